@@ -1,0 +1,89 @@
+"""Every error this package raises on purpose, with the exit code that it becomes.
+
+An error's text is one line: what was wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from regtopk_bench.training.trace import Trace
+
+
+class RegtopkBenchError(Exception):
+    """Base of all errors raised on purpose.
+
+    Attributes:
+        exit_code: Process exit code of the command that ends with this error.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+
+class ConfigurationError(RegtopkBenchError, ValueError):
+    """A setting, an argument or a file given by the user cannot be used."""
+
+    exit_code = 2
+
+
+class RunError(RegtopkBenchError, RuntimeError):
+    """A run that was started properly could not go on.
+
+    Attributes:
+        trace: What the run had computed by then, or None if it had not begun.
+    """
+
+    trace: Trace | None = None
+
+
+class NonFiniteGradientError(RunError):
+    """A gradient holds NaN or infinity, as when the learning rate is too large.
+
+    Attributes:
+        worker: The lowest worker concerned, counted from 0.
+        entries: How many entries of its accumulated gradient are not finite.
+        round: The round, counted from 1; None when raised outside a training loop.
+    """
+
+    def __init__(self, worker: int, entries: int, round: int | None = None) -> None:
+        """Describe the non-finite gradient of one worker."""
+        super().__init__(worker, entries, round)
+        self.worker, self.entries, self.round = worker, entries, round
+
+    def __str__(self) -> str:
+        """Say where the gradient stopped being finite and what to try."""
+        where = f"worker {self.worker}" + (f" in round {self.round}" if self.round else "")
+        noun = "entry" if self.entries == 1 else "entries"
+        return (
+            f"non-finite gradient at {where} ({self.entries} {noun}); "
+            "lower the learning rate or check the data"
+        )
+
+
+class WorkerDiedError(RunError):
+    """A process of the worker pool ended before its work was done."""
+
+
+class InterruptedRun(KeyboardInterrupt):  # noqa: N818 - an interrupt, not an error
+    """The user pressed Ctrl-C during a run.
+
+    Attributes:
+        trace: The rounds finished by then.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        """Keep what the run had computed."""
+        super().__init__("interrupted")
+        self.trace = trace
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``'; did you mean "x"?'`` for the nearest known name, or list them all."""
+    names = list(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if nearest:
+        return f'; did you mean "{nearest[0]}"?'
+    return f"; known: {', '.join(names)}"

@@ -1,0 +1,84 @@
+"""The compression step: accumulate, score, select exactly, and keep the rest.
+
+`step` is the one operation that every sparsifier with error feedback is built on.
+`reference` defines what is correct; the other modules are faster ways to the same bits.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from regtopk_bench.kernels import numba_cpu, reference
+from regtopk_bench.kernels.checks import check_finite
+
+__all__ = ["check_finite", "gather_ratio", "scatter_sum", "select", "step"]
+
+
+def step(
+    residual_NJ: Tensor,
+    grad_NJ: Tensor,
+    k: int,
+    corrected_Nk: Tensor | None = None,
+    factors_Nk: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Run one compression step for a batch of workers, exactly.
+
+    With a = residual + grad, the k entries with the largest score |a| are taken out of
+    a, ties going to the lower index, and what is left becomes the residual. The score of
+    the entries named by `corrected_Nk` is multiplied by `factors_Nk` first.
+
+    Args:
+        residual_NJ: What each worker has kept back so far, float; changed in place.
+        grad_NJ: Gradients, same shape, dtype and device; not changed.
+        k: Entries to select per worker, 1 ≤ k ≤ J.
+        corrected_Nk: Distinct indices per worker whose score is corrected, int64.
+        factors_Nk: Their factors, same dtype as the residual.
+
+    Returns:
+        Indices (N, k), int64, ascending, and the values of a there, (N, k).
+
+    Raises:
+        NonFiniteGradientError: If a holds NaN or infinity; the residual is then spoilt.
+    """
+    return _for(residual_NJ).step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk)
+
+
+def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
+    """Return Σ ω_n · scatter(indices_n, values_n), (J,), added up in worker order.
+
+    Args:
+        indices_Nk: Distinct indices in each row, int64; a padded row may repeat an index
+            where its values are 0.
+        values_Nk: Values at these indices, float.
+        weights_N: ω, same dtype and device as the values.
+        dim: J.
+    """
+    return _for(values_Nk).scatter_sum(indices_Nk, values_Nk, weights_N, dim)
+
+
+def gather_ratio(
+    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+) -> Tensor:
+    """Return total[j] / (ω_n · values_n[j]), (N, k), the inverse of each part in a total.
+
+    It is infinite where a part is 0. Shapes and dtypes are those of `scatter_sum`.
+    """
+    return _for(values_Nk).gather_ratio(total_J, indices_Nk, values_Nk, weights_N)
+
+
+def select(score_NJ: Tensor, k: int) -> Tensor:
+    """Return the indices (N, k), ascending, of the k largest scores of each row.
+
+    Ties go to the lower index; scores must not be NaN.
+    """
+    return reference.select(score_NJ, k)
+
+
+def _for(tensor: Tensor) -> ModuleType:
+    """Return the implementation for tensors of this kind."""
+    if tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64):
+        return numba_cpu
+    return reference

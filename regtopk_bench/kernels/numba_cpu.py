@@ -1,0 +1,171 @@
+"""The compression step compiled with Numba, for rows that fit in cache.
+
+The bits of a non-negative float, read as an integer, order like the float itself. So the
+threshold is found by bisecting integers until exactly k scores reach it: each probe is one
+count over the row, which the compiler turns into vector instructions. Only equal scores at
+the k-th place make the bisection run to its end, and then the lowest indices among them win.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regtopk_bench.kernels.checks import check_finite
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+_BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+_INFINITY = {
+    floats: np.array(np.inf, floats).view(integers)[()] for floats, integers in _BITS.items()
+}
+
+
+def _compiled(function: _F) -> _F:
+    """Compile when first called, and keep the machine code on disk where that is possible."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # no folder to write to
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def step(
+    residual_NJ: Tensor,
+    grad_NJ: Tensor,
+    k: int,
+    corrected_Nk: Tensor | None = None,
+    factors_Nk: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See `regtopk_bench.kernels.step`."""
+    workers, dim = residual_NJ.shape
+    residual = residual_NJ.numpy()
+    score_J = np.empty(dim, residual.dtype)
+    # One entry more than is asked for: the row's scan writes before it knows.
+    positions = np.empty(workers * k + 1, np.int64)
+    values = np.empty(workers * k + 1, residual.dtype)
+    if corrected_Nk is None or factors_Nk is None:
+        corrected, factors = positions[:0].reshape(workers, 0), values[:0].reshape(workers, 0)
+    else:
+        corrected, factors = corrected_Nk.numpy(), factors_Nk.numpy()
+    bits_J, infinity = score_J.view(_BITS[residual.dtype]), _INFINITY[residual.dtype]
+    arguments = (residual, grad_NJ.numpy(), k, corrected, factors, score_J, bits_J, infinity)
+    if not _step(*arguments, positions, values):
+        check_finite(residual_NJ)
+    return (
+        torch.from_numpy(positions[:-1].reshape(workers, k)),
+        torch.from_numpy(values[:-1].reshape(workers, k)),
+    )
+
+
+@_compiled
+def _step(
+    residual_NJ: NDArray[Any],
+    grad_NJ: NDArray[Any],
+    k: int,
+    corrected_Nk: NDArray[Any],
+    factors_Nk: NDArray[Any],
+    score_J: NDArray[Any],
+    bits_J: NDArray[Any],
+    infinity: Any,
+    positions: NDArray[Any],
+    values: NDArray[Any],
+) -> bool:
+    """Step every row; return False as soon as a row is found that is not finite."""
+    workers, dim = residual_NJ.shape
+    for n in range(workers):
+        for j in range(dim):
+            accumulated = residual_NJ[n, j] + grad_NJ[n, j]
+            residual_NJ[n, j] = accumulated
+            score_J[j] = abs(accumulated)
+        largest = bits_J[0]
+        for j in range(dim):
+            largest = max(largest, bits_J[j])
+        if largest >= infinity:  # the bits of NaN are larger still
+            for rest in range(n + 1, workers):
+                for j in range(dim):
+                    residual_NJ[rest, j] += grad_NJ[rest, j]
+            return False
+        for i in range(corrected_Nk.shape[1]):
+            score_J[corrected_Nk[n, i]] *= factors_Nk[n, i]
+
+        low, high = largest - largest, largest + 1  # k or more scores reach low, fewer high
+        reached = dim
+        while reached != k and high - low > 1:
+            middle = low + ((high - low) >> 1)
+            count = 0
+            for j in range(dim):
+                count += bits_J[j] >= middle
+            if count >= k:
+                low, reached = middle, count
+            else:
+                high = middle
+
+        write = n * k
+        if reached == k:
+            for j in range(dim):
+                positions[write] = j
+                values[write] = residual_NJ[n, j]
+                write += bits_J[j] >= low
+            for j in range(dim):
+                residual_NJ[n, j] = 0.0 if bits_J[j] >= low else residual_NJ[n, j]
+            continue
+        spare = k  # how many of the scores equal to the threshold there is room for
+        for j in range(dim):
+            spare -= bits_J[j] > low
+        for j in range(dim):
+            equal = bits_J[j] == low
+            if bits_J[j] > low or (equal and spare > 0):
+                spare -= equal
+                positions[write] = j
+                values[write] = residual_NJ[n, j]
+                residual_NJ[n, j] = 0.0
+                write += 1
+    return True
+
+
+def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
+    """See `regtopk_bench.kernels.scatter_sum`."""
+    total_J = np.zeros(dim, _NUMPY[values_Nk.dtype])
+    _scatter_sum(indices_Nk.numpy(), values_Nk.numpy(), weights_N.numpy(), total_J)
+    return torch.from_numpy(total_J)
+
+
+@_compiled
+def _scatter_sum(
+    indices_Nk: NDArray[Any], values_Nk: NDArray[Any], weights_N: NDArray[Any], total_J: NDArray[Any]
+) -> None:
+    workers, k = values_Nk.shape
+    for n in range(workers):
+        for i in range(k):
+            total_J[indices_Nk[n, i]] += weights_N[n] * values_Nk[n, i]
+
+
+def gather_ratio(
+    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+) -> Tensor:
+    """See `regtopk_bench.kernels.gather_ratio`."""
+    values = values_Nk.numpy()
+    ratio_Nk = np.empty_like(values)
+    _gather_ratio(total_J.numpy(), indices_Nk.numpy(), values, weights_N.numpy(), ratio_Nk)
+    return torch.from_numpy(ratio_Nk)
+
+
+@_compiled
+def _gather_ratio(
+    total_J: NDArray[Any],
+    indices_Nk: NDArray[Any],
+    values_Nk: NDArray[Any],
+    weights_N: NDArray[Any],
+    ratio_Nk: NDArray[Any],
+) -> None:
+    workers, k = values_Nk.shape
+    for n in range(workers):
+        for i in range(k):
+            part = weights_N[n] * values_Nk[n, i]
+            ratio_Nk[n, i] = np.inf if part == 0.0 else total_J[indices_Nk[n, i]] / part

@@ -1,0 +1,50 @@
+"""The compression step in plain PyTorch: the definition of correct, on any device."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from regtopk_bench.kernels.checks import check_finite
+
+
+def step(
+    residual_NJ: Tensor,
+    grad_NJ: Tensor,
+    k: int,
+    corrected_Nk: Tensor | None = None,
+    factors_Nk: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See `regtopk_bench.kernels.step`."""
+    accumulated_NJ = residual_NJ.add_(grad_NJ)
+    check_finite(accumulated_NJ)
+    score_NJ = accumulated_NJ.abs()
+    if corrected_Nk is not None and factors_Nk is not None:
+        score_NJ.scatter_(1, corrected_Nk, score_NJ.gather(1, corrected_Nk) * factors_Nk)
+    indices_Nk = select(score_NJ, k)
+    values_Nk = accumulated_NJ.gather(1, indices_Nk)
+    residual_NJ.scatter_(1, indices_Nk, 0.0)
+    return indices_Nk, values_Nk
+
+
+def select(score_NJ: Tensor, k: int) -> Tensor:
+    """See `regtopk_bench.kernels.select`: a stable sort keeps the lower of equal indices."""
+    order_NJ = score_NJ.argsort(dim=1, descending=True, stable=True)
+    return order_NJ[:, :k].sort(dim=1).values
+
+
+def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
+    """See `regtopk_bench.kernels.scatter_sum`."""
+    total_J = values_Nk.new_zeros(dim)
+    for indices_k, values_k, weight in zip(indices_Nk, values_Nk, weights_N, strict=True):
+        total_J.index_add_(0, indices_k, weight * values_k)  # distinct: no two adds meet
+    return total_J
+
+
+def gather_ratio(
+    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+) -> Tensor:
+    """See `regtopk_bench.kernels.gather_ratio`."""
+    parts_Nk = weights_N[:, None] * values_Nk
+    return (total_J.take(indices_Nk) / parts_Nk).masked_fill_(parts_Nk == 0.0, math.inf)

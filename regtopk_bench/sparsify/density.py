@@ -1,0 +1,50 @@
+"""How many entries a message has: given as a density k/J or as k itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from regtopk_bench.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """The size of a message, the same for every worker and round.
+
+    Raises:
+        ConfigurationError: Unless exactly one of `density` and `k` is given and valid.
+    """
+
+    density: float | None = None
+    """ρ = k/J, the fraction of entries **kept**, 0 < ρ ≤ 1. Small values save bytes and
+    let the residual grow old; 1 sends everything."""
+
+    k: int | None = None
+    """Entries per message, instead of a density, 1 ≤ k ≤ J."""
+
+    def __post_init__(self) -> None:
+        """Refuse a budget that no gradient could have."""
+        if (self.density is None) == (self.k is None):
+            raise ConfigurationError("give either density or k, and not both")
+        if self.density is not None and not 0.0 < self.density <= 1.0:
+            raise ConfigurationError(
+                f"density {self.density} is not in (0, 1]: it is the fraction of entries kept"
+            )
+        if self.k is not None and self.k < 1:
+            raise ConfigurationError(f"k {self.k} is not at least 1")
+
+    def entries(self, dim: int) -> int:
+        """Return k = max(1, ⌊ρJ⌋) for gradients of `dim` entries."""
+        if self.density is not None:
+            return max(1, math.floor(_whole(self.density * dim)))
+        assert self.k is not None
+        if self.k > dim:
+            raise ConfigurationError(f"k {self.k} exceeds the {dim} entries of the gradient")
+        return self.k
+
+
+def _whole(product: float) -> float:
+    """Undo the rounding that turns 0.29 · 100 into 28.999999999999996."""
+    nearest = round(product)
+    return nearest if math.isclose(product, nearest, rel_tol=1e-12) else product

@@ -1,0 +1,27 @@
+"""Global Top-k: the selection that a genie would make who sees every worker's gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from regtopk_bench import kernels
+from regtopk_bench.sparsify.base import SparseGradient
+from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle(ErrorFeedbackSparsifier):
+    """All workers send the same entries: the top-k of |Σ ω_n a_n|.
+
+    An upper bound, not a method: to know that sum the workers would have to exchange
+    their whole gradients first. Those bytes are counted, as coordination.
+    """
+
+    def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
+        """Send what is largest in the mean of all accumulated gradients."""
+        accumulated_NJ = state.accumulate(grad_NJ)
+        (weighted_NJ,) = state.peers.all_gather(accumulated_NJ * state.weights_N[:, None])
+        best_1k = kernels.select(weighted_NJ.sum(dim=0, keepdim=True).abs(), state.k)
+        return state.take(best_1k.expand(len(accumulated_NJ), state.k))

@@ -1,0 +1,8 @@
+"""The training loop, and the trace that it leaves."""
+
+from regtopk_bench.training.aggregate import aggregate
+from regtopk_bench.training.encoding import Encoding
+from regtopk_bench.training.simulate import RoundInfo, simulate
+from regtopk_bench.training.trace import PHASES, BytesSent, Trace
+
+__all__ = ["PHASES", "BytesSent", "Encoding", "RoundInfo", "Trace", "aggregate", "simulate"]

@@ -1,0 +1,37 @@
+"""How many bytes a message is on the wire, for an encoding that is stated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Coordinates or a plain vector, whichever is shorter.
+
+    A message of m entries out of J is m pairs of index and value, or J values without
+    indices where that takes no more bytes; its length tells the receiver which. Framing is
+    the transport's and not counted.
+    """
+
+    index_bytes: int
+    """Bytes of an unsigned index."""
+
+    value_bytes: int
+    """Bytes of a value."""
+
+    @classmethod
+    def of(cls, dim: int, dtype: torch.dtype) -> Encoding:
+        """Return the encoding of gradients with `dim` entries of `dtype`."""
+        return cls(index_bytes=4 if dim <= 2**32 else 8, value_bytes=dtype.itemsize)
+
+    def size(self, entries: int, dim: int) -> int:
+        """Return the bytes of one message with `entries` of `dim` entries."""
+        return min(entries * (self.index_bytes + self.value_bytes), dim * self.value_bytes)
+
+    def total(self, counts_N: Tensor, dim: int) -> int:
+        """Return the bytes of one message per worker, each with its own number of entries."""
+        return sum(self.size(count, dim) for count in counts_N.tolist())

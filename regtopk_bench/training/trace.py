@@ -1,0 +1,129 @@
+"""What a run leaves behind, and the recorder that collects it round by round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regtopk_bench.sparsify import SparseGradient
+from regtopk_bench.training.encoding import Encoding
+from regtopk_bench.workloads import Workload
+
+_BLOCK_ENTRIES = 2**20
+_BLOCK_ROUNDS = 256
+
+PHASES = ("gradient", "sparsify", "exchange", "update")
+
+
+@dataclass(frozen=True)
+class BytesSent:
+    """Bytes in each round over all workers, int64 (rounds,), in the trace's encoding."""
+
+    uplink: NDArray[np.int64]
+    """The messages that the N workers sent."""
+
+    downlink: NDArray[np.int64]
+    """The aggregate's non-zero entries, sent to each of the N workers."""
+
+    coordination: NDArray[np.int64]
+    """What the workers told each other to agree on a selection; 0 for most sparsifiers."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The course of one run; `trace["gap"]` is a metric, one value after each round."""
+
+    metrics: Mapping[str, NDArray[np.float64]]
+    """Every metric of the workload, float64 (rounds,)."""
+
+    final_parameters: NDArray[np.floating]
+    """θ after the last round, (J,)."""
+
+    bytes_sent: BytesSent
+    """Exact bytes per round, uplink and downlink apart."""
+
+    encoding: Encoding
+    """The encoding in which they are counted."""
+
+    seconds: Mapping[str, float]
+    """Wall time of the opening process by phase: gradient, sparsify, exchange, update."""
+
+    workers: int
+    """N."""
+
+    processes: int
+    """How many processes hosted the workers."""
+
+    def __getitem__(self, metric: str) -> NDArray[np.float64]:
+        """Return a metric by name."""
+        return self.metrics[metric]
+
+    @property
+    def rounds(self) -> int:
+        """The number of rounds that were finished."""
+        return len(self.bytes_sent.uplink)
+
+    @property
+    def rounds_per_second(self) -> float:
+        """Rounds per second of training time, evaluation of metrics excluded."""
+        spent = sum(self.seconds.values())
+        return self.rounds / spent if spent > 0.0 else 0.0
+
+
+@dataclass
+class Recorder:
+    """Collects a trace. Metrics are evaluated for blocks of rounds at once: it is faster."""
+
+    workload: Workload
+    encoding: Encoding
+    processes: int
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+    _bytes: list[tuple[int, int, int]] = field(default_factory=list)
+    _pending: int = 0
+
+    def __post_init__(self) -> None:
+        """Make room for a block of parameter vectors."""
+        dim = self.workload.dim
+        rows = max(1, min(_BLOCK_ROUNDS, _BLOCK_ENTRIES // dim))
+        self._block_TJ = torch.empty(rows, dim, dtype=self.workload.dtype)
+
+    def record(
+        self, parameters_J: Tensor, messages: SparseGradient, aggregate_J: Tensor, coordination: int
+    ) -> None:
+        """Record a finished round."""
+        workers, dim = self.workload.workers, self.workload.dim
+        if messages.counts is None:
+            uplink = workers * self.encoding.size(messages.indices.shape[1], dim)
+        else:
+            uplink = self.encoding.total(messages.counts, dim)
+        downlink = workers * self.encoding.size(int(np.count_nonzero(aggregate_J.numpy())), dim)
+        self._bytes.append((uplink, downlink, coordination))
+        self._block_TJ[self._pending] = parameters_J
+        self._pending += 1
+        if self._pending == len(self._block_TJ):
+            self._flush()
+
+    def trace(self, parameters_J: Tensor) -> Trace:
+        """Return what was recorded so far, with the current parameters."""
+        self._flush()
+        counted = np.array(self._bytes, dtype=np.int64).reshape(-1, 3)
+        return Trace(
+            metrics={name: np.concatenate(parts) for name, parts in self._metrics.items()},
+            final_parameters=parameters_J.numpy().copy(),
+            bytes_sent=BytesSent(*counted.T),
+            encoding=self.encoding,
+            seconds=self.seconds,
+            workers=self.workload.workers,
+            processes=self.processes,
+        )
+
+    def _flush(self) -> None:
+        for name, values_T in self.workload.metrics(self._block_TJ[: self._pending]).items():
+            self._metrics.setdefault(name, []).append(values_T)
+        self._pending = 0
