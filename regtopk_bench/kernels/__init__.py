@@ -72,9 +72,9 @@ def gather_ratio(
 def select(score_NJ: Tensor, k: int) -> Tensor:
     """Return the indices (N, k), ascending, of the k largest scores of each row.
 
-    Ties go to the lower index; scores must not be NaN.
+    Ties go to the lower index. Scores are at least 0 and finite.
     """
-    return reference.select(score_NJ, k)
+    return _for(score_NJ).select(score_NJ, k)
 
 
 def _for(tensor: Tensor) -> ModuleType:

@@ -94,18 +94,7 @@ def _step(
         for i in range(corrected_Nk.shape[1]):
             score_J[corrected_Nk[n, i]] *= factors_Nk[n, i]
 
-        low, high = largest - largest, largest + 1  # k or more scores reach low, fewer high
-        reached = dim
-        while reached != k and high - low > 1:
-            middle = low + ((high - low) >> 1)
-            count = 0
-            for j in range(dim):
-                count += bits_J[j] >= middle
-            if count >= k:
-                low, reached = middle, count
-            else:
-                high = middle
-
+        low, reached = _threshold(bits_J, largest, k)
         write = n * k
         if reached == k:
             for j in range(dim):
@@ -115,9 +104,7 @@ def _step(
             for j in range(dim):
                 residual_NJ[n, j] = 0.0 if bits_J[j] >= low else residual_NJ[n, j]
             continue
-        spare = k  # how many of the scores equal to the threshold there is room for
-        for j in range(dim):
-            spare -= bits_J[j] > low
+        spare = _room_for_equals(bits_J, low, k)
         for j in range(dim):
             equal = bits_J[j] == low
             if bits_J[j] > low or (equal and spare > 0):
@@ -127,6 +114,54 @@ def _step(
                 residual_NJ[n, j] = 0.0
                 write += 1
     return True
+
+
+@_compiled
+def _threshold(bits_J: NDArray[Any], largest: Any, k: int) -> tuple[Any, int]:
+    """Return a threshold that k scores reach, or more only if some equal it; and how many."""
+    low, high = largest - largest, largest + 1  # k or more scores reach low, fewer high
+    reached = len(bits_J)
+    while reached != k and high - low > 1:
+        middle = low + ((high - low) >> 1)
+        count = 0
+        for j in range(len(bits_J)):
+            count += bits_J[j] >= middle
+        if count >= k:
+            low, reached = middle, count
+        else:
+            high = middle
+    return low, reached
+
+
+@_compiled
+def _room_for_equals(bits_J: NDArray[Any], low: Any, k: int) -> int:
+    """Return how many of the scores that equal the threshold are among the first k."""
+    room = k
+    for j in range(len(bits_J)):
+        room -= bits_J[j] > low
+    return room
+
+
+def select(score_NJ: Tensor, k: int) -> Tensor:
+    """See `regtopk_bench.kernels.select`."""
+    score = score_NJ.contiguous().numpy()
+    positions = np.empty(len(score) * k, np.int64)
+    _select(score.view(_BITS[score.dtype]), k, positions)
+    return torch.from_numpy(positions.reshape(len(score), k))
+
+
+@_compiled
+def _select(bits_NJ: NDArray[Any], k: int, positions: NDArray[Any]) -> None:
+    write = 0
+    for bits_J in bits_NJ:
+        low, _ = _threshold(bits_J, bits_J.max(), k)
+        room = _room_for_equals(bits_J, low, k)
+        for j in range(len(bits_J)):
+            equal = bits_J[j] == low
+            if bits_J[j] > low or (equal and room > 0):
+                room -= equal
+                positions[write] = j
+                write += 1
 
 
 def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from regtopk_bench.training.aggregate import aggregate
 from regtopk_bench.training.encoding import Encoding
-from regtopk_bench.training.simulate import RoundInfo, simulate
+from regtopk_bench.training.loop import RoundInfo, simulate
 from regtopk_bench.training.trace import PHASES, BytesSent, Trace
 
 __all__ = ["PHASES", "BytesSent", "Encoding", "RoundInfo", "Trace", "aggregate", "simulate"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,3 @@ class Encoding:
     def size(self, entries: int, dim: int) -> int:
         """Return the bytes of one message with `entries` of `dim` entries."""
         return min(entries * (self.index_bytes + self.value_bytes), dim * self.value_bytes)
-
-    def total(self, counts_N: Tensor, dim: int) -> int:
-        """Return the bytes of one message per worker, each with its own number of entries."""
-        return sum(self.size(count, dim) for count in counts_N.tolist())

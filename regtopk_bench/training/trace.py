@@ -84,46 +84,56 @@ class Recorder:
     processes: int
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
-    _bytes: list[tuple[int, int, int]] = field(default_factory=list)
+    _uplink: list[int] = field(default_factory=list)
+    _downlink: list[int] = field(default_factory=list)
+    _coordination: list[int] = field(default_factory=list)
     _pending: int = 0
 
     def __post_init__(self) -> None:
         """Make room for a block of parameter vectors."""
         dim = self.workload.dim
         rows = max(1, min(_BLOCK_ROUNDS, _BLOCK_ENTRIES // dim))
-        self._block_TJ = torch.empty(rows, dim, dtype=self.workload.dtype)
+        block_TJ = torch.empty(rows, dim, dtype=self.workload.dtype)
+        self._parameters_TJ, self._aggregates_TJ = block_TJ.numpy(), block_TJ.clone().numpy()
 
     def record(
         self, parameters_J: Tensor, messages: SparseGradient, aggregate_J: Tensor, coordination: int
     ) -> None:
         """Record a finished round."""
-        workers, dim = self.workload.workers, self.workload.dim
-        if messages.counts is None:
-            uplink = workers * self.encoding.size(messages.indices.shape[1], dim)
-        else:
-            uplink = self.encoding.total(messages.counts, dim)
-        downlink = workers * self.encoding.size(int(np.count_nonzero(aggregate_J.numpy())), dim)
-        self._bytes.append((uplink, downlink, coordination))
-        self._block_TJ[self._pending] = parameters_J
+        self._parameters_TJ[self._pending] = parameters_J.numpy()
+        self._aggregates_TJ[self._pending] = aggregate_J.numpy()
+        self._uplink.append(self._message_bytes(messages))
+        self._coordination.append(coordination)
         self._pending += 1
-        if self._pending == len(self._block_TJ):
+        if self._pending == len(self._parameters_TJ):
             self._flush()
 
     def trace(self, parameters_J: Tensor) -> Trace:
         """Return what was recorded so far, with the current parameters."""
         self._flush()
-        counted = np.array(self._bytes, dtype=np.int64).reshape(-1, 3)
+        counted = (self._uplink, self._downlink, self._coordination)
         return Trace(
             metrics={name: np.concatenate(parts) for name, parts in self._metrics.items()},
             final_parameters=parameters_J.numpy().copy(),
-            bytes_sent=BytesSent(*counted.T),
+            bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
             encoding=self.encoding,
             seconds=self.seconds,
             workers=self.workload.workers,
             processes=self.processes,
         )
 
+    def _message_bytes(self, messages: SparseGradient) -> int:
+        dim = self.workload.dim
+        if messages.counts is None:
+            return self.workload.workers * self.encoding.size(messages.indices.shape[1], dim)
+        return sum(self.encoding.size(count, dim) for count in messages.counts.tolist())
+
     def _flush(self) -> None:
-        for name, values_T in self.workload.metrics(self._block_TJ[: self._pending]).items():
+        """Evaluate the rounds that are waiting."""
+        waiting_TJ = torch.from_numpy(self._parameters_TJ[: self._pending])
+        for name, values_T in self.workload.metrics(waiting_TJ).items():
             self._metrics.setdefault(name, []).append(values_T)
+        workers, dim = self.workload.workers, self.workload.dim
+        for nonzero in np.count_nonzero(self._aggregates_TJ[: self._pending], axis=1).tolist():
+            self._downlink.append(workers * self.encoding.size(nonzero, dim))
         self._pending = 0

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -198,6 +197,8 @@ class LinearRegression(Workload):
 
     def _solve_iteratively(self) -> NDArray[np.float64]:
         """Find θ* with LSMR, which needs no J × J matrix."""
+        from scipy.sparse.linalg import LinearOperator, lsmr  # slow to import
+
         workers, samples, _ = self._features.shape
         scale_N = (self.weights_N / samples).sqrt()[:, None]
         x = self._features
@@ -210,11 +211,11 @@ class LinearRegression(Workload):
             rows_ND = torch.from_numpy(error).view(workers, samples) * scale_N
             return (rows_ND.to(x.dtype).view(-1) @ x.view(-1, self.dim)).double().numpy()
 
-        operator = scipy.sparse.linalg.LinearOperator(
+        operator = LinearOperator(
             (workers * samples, self.dim), matvec=forward, rmatvec=backward, dtype=np.float64
         )
         right = (self._targets.double() * scale_N).numpy().ravel()
-        return np.asarray(scipy.sparse.linalg.lsmr(operator, right, atol=1e-15, btol=1e-15)[0])
+        return np.asarray(lsmr(operator, right, atol=1e-15, btol=1e-15)[0])
 
 
 def _shares(weights_N: Any) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -69,7 +69,7 @@ def simulate(
     rounds: int,
     learning_rate: float,
     initial: Any = None,
-    processes: int | Literal["auto"] = "auto",
+    processes: int | str = "auto",
     seed: int = 0,
     on_round: OnRound | None = None,
 ) -> Trace:
@@ -102,7 +102,7 @@ def simulate(
     plan = _plan(workload, sparsifier, rounds, learning_rate, initial, seed)
     if processes == "auto":
         processes = fastest_processes(plan)
-    elif not 1 <= processes <= workload.workers:
+    elif isinstance(processes, str) or not 1 <= processes <= workload.workers:
         raise ConfigurationError(
             f"processes {processes} is not between 1 and the number of workers, {workload.workers}"
         )

@@ -1,0 +1,178 @@
+"""From a settings dataclass to a command: its options, its sources, its errors.
+
+A command is a function of one `Invocation`. `command_options` gives it the options that its
+settings declare, resolves them, and turns every error into one line and an exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from regtopk_bench.errors import RegtopkBenchError
+from regtopk_bench.settings import COMMANDS, Resolved, flag_name, load, resolve
+from regtopk_bench.settings.schema import (
+    EXECUTION,
+    PROBLEM,
+    REPORT,
+    SPARSIFICATION,
+    TRAINING,
+    spec_of,
+)
+
+_PANELS = (PROBLEM, TRAINING, SPARSIFICATION, EXECUTION, REPORT)
+_GENERAL = "General"
+
+Profile = Annotated[
+    str | None,
+    typer.Option(
+        help="Profile in the settings file.",
+        metavar="NAME",
+        envvar="REGTOPK_BENCH_PROFILE",
+        show_envvar=False,
+        rich_help_panel=_GENERAL,
+    ),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="Settings file; benchmarks.toml in this folder if there is one.",
+        metavar="FILE",
+        envvar="REGTOPK_BENCH_CONFIG",
+        show_envvar=False,
+        rich_help_panel=_GENERAL,
+    ),
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=_GENERAL)
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="A line per run.", rich_help_panel=_GENERAL)
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_GENERAL)
+]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One call of a command."""
+
+    resolved: Resolved[Any]
+    out: Console
+    """stdout: data."""
+    err: Console
+    """stderr: progress, notes and warnings; silent but for errors with --quiet."""
+    quiet: bool
+    verbose: bool
+
+    def note(self, message: str) -> None:
+        """Tell the user something that is not data."""
+        if not self.quiet:
+            self.err.print(escape(message), highlight=False, soft_wrap=True)
+
+
+def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
+    """Give a function of an Invocation the options of a command's settings."""
+
+    def decorate(run: Callable[[Invocation], None]) -> Callable[..., None]:
+        def call(
+            profile: str | None,
+            config: Path | None,
+            quiet: bool,
+            verbose: bool,
+            debug: bool,
+            **flags: Any,
+        ) -> None:
+            with reported_errors(debug):
+                resolved = resolve(command, flags, os.environ, load(config), profile)
+                out, err = Console(), Console(stderr=True)
+                run(Invocation(resolved, out, err, quiet, verbose))
+
+        declared = sorted(
+            fields(COMMANDS[command]), key=lambda item: _PANELS.index(spec_of(item).panel)
+        )
+        annotations = {item.name: _annotation(item) for item in declared}
+        annotations |= {"profile": Profile, "config": Config}
+        annotations |= {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
+        parameters = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=annotation,
+                default=False if annotation in (Quiet, Verbose, Debug) else None,
+            )
+            for name, annotation in annotations.items()
+        ]
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = annotations
+        call.__doc__ = run.__doc__
+        call.__name__ = run.__name__
+        return call
+
+    return decorate
+
+
+def _annotation(declared: Field[Any]) -> Any:
+    spec = spec_of(declared)
+    flag = flag_name(declared.name)
+    shared: Mapping[str, Any] = {"help": spec.help, "rich_help_panel": spec.panel}
+    if isinstance(declared.default, bool):
+        flags = f"{flag}/--no-{declared.name}"
+        shown = "on" if declared.default else "off"
+        return Annotated[bool | None, typer.Option(flags, **shared, show_default=shown)]
+    names = [flag, *([spec.short] if spec.short else [])]
+    shown = _shown(declared.default)
+    option = typer.Option(*names, **shared, metavar=spec.metavar, show_default=shown or False)
+    return Annotated[list[str] | None if spec.repeatable else str | None, option]
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(_shown(item) for item in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+@contextlib.contextmanager
+def reported_errors(debug: bool = False) -> Iterator[None]:
+    """Turn every error into one line on stderr and its documented exit code."""
+    try:
+        yield
+    except RegtopkBenchError as error:
+        _report(error, debug)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted", highlight=False)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except Exception as error:  # a bug of ours: never exit code 1, which means a regression
+        _report(error, debug, prefix=f"internal error: {type(error).__name__}: ")
+        if not debug:
+            Console(stderr=True).print("run again with --debug for the traceback, and report it")
+        raise typer.Exit(3) from None
+
+
+def _report(error: Exception, debug: bool, prefix: str = "error: ") -> None:
+    if debug:
+        traceback.print_exception(error)
+    console = Console(stderr=True)
+    console.print(
+        f"[bold red]{prefix.strip()}[/bold red] {escape(str(error))}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,161 @@
+"""The command line. Nothing here imports PyTorch before a command runs."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from regtopk_bench.cli.invocation import (
+    Config,
+    Debug,
+    Invocation,
+    Profile,
+    command_options,
+    reported_errors,
+)
+from regtopk_bench.settings import COMMANDS, load, parsers, resolve
+from regtopk_bench.settings.schema import FORMATS, PLOT_FORMATS
+
+_EPILOG = (
+    "Every option can also be set in the environment (--learning-rate as "
+    "REGTOPK_BENCH_LEARNING_RATE) or in benchmarks.toml; `regtopk-bench config` shows what holds. "
+    "Exit codes: 0 fine, 2 usage or configuration, 3 the run failed, 130 interrupted."
+)
+
+app = typer.Typer(
+    name="regtopk-bench",
+    help="What does sparsifying my gradients cost me, and which sparsifier should I use?",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(invoke_without_command=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"regtopk-bench {version('regtopk-bench')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@command_options("linreg")
+def _linreg(invocation: Invocation) -> None:
+    """Train a distributed linear regression and compare how sparsifiers converge.
+
+    Without options: the paper's setting, with dense, Top-k, RegTop-k and the oracle.
+    """
+    from regtopk_bench.cli.linreg import run_linreg
+
+    run_linreg(invocation)
+
+
+@command_options("toy")
+def _toy(invocation: Invocation) -> None:
+    """Show the paper's motivational example: two workers whose gradients cancel."""
+    from regtopk_bench.cli.toy import run_toy
+
+    run_toy(invocation)
+
+
+app.command("linreg", epilog=_EPILOG)(_linreg)
+app.command("toy", epilog=_EPILOG)(_toy)
+
+
+@app.command("show")
+def _show(
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A run's folder or result.json.")],
+    output_format: Annotated[
+        str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
+    ] = "table",
+    plot_format: Annotated[
+        str, typer.Option(metavar="NAME", help=", ".join(PLOT_FORMATS) + ".")
+    ] = "png",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where to draw; else beside the result."),
+    ] = None,
+    draw: Annotated[bool, typer.Option("--plot/--no-plot", help="Redraw the plot.")] = True,
+    debug: Debug = False,
+) -> None:
+    """Print a saved result again, in any format, and redraw its plot."""
+    with reported_errors(debug):
+        output_format = _choice("--format", output_format, FORMATS)
+        plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
+        from regtopk_bench.cli.show import show_result
+
+        path = show_result(result, output_format, plot_format, output, draw)
+        if path:
+            typer.echo(f"drew {path}", err=True)
+
+
+def _choice(flag: str, value: str, known: tuple[str, ...]) -> str:
+    from regtopk_bench.errors import ConfigurationError
+
+    try:
+        return str(parsers.choice(known)(value))
+    except ValueError as error:
+        raise ConfigurationError(f"{flag}: {error}") from error
+
+
+@config_app.callback(epilog=_EPILOG)
+def _config(
+    context: typer.Context,
+    profile: Profile = None,
+    config: Config = None,
+    output_format: Annotated[
+        str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
+    ] = "table",
+    debug: Debug = False,
+) -> None:
+    """Show every setting, its value and where it came from.
+
+    Precedence: flag, environment variable, profile, defaults in benchmarks.toml, built-in.
+    With a command and its flags, show the settings of that call.
+    """
+    if context.invoked_subcommand:
+        return
+    with reported_errors(debug):
+        output_format = _choice("--format", output_format, FORMATS)
+        from regtopk_bench.cli.config import print_config
+
+        file = load(config)
+        settled = {name: resolve(name, {}, os.environ, file, profile) for name in COMMANDS}
+        print_config(settled, output_format)
+
+
+def _config_of(command: str) -> None:
+    @command_options(command)
+    def show(invocation: Invocation) -> None:
+        from regtopk_bench.cli.config import print_config
+
+        resolved = invocation.resolved
+        print_config({command: resolved}, resolved.settings.format)
+
+    show.__doc__ = f"Show the settings that `regtopk-bench {command}` would run with."
+    config_app.command(command)(show)
+
+
+for _command in COMMANDS:
+    _config_of(_command)
+app.add_typer(config_app, name="config")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,71 @@
+"""Progress on stderr, for runs that are long enough to need it."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+_DELAY_SECONDS = 1.5
+_REFRESH_SECONDS = 0.1
+
+
+class _RateColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:.0f} rounds/s")
+
+
+class RoundProgress:
+    """A bar over the rounds of all runs, shown once they take longer than a moment."""
+
+    def __init__(self, console: Console, total: int) -> None:
+        """Count up to `total` rounds."""
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _RateColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            auto_refresh=False,
+        )
+        self._task = self._progress.add_task("", total=total)
+        self._finished = 0
+        self._next_update = time.monotonic() + _DELAY_SECONDS
+        self._description = ""
+
+    def begin(self, description: str, finished: int) -> None:
+        """Start a run, with so many rounds finished before it."""
+        self._description, self._finished = description, finished
+
+    def update(self, round: int) -> None:
+        """Note that a run has finished so many rounds; cheap enough to call after each."""
+        now = time.monotonic()
+        if now < self._next_update:
+            return
+        self._progress.start()
+        self._next_update = now + _REFRESH_SECONDS
+        completed = self._finished + round
+        self._progress.update(self._task, completed=completed, description=self._description)
+        self._progress.refresh()
+
+    def __enter__(self) -> RoundProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()

@@ -1,0 +1,101 @@
+"""Plots of results: against rounds and against bytes, readable in a two-column paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from regtopk_bench.report.convergence import by_density
+from regtopk_bench.results.schema import Result
+from regtopk_bench.results.summary import Group, log10
+
+# Okabe and Ito's palette tells apart with any colour vision; dashes do without colour.
+_STYLES: dict[str, dict[str, Any]] = {
+    "dense": {"color": "#000000", "linestyle": (0, (1, 1.2)), "linewidth": 1.8, "zorder": 4},
+    "topk": {"color": "#D55E00", "linestyle": (0, (5, 1.5))},
+    "regtopk": {"color": "#0072B2", "linestyle": "-"},
+    "randomk": {"color": "#CC79A7", "linestyle": (0, (3, 1, 1, 1))},
+    "oracle": {"color": "#009E73", "linestyle": (0, (7, 2, 1, 2))},
+}
+_LABELS = {
+    "dense": "dense",
+    "topk": "Top-k",
+    "regtopk": "RegTop-k",
+    "randomk": "Random-k",
+    "oracle": "oracle",
+}
+_FONT = {"font.size": 8, "axes.titlesize": 8, "legend.fontsize": 7.5, "svg.hashsalt": "regtopk"}
+
+
+def convergence_plot(result: Result, path: Path) -> None:
+    """Draw log10 of the gap, one row of panels per density; the suffix sets the format."""
+    sections = by_density(result)
+    dense = [group for section in sections for group in section if group.cell["density"] == 1.0]
+    sparse = [section for section in sections if section[0].cell["density"] != 1.0]
+    panels = [dense + section for section in sparse] or [dense]
+    with matplotlib.rc_context(_FONT):
+        figure = Figure(figsize=(6.9, 0.7 + 1.9 * len(panels)), layout="constrained")
+        axes = figure.subplots(len(panels), 2, squeeze=False, sharey=True)
+        for (rounds_axes, bytes_axes), panel in zip(axes, panels, strict=True):
+            for group in panel:
+                _draw(rounds_axes, bytes_axes, group)
+            rounds_axes.set_title(f"density {panel[-1].cell['density']:g}", loc="left")
+            rounds_axes.set_ylabel(r"$\log_{10}\|\theta-\theta^*\|^2$")
+        axes[-1, 0].set_xlabel("round")
+        axes[-1, 1].set_xlabel("kB sent per worker")
+        handles = {
+            line.get_label(): line for line in reversed([l for a in axes[:, 0] for l in a.lines])
+        }
+        shown = [name for name in _LABELS.values() if name in handles]
+        figure.legend(
+            [handles[name] for name in shown], shown, loc="outside upper right", ncols=len(shown)
+        )
+        _save(figure, path)
+
+
+def toy_plot(result: Result, path: Path) -> None:
+    """Draw the loss of every algorithm against rounds."""
+    with matplotlib.rc_context(_FONT):
+        figure = Figure(figsize=(3.4, 2.3), layout="constrained")
+        axes = figure.subplots()
+        for run in result.runs:
+            name = str(run.cell["algorithm"])
+            loss = run.traces["loss"]
+            axes.plot(range(1, len(loss) + 1), loss, label=_LABELS[name], **_STYLES[name])
+        axes.set(xlabel="round", ylabel="logistic loss", yscale="log")
+        _finish(axes)
+        axes.legend()
+        _save(figure, path)
+
+
+def _draw(rounds_axes: Axes, bytes_axes: Axes, group: Group) -> None:
+    name = str(group.cell["algorithm"])
+    traces = [log10(np.array(run.traces.get("gap", []))) for run in group.runs]
+    length = min(map(len, traces))
+    if not length:
+        return
+    curves_ST = np.array([trace[:length] for trace in traces])
+    sent = np.array(group.runs[0].traces["uplink_bytes"][:length]).cumsum()
+    kilobytes = sent / group.runs[0].metrics["workers"] / 1e3
+    for axes, x in ((rounds_axes, np.arange(1, length + 1)), (bytes_axes, kilobytes)):
+        axes.plot(x, curves_ST.mean(axis=0), label=_LABELS[name], **_STYLES[name])
+        if len(curves_ST) > 1:
+            low, high = curves_ST.min(axis=0), curves_ST.max(axis=0)
+            axes.fill_between(x, low, high, color=_STYLES[name]["color"], alpha=0.15, linewidth=0)
+        _finish(axes)
+
+
+def _finish(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, linewidth=0.3, alpha=0.5)
+    axes.margins(x=0.01)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    figure.savefig(path, dpi=160, metadata=metadata)

@@ -1,0 +1,60 @@
+"""Which tables and plot belong to which command's results, and how each format prints them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.report.convergence import convergence_tables
+from regtopk_bench.report.table import Table
+from regtopk_bench.report.toy import toy_table
+from regtopk_bench.results import store
+from regtopk_bench.results.schema import Result
+
+
+def tables(result: Result, unicode: bool = True) -> list[Table]:
+    """Return the tables of a result.
+
+    Raises:
+        ConfigurationError: If the result is of a command that this version does not know.
+    """
+    match result.command:
+        case "linreg":
+            return convergence_tables(result, unicode)
+        case "toy":
+            return [toy_table(result)]
+    raise ConfigurationError(f'cannot show results of "{result.command}": upgrade this program')
+
+
+def plot(result: Result, folder: Path, plot_format: str) -> Path:
+    """Draw the plot of a result into a folder and return its path."""
+    from regtopk_bench.report import plots  # Matplotlib is slow to import
+
+    path = folder / f"convergence.{plot_format}"
+    if result.command == "toy":
+        plots.toy_plot(result, path)
+    else:
+        plots.convergence_plot(result, path)
+    return path
+
+
+def print_result(result: Result, output_format: str, console: Console) -> None:
+    """Print a result to a console: data only, in the format asked for."""
+    if output_format == "json":
+        console.file.write(store.dump(result) + "\n")
+        return
+    unicode = (console.encoding or "").lower().startswith("utf")
+    for number, table in enumerate(tables(result, unicode)):
+        if number:
+            console.file.write("\n")
+        match output_format:
+            case "csv":
+                console.file.write(table.csv())
+            case "markdown":
+                console.file.write(table.markdown())
+            case "latex":
+                console.file.write(table.latex())
+            case _:
+                table.print_to(console)

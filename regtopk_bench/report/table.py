@@ -1,0 +1,156 @@
+"""One table, every format: the builder behind all that the commands print."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value, as people read it and as programs do."""
+
+    text: str
+    raw: Any = None
+    """For CSV, in SI units; the text when None."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's two names: a heading, and the key that CSV uses."""
+
+    heading: str
+    key: str
+    left: bool = False
+    """Text, set flush left; numbers are set flush right."""
+    drawing: bool = False
+    """A drawing made of characters, left out where text is not monospaced."""
+    compact: bool = True
+    """Not to be broken over lines; a heading says itself where it may be."""
+
+    @property
+    def line(self) -> str:
+        """The heading on one line."""
+        return self.heading.replace("\n", " ")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of a row, one per column."""
+
+    cells: Sequence[Cell]
+    marked: bool = False
+    """Stands out: bold, and with an asterisk that needs no colour."""
+    section_ends: bool = False
+    """A line is drawn below."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under columns, with a title and notes below."""
+
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    notes: Sequence[str] = field(default=())
+
+    def print_to(self, console: Console) -> None:
+        """Print with Rich, within the console's width."""
+        table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        for column in self.columns:
+            table.add_column(
+                column.heading,
+                justify="left" if column.left else "right",
+                vertical="bottom",
+                no_wrap=column.compact,
+                overflow="fold",
+            )
+        for row in self.rows:
+            style = "bold" if row.marked else ""
+            table.add_row(
+                *(Text(text) for text in self._texts(row)), style=style, end_section=row.section_ends
+            )
+        console.print(Text(self.title, style="bold"))
+        console.print(table)
+        for note in self.notes:
+            console.print(Text(note, style="dim"))
+
+    def csv(self) -> str:
+        """Return comma-separated values in SI units, under keys instead of headings."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        kept = [i for i, column in enumerate(self.columns) if not column.drawing]
+        writer.writerow([self.columns[i].key for i in kept] + ["marked"])
+        for row in self.rows:
+            cells = [row.cells[i] for i in kept]
+            values = [cell.text if cell.raw is None else cell.raw for cell in cells]
+            writer.writerow([*values, int(row.marked)])
+        return out.getvalue()
+
+    def markdown(self) -> str:
+        """Return a GitHub-flavoured table."""
+        kept = [i for i, column in enumerate(self.columns) if not column.drawing]
+        lines = [
+            f"**{self.title}**\n",
+            "| " + " | ".join(self.columns[i].line for i in kept) + " |",
+            "|" + "|".join(":--" if self.columns[i].left else "--:" for i in kept) + "|",
+        ]
+        for row in self.rows:
+            texts = self._texts(row)
+            cells = [texts[i].replace("|", r"\|") for i in kept]
+            cells = [f"**{cell}**" if row.marked and cell else cell for cell in cells]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines += ["", *(f"{note}  " for note in self.notes)]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def latex(self) -> str:
+        """Return a table for the booktabs package."""
+        kept = [i for i, column in enumerate(self.columns) if not column.drawing]
+        lines = [
+            rf"% {self.title}",
+            r"\begin{tabular}{" + "".join("l" if self.columns[i].left else "r" for i in kept) + "}",
+            r"\toprule",
+            " & ".join(_latex(self.columns[i].line) for i in kept) + r" \\",
+            r"\midrule",
+        ]
+        for number, row in enumerate(self.rows):
+            texts = self._texts(row)
+            cells = [_latex(texts[i]) for i in kept]
+            cells = [rf"\textbf{{{cell}}}" if row.marked and cell else cell for cell in cells]
+            lines.append(" & ".join(cells) + r" \\")
+            if row.section_ends and number + 1 < len(self.rows):
+                lines.append(r"\midrule")
+        lines += [r"\bottomrule", r"\end{tabular}", *(rf"% {note}" for note in self.notes)]
+        return "\n".join(lines) + "\n"
+
+    def _texts(self, row: Row) -> list[str]:
+        texts = [cell.text for cell in row.cells]
+        if row.marked:
+            texts[0] += " *"
+        return texts
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "±": r"$\pm$",
+    "−": r"$-$",
+    "–": "--",
+    "μ": r"$\mu$",
+    "ρ": r"$\rho$",
+}
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)

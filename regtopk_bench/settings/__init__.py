@@ -1,0 +1,18 @@
+"""Settings: what can be set, where values come from, and which one holds."""
+
+from regtopk_bench.settings.file import SettingsFile, load
+from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, variable_name
+from regtopk_bench.settings.schema import COMMANDS, LinregSettings, ReportSettings, ToySettings
+
+__all__ = [
+    "COMMANDS",
+    "LinregSettings",
+    "ReportSettings",
+    "Resolved",
+    "SettingsFile",
+    "ToySettings",
+    "flag_name",
+    "load",
+    "resolve",
+    "variable_name",
+]

@@ -1,0 +1,105 @@
+"""`benchmarks.toml`: defaults and profiles, checked as a whole when it is read."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from regtopk_bench.errors import ConfigurationError, suggest
+from regtopk_bench.settings.schema import COMMANDS, names_of, spec_of
+
+FILE_NAME = "benchmarks.toml"
+FILE_VERSION = 1
+
+Section = dict[str, dict[str, Any]]
+"""Values by command and setting, not yet parsed."""
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """The content of a settings file, or of none."""
+
+    path: Path | None = None
+    defaults: Section = field(default_factory=dict)
+    profiles: Mapping[str, Section] = field(default_factory=dict)
+
+    def profile(self, name: str) -> Section:
+        """Return a profile by name; raise ConfigurationError for an unknown one."""
+        if name in self.profiles:
+            return self.profiles[name]
+        if self.path is None:
+            raise ConfigurationError(
+                f'profile "{name}" needs a {FILE_NAME} in this folder, or one given with --config'
+            )
+        raise ConfigurationError(f'{self.path}: no profile "{name}"{suggest(name, self.profiles)}')
+
+
+def load(path: Path | None) -> SettingsFile:
+    """Read the file given, or the one in the working directory if there is one.
+
+    Raises:
+        ConfigurationError: Naming file and key, for whatever cannot be used.
+    """
+    if path is None:
+        path = Path(FILE_NAME)
+        if not path.exists():
+            return SettingsFile()
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
+
+    _refuse_unknown(path, "", content, ("version", "defaults", "profiles"))
+    if content.get("version") != FILE_VERSION:
+        raise ConfigurationError(
+            f"{path}: version is {content.get('version')!r}, and must be {FILE_VERSION}"
+        )
+    profiles = _table(path, "profiles", content.get("profiles", {}))
+    return SettingsFile(
+        path,
+        _section(path, "defaults", content.get("defaults", {})),
+        {name: _section(path, f"profiles.{name}", table) for name, table in profiles.items()},
+    )
+
+
+def _section(path: Path, name: str, raw: Any) -> Section:
+    """Check a section and sort its keys by command.
+
+    A key outside a command's table holds for every command that has such a setting.
+    """
+    table = _table(path, name, raw)
+    every_name = dict.fromkeys(name for command in COMMANDS for name in names_of(command))
+    _refuse_unknown(path, name, table, (*every_name, *COMMANDS))
+    section: Section = {}
+    for command, settings in COMMANDS.items():
+        own = _table(path, f"{name}.{command}", table.get(command, {}))
+        _refuse_unknown(path, f"{name}.{command}", own, names_of(command))
+        shared = {key: table[key] for key in names_of(command) if key in table}
+        section[command] = shared | own
+        for declared in fields(settings):
+            if declared.name not in section[command]:
+                continue
+            where = f"{name}.{command}" if declared.name in own else name
+            try:
+                spec_of(declared).parse(section[command][declared.name])
+            except ValueError as error:
+                raise ConfigurationError(f"{path}: [{where}] {declared.name}: {error}") from error
+    return section
+
+
+def _table(path: Path, name: str, raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{path}: {name} must be a table, [{name}]")
+    return raw
+
+
+def _refuse_unknown(path: Path, name: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            where = f"[{name}] " if name else ""
+            raise ConfigurationError(f'{path}: {where}unknown key "{key}"{suggest(key, known)}')

@@ -1,0 +1,238 @@
+"""The settings of every command: one frozen dataclass each, the only list of its options.
+
+A field holds the built-in default; its metadata says how the value is parsed and how the
+option is shown. Flags, environment variables, TOML keys, help and `config` all follow it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings import parsers
+from regtopk_bench.settings.parsers import Parser
+
+ALGORITHM_NAMES = ("dense", "topk", "regtopk", "randomk", "oracle")
+FORMATS = ("table", "json", "csv", "markdown", "latex")
+PLOT_FORMATS = ("png", "svg", "pdf")
+
+PROBLEM = "Problem"
+TRAINING = "Training"
+SPARSIFICATION = "Sparsification"
+EXECUTION = "Execution"
+REPORT = "Report"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How a setting is given and shown."""
+
+    help: str
+    panel: str
+    parse: Parser
+    metavar: str
+    short: str | None = None
+    repeatable: bool = False
+
+
+def setting(
+    default: Any,
+    help: str,
+    panel: str,
+    parse: Parser,
+    metavar: str,
+    short: str | None = None,
+    repeatable: bool = False,
+) -> Any:
+    """Declare a setting."""
+    spec = Spec(help, panel, parse, metavar, short, repeatable)
+    return field(default=default, metadata={"spec": spec})
+
+
+def spec_of(declared: Field[Any]) -> Spec:
+    """Return how a field was declared."""
+    spec: Spec = declared.metadata["spec"]
+    return spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings:
+    """How results are printed and kept."""
+
+    format: str = setting(
+        "table",
+        "Format of what is printed: " + ", ".join(FORMATS) + ".",
+        REPORT,
+        parsers.choice(FORMATS),
+        "NAME",
+        "-f",
+    )
+    output: str = setting(
+        "runs", "Folder in which each run makes its own.", REPORT, parsers.text, "DIR", "-o"
+    )
+    save: bool = setting(
+        True, "Save result.json, traces.csv and the plot.", REPORT, parsers.boolean, ""
+    )
+    plot_format: str = setting(
+        "png",
+        "Format of the plot: " + ", ".join(PLOT_FORMATS) + ".",
+        REPORT,
+        parsers.choice(PLOT_FORMATS),
+        "NAME",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegTopKSettings:
+    """The hyper-parameters of RegTop-k."""
+
+    mu: float = setting(
+        4.0, "Temperature μ of RegTop-k.", SPARSIFICATION, parsers.number(above=0.0), "FLOAT"
+    )
+    q: float = setting(
+        1e8,
+        "Distortion Q that RegTop-k assumes where nothing was sent.",
+        SPARSIFICATION,
+        parsers.number(above=0.0),
+        "FLOAT",
+    )
+    denominator: str = setting(
+        "previous",
+        "Accumulated gradient that divides in RegTop-k's distortion: previous, current.",
+        SPARSIFICATION,
+        parsers.choice(("previous", "current")),
+        "NAME",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinregSettings(RegTopKSettings, ReportSettings):
+    """Distributed linear regression, by default in the paper's setting."""
+
+    workers: int = setting(
+        20, "Number of simulated workers, N.", PROBLEM, parsers.integer(1), "INT", "-n"
+    )
+    samples: int = setting(500, "Data points per worker, D.", PROBLEM, parsers.integer(1), "INT")
+    dim: int = setting(100, "Number of parameters, J.", PROBLEM, parsers.integer(1), "INT")
+    mean_variance: float = setting(
+        5.0,
+        "Variance of the mean of each worker's model: how much workers disagree.",
+        PROBLEM,
+        parsers.number(minimum=0.0),
+        "FLOAT",
+    )
+    model_variance: float = setting(
+        1.0,
+        "Variance of a model's entries around its mean.",
+        PROBLEM,
+        parsers.number(minimum=0.0),
+        "FLOAT",
+    )
+    noise_variance: float = setting(
+        0.5, "Variance of the noise on targets.", PROBLEM, parsers.number(minimum=0.0), "FLOAT"
+    )
+    dtype: str = setting(
+        "float64",
+        "Precision of data and gradients: float32, float64.",
+        PROBLEM,
+        parsers.choice(("float32", "float64")),
+        "NAME",
+    )
+    rounds: int = setting(
+        2500, "Rounds of training.", TRAINING, parsers.integer(0), "INT", "-r"
+    )
+    learning_rate: float = setting(
+        0.01, "Learning rate η.", TRAINING, parsers.number(above=0.0), "FLOAT", "-l"
+    )
+    seeds: tuple[int, ...] = setting(
+        (0,),
+        "Seeds of data, initial parameters and draws: 0-4 or 0,3,7. Several give intervals.",
+        TRAINING,
+        parsers.seeds,
+        "LIST",
+        "-s",
+    )
+    algorithm: tuple[str, ...] = setting(
+        ("dense", "topk", "regtopk", "oracle"),
+        "Algorithm to run, repeatable: " + ", ".join(ALGORITHM_NAMES) + ".",
+        SPARSIFICATION,
+        parsers.listing(parsers.choice(ALGORITHM_NAMES)),
+        "NAME",
+        "-a",
+        repeatable=True,
+    )
+    density: tuple[float, ...] = setting(
+        (0.4, 0.6),
+        "Fraction of entries kept, k/J, repeatable.",
+        SPARSIFICATION,
+        parsers.listing(parsers.density),
+        "FLOAT",
+        "-d",
+        repeatable=True,
+    )
+    k: tuple[int, ...] = setting(
+        (),
+        "Entries per message, instead of a density, repeatable.",
+        SPARSIFICATION,
+        parsers.listing(parsers.integer(1)),
+        "INT",
+        "-k",
+        repeatable=True,
+    )
+    processes: int | str = setting(
+        "auto",
+        "Processes that host the workers; auto takes what should be fastest.",
+        EXECUTION,
+        parsers.processes,
+        "INT|auto",
+        "-p",
+    )
+    target: float = setting(
+        1e-6, "Gap whose first round is reported.", REPORT, parsers.number(above=0.0), "FLOAT"
+    )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        for k in self.k:
+            if k > self.dim:
+                raise ConfigurationError(f"k {k} exceeds dim {self.dim}: lower --k or raise --dim")
+        if isinstance(self.processes, int) and self.processes > self.workers:
+            raise ConfigurationError(
+                f"processes {self.processes} exceeds workers {self.workers}: lower --processes"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToySettings(RegTopKSettings, ReportSettings):
+    """The motivational example: two workers whose gradients cancel."""
+
+    rounds: int = setting(
+        150, "Rounds of training.", TRAINING, parsers.integer(1), "INT", "-r"
+    )
+    learning_rate: float = setting(
+        0.9, "Learning rate η.", TRAINING, parsers.number(above=0.0), "FLOAT", "-l"
+    )
+    mu: float = setting(
+        1.0, "Temperature μ of RegTop-k.", SPARSIFICATION, parsers.number(above=0.0), "FLOAT"
+    )
+    at: tuple[int, ...] = setting(
+        (1, 2, 5, 10, 20, 50, 100, 150),
+        "Rounds after which the loss is shown, repeatable.",
+        REPORT,
+        parsers.listing(parsers.integer(1)),
+        "INT",
+        repeatable=True,
+    )
+    save: bool = setting(
+        False, "Save result.json, traces.csv and the plot.", REPORT, parsers.boolean, ""
+    )
+
+
+COMMANDS: dict[str, type[ReportSettings]] = {"linreg": LinregSettings, "toy": ToySettings}
+"""Every command with settings."""
+
+
+def names_of(command: str) -> tuple[str, ...]:
+    """Return the names of a command's settings."""
+    return tuple(declared.name for declared in fields(COMMANDS[command]))
