@@ -67,7 +67,7 @@ class WorkerDiedError(RunError):
     """A process of the worker pool ended before its work was done."""
 
 
-class InterruptedRun(KeyboardInterrupt):  # noqa: N818 - an interrupt, not an error
+class InterruptedRun(KeyboardInterrupt):
     """The user pressed Ctrl-C during a run.
 
     Attributes:

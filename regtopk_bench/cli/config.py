@@ -3,61 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 
-from regtopk_bench.report.table import Cell, Column, Row, Table
+from regtopk_bench.report.table import Cell, Column, Row, Table, print_tables
 from regtopk_bench.settings import Resolved, flag_name, variable_name
 
 
-def print_config(commands: dict[str, Resolved], output_format: str) -> None:  # type: ignore[type-arg]
+def print_config(commands: Mapping[str, Resolved[Any]], output_format: str) -> None:
     """Print the settings of some commands to stdout."""
     console = Console()
-    values = {command: asdict(resolved.settings) for command, resolved in commands.items()}
     if output_format == "json":
-        document = {
-            command: {
-                name: {"value": value, "source": commands[command].sources[name]}
-                for name, value in settings.items()
-            }
-            for command, settings in values.items()
-        }
+        document = {name: _as_json(resolved) for name, resolved in commands.items()}
         console.file.write(json.dumps(document, indent=2) + "\n")
         return
+    tables = [_table(name, resolved) for name, resolved in commands.items()]
+    print_tables(tables, output_format, console)
+
+
+def _as_json(resolved: Resolved[Any]) -> dict[str, Any]:
+    values = asdict(resolved.settings)
+    return {
+        name: {"value": value, "source": resolved.sources[name]} for name, value in values.items()
+    }
+
+
+def _table(command: str, resolved: Resolved[Any]) -> Table:
     columns = [
-        Column("command", "command", left=True),
         Column("flag", "flag", left=True),
-        Column("value", "value", left=True),
+        Column("value", "value", left=True, compact=False),
         Column("source", "source", left=True),
         Column("environment variable", "variable", left=True),
     ]
     rows = [
         Row(
             [
-                Cell(command),
                 Cell(flag_name(name)),
                 Cell(_text(value)),
-                Cell(commands[command].sources[name]),
+                Cell(resolved.sources[name]),
                 Cell(variable_name(name)),
             ]
         )
-        for command, settings in values.items()
-        for name, value in settings.items()
+        for name, value in asdict(resolved.settings).items()
     ]
-    table = Table("Settings", columns, rows)
-    match output_format:
-        case "csv":
-            console.file.write(table.csv())
-        case "markdown":
-            console.file.write(table.markdown())
-        case "latex":
-            console.file.write(table.latex())
-        case _:
-            table.print_to(console)
+    return Table(f"Settings of {command}", columns, rows)
 
 
 def _text(value: object) -> str:
     if isinstance(value, tuple):
-        return ",".join(map(str, value)) or "none"
+        return ", ".join(map(str, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

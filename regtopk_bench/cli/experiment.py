@@ -78,7 +78,9 @@ class Experiment:
             for cell in cells:
                 progress.begin(str(cell), finished_rounds)
                 try:
-                    trace = cell.simulate(progress.update if watched else None)
+                    trace = cell.simulate(
+                        (lambda info: progress.update(info.round)) if watched else None
+                    )
                     self.runs.append(run_of(cell.configuration, trace))
                 except InterruptedRun as stop:
                     self.runs.append(run_of(cell.configuration, stop.trace, "stopped"))

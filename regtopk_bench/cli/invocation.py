@@ -60,9 +60,7 @@ Quiet = Annotated[
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="A line per run.", rich_help_panel=_GENERAL)
 ]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_GENERAL)
-]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_GENERAL)]
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ app.command("toy", epilog=_EPILOG)(_toy)
 
 @app.command("show")
 def _show(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="A run's folder or result.json.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="Folder of a run.")],
     output_format: Annotated[
         str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
     ] = "table",
@@ -88,7 +88,7 @@ def _show(
     ] = "png",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where to draw; else beside the result."),
+        typer.Option("--output", "-o", metavar="DIR", help="Where to draw, if not beside it."),
     ] = None,
     draw: Annotated[bool, typer.Option("--plot/--no-plot", help="Redraw the plot.")] = True,
     debug: Debug = False,

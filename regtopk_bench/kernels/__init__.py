@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -77,7 +77,30 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
     return _for(score_NJ).select(score_NJ, k)
 
 
-def _for(tensor: Tensor) -> ModuleType:
+class Implementation(Protocol):
+    """A module that has these functions, described above."""
+
+    def step(
+        self,
+        residual_NJ: Tensor,
+        grad_NJ: Tensor,
+        k: int,
+        corrected_Nk: Tensor | None = None,
+        factors_Nk: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def scatter_sum(
+        self, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int
+    ) -> Tensor: ...
+
+    def gather_ratio(
+        self, total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+    ) -> Tensor: ...
+
+    def select(self, score_NJ: Tensor, k: int) -> Tensor: ...
+
+
+def _for(tensor: Tensor) -> Implementation:
     """Return the implementation for tensors of this kind."""
     if tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64):
         return numba_cpu

@@ -21,7 +21,7 @@ from regtopk_bench.kernels.checks import check_finite
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
-_BITS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+_BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 _INFINITY = {
     floats: np.array(np.inf, floats).view(integers)[()] for floats, integers in _BITS.items()
 }
@@ -30,9 +30,9 @@ _INFINITY = {
 def _compiled(function: _F) -> _F:
     """Compile when first called, and keep the machine code on disk where that is possible."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
     except RuntimeError:  # no folder to write to
-        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True)(function)  # type: ignore[return-value]
 
 
 def step(
@@ -173,7 +173,10 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
 
 @_compiled
 def _scatter_sum(
-    indices_Nk: NDArray[Any], values_Nk: NDArray[Any], weights_N: NDArray[Any], total_J: NDArray[Any]
+    indices_Nk: NDArray[Any],
+    values_Nk: NDArray[Any],
+    weights_N: NDArray[Any],
+    total_J: NDArray[Any],
 ) -> None:
     workers, k = values_Nk.shape
     for n in range(workers):

@@ -68,7 +68,8 @@ def _convergence(result: Result, unicode: bool) -> Table:
         Column("rounds/\ns", "rounds_per_second"),
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
     ]
-    return Table(_title(result, len(seeds)), columns, rows, _notes(everything, len(seeds)))
+    notes = _notes(everything, len(seeds), any(row.marked for row in rows))
+    return Table(_title(result, len(seeds)), columns, rows, notes)
 
 
 def _cells(group: Group, target: float) -> list[Cell]:
@@ -138,15 +139,17 @@ def _title(result: Result, seeds: int) -> str:
     )
 
 
-def _notes(everything: Sequence[Group], seeds: int) -> list[str]:
-    notes = ["* smallest gap at its density among sparsifiers that can be built"]
+def _notes(everything: Sequence[Group], seeds: int, marked: bool) -> list[str]:
+    notes = []
+    if marked:
+        notes.append("* smallest gap at its density among sparsifiers that can be built")
     if seeds > 1:
         notes.append(f"± 95 % confidence interval of the mean over {seeds} seeds")
     runs = [run for group in everything for run in group.runs]
     if any(run.metrics.get("coordination_bytes") for run in runs):
         costs = max(
-            run.metrics["coordination_bytes"] / max(run.metrics["rounds"], 1) / run.metrics["workers"]
-            for run in runs
+            of["coordination_bytes"] / max(of["rounds"], 1) / of["workers"]
+            for of in (run.metrics for run in runs)
         )
         notes.append(
             f"oracle: an upper bound that sees all gradients; the {costs / 1e3:.3g} kB per worker "
@@ -194,4 +197,5 @@ def _comparison(everything: Sequence[Group]) -> Table | None:
         Column("p (Wilcoxon)", "p_wilcoxon"),
         Column("seeds", "seeds"),
     ]
-    return Table("RegTop-k minus Top-k, paired by seed (negative: RegTop-k is closer)", columns, rows)
+    title = "RegTop-k minus Top-k, paired by seed (negative: RegTop-k is closer)"
+    return Table(title, columns, rows)

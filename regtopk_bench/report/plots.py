@@ -29,7 +29,12 @@ _LABELS = {
     "randomk": "Random-k",
     "oracle": "oracle",
 }
-_FONT = {"font.size": 8, "axes.titlesize": 8, "legend.fontsize": 7.5, "svg.hashsalt": "regtopk"}
+_FONT: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7.5,
+    "svg.hashsalt": "regtopk",
+}
 
 
 def convergence_plot(result: Result, path: Path) -> None:
@@ -48,9 +53,7 @@ def convergence_plot(result: Result, path: Path) -> None:
             rounds_axes.set_ylabel(r"$\log_{10}\|\theta-\theta^*\|^2$")
         axes[-1, 0].set_xlabel("round")
         axes[-1, 1].set_xlabel("kB sent per worker")
-        handles = {
-            line.get_label(): line for line in reversed([l for a in axes[:, 0] for l in a.lines])
-        }
+        handles = {line.get_label(): line for panel in axes[:, 0] for line in panel.lines}
         shown = [name for name in _LABELS.values() if name in handles]
         figure.legend(
             [handles[name] for name in shown], shown, loc="outside upper right", ncols=len(shown)

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.convergence import convergence_tables
-from regtopk_bench.report.table import Table
+from regtopk_bench.report.table import Table, print_tables
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.results import store
 from regtopk_bench.results.schema import Result
@@ -46,15 +46,4 @@ def print_result(result: Result, output_format: str, console: Console) -> None:
         console.file.write(store.dump(result) + "\n")
         return
     unicode = (console.encoding or "").lower().startswith("utf")
-    for number, table in enumerate(tables(result, unicode)):
-        if number:
-            console.file.write("\n")
-        match output_format:
-            case "csv":
-                console.file.write(table.csv())
-            case "markdown":
-                console.file.write(table.markdown())
-            case "latex":
-                console.file.write(table.latex())
-            case _:
-                table.print_to(console)
+    print_tables(tables(result, unicode), output_format, console)

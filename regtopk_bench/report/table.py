@@ -75,9 +75,8 @@ class Table:
             )
         for row in self.rows:
             style = "bold" if row.marked else ""
-            table.add_row(
-                *(Text(text) for text in self._texts(row)), style=style, end_section=row.section_ends
-            )
+            texts = map(Text, self._texts(row))
+            table.add_row(*texts, style=style, end_section=row.section_ends)
         console.print(Text(self.title, style="bold"))
         console.print(table)
         for note in self.notes:
@@ -154,3 +153,19 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def print_tables(printed: Sequence[Table], output_format: str, console: Console) -> None:
+    """Print tables to a console in any format but JSON."""
+    for number, table in enumerate(printed):
+        if number:
+            console.file.write("\n")
+        match output_format:
+            case "csv":
+                console.file.write(table.csv())
+            case "markdown":
+                console.file.write(table.markdown())
+            case "latex":
+                console.file.write(table.latex())
+            case _:
+                table.print_to(console)

@@ -8,12 +8,12 @@ bytes. A value that is not finite is stored as null.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-SCHEMA = "regtopk-bench.result"
-VERSION = 1
+SCHEMA: Final = "regtopk-bench.result"
+VERSION: Final = 1
 
 Scalar = str | bool | int | float | None
 
@@ -68,7 +68,7 @@ class Run(_Model):
 class Result(_Model):
     """Everything that one command measured."""
 
-    schema_name: Literal["regtopk-bench.result"] = Field(SCHEMA, alias="schema")
+    schema_name: Literal["regtopk-bench.result"] = Field(default=SCHEMA, alias="schema")
     version: Literal[1] = VERSION
     command: str
     created: str

@@ -36,7 +36,7 @@ def new_folder(parent: Path, command: str) -> Path:
             return folder
     except OSError as error:
         raise ConfigurationError(
-            f"cannot write to {parent}: {error.strerror}; choose a folder with --output, or --no-save"
+            f"cannot write to {parent}: {error.strerror}; name another --output, or pass --no-save"
         ) from error
     raise ConfigurationError(f"{parent} has a thousand runs of this second already")
 
@@ -77,7 +77,7 @@ def read(path: Path) -> Result:
             f"result {file} is damaged or truncated at line {error.lineno}: {error.msg}"
         ) from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ConfigurationError(f'{file} is not a result of regtopk-bench: no "schema": "{SCHEMA}"')
+        raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
         raise ConfigurationError(

@@ -109,7 +109,10 @@ def seeds(raw: Any) -> tuple[int, ...]:
 
 def processes(raw: Any) -> int | str:
     """Parse a number of processes, or `auto`."""
-    return raw if raw == "auto" else integer(1)(raw)
+    if raw == "auto":
+        return "auto"
+    count: int = integer(1)(raw)
+    return count
 
 
 def boolean(raw: Any) -> bool:

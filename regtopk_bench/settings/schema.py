@@ -139,9 +139,7 @@ class LinregSettings(RegTopKSettings, ReportSettings):
         parsers.choice(("float32", "float64")),
         "NAME",
     )
-    rounds: int = setting(
-        2500, "Rounds of training.", TRAINING, parsers.integer(0), "INT", "-r"
-    )
+    rounds: int = setting(2500, "Rounds of training.", TRAINING, parsers.integer(0), "INT", "-r")
     learning_rate: float = setting(
         0.01, "Learning rate η.", TRAINING, parsers.number(above=0.0), "FLOAT", "-l"
     )
@@ -207,9 +205,7 @@ class LinregSettings(RegTopKSettings, ReportSettings):
 class ToySettings(RegTopKSettings, ReportSettings):
     """The motivational example: two workers whose gradients cancel."""
 
-    rounds: int = setting(
-        150, "Rounds of training.", TRAINING, parsers.integer(1), "INT", "-r"
-    )
+    rounds: int = setting(150, "Rounds of training.", TRAINING, parsers.integer(1), "INT", "-r")
     learning_rate: float = setting(
         0.9, "Learning rate η.", TRAINING, parsers.number(above=0.0), "FLOAT", "-l"
     )
@@ -217,8 +213,8 @@ class ToySettings(RegTopKSettings, ReportSettings):
         1.0, "Temperature μ of RegTop-k.", SPARSIFICATION, parsers.number(above=0.0), "FLOAT"
     )
     at: tuple[int, ...] = setting(
-        (1, 2, 5, 10, 20, 50, 100, 150),
-        "Rounds after which the loss is shown, repeatable.",
+        (),
+        "Round after which the loss is shown, repeatable; else 1, 2, 5, 10, … and the last.",
         REPORT,
         parsers.listing(parsers.integer(1)),
         "INT",
@@ -227,6 +223,12 @@ class ToySettings(RegTopKSettings, ReportSettings):
     save: bool = setting(
         False, "Save result.json, traces.csv and the plot.", REPORT, parsers.boolean, ""
     )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        for at in self.at:
+            if at > self.rounds:
+                raise ConfigurationError(f"at {at} exceeds rounds {self.rounds}: raise --rounds")
 
 
 COMMANDS: dict[str, type[ReportSettings]] = {"linreg": LinregSettings, "toy": ToySettings}

@@ -8,6 +8,7 @@ that live in its process and does not know where the others live.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -52,6 +53,7 @@ class Alone:
         return rows
 
 
+@dataclass(frozen=True)
 class Sparsifier(ABC):
     """Chooses, round after round, which gradient entries each worker sends.
 

@@ -27,7 +27,7 @@ class Algorithm:
 
     def make(self, settings: Mapping[str, Any]) -> Sparsifier:
         """Build the sparsifier from those of the settings that it has a field for."""
-        names = {field.name for field in fields(self.sparsifier)}  # type: ignore[arg-type]
+        names = {field.name for field in fields(self.sparsifier)}
         return self.sparsifier(**{name: settings[name] for name in names & settings.keys()})
 
     @property

@@ -1,7 +1,7 @@
 """The training loop, and the trace that it leaves."""
 
-from regtopk_bench.training.aggregate import aggregate
 from regtopk_bench.training.encoding import Encoding
+from regtopk_bench.training.exchange import aggregate
 from regtopk_bench.training.loop import RoundInfo, simulate
 from regtopk_bench.training.trace import PHASES, BytesSent, Trace
 

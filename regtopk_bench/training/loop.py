@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from regtopk_bench.errors import (
@@ -18,8 +19,8 @@ from regtopk_bench.errors import (
     RunError,
 )
 from regtopk_bench.sparsify import SparseGradient, Sparsifier
-from regtopk_bench.training.aggregate import aggregate, gather_messages
 from regtopk_bench.training.encoding import Encoding
+from regtopk_bench.training.exchange import aggregate, gather_messages
 from regtopk_bench.training.threads import available_cores, single_threaded
 from regtopk_bench.training.trace import Recorder, Trace
 from regtopk_bench.transport import LocalTransport, Transport, open_pool
@@ -219,7 +220,8 @@ class _Run:
         return self.recorder.trace(self.parameters)
 
     def rounds(self, transport: Transport) -> None:
-        with single_threaded():
+        # A run that diverges ends with an error; NumPy's warnings on the way say no more.
+        with single_threaded(), np.errstate(over="ignore", invalid="ignore"):
             self._rounds(transport)
 
     def _rounds(self, transport: Transport) -> None:

@@ -6,6 +6,7 @@ in one collective operation. A transport does not know what the rows it carries 
 
 from __future__ import annotations
 
+import itertools
 from typing import Protocol
 
 from torch import Tensor
@@ -28,4 +29,4 @@ class Transport(Protocol):
 def shards(workers: int, processes: int) -> list[range]:
     """Split workers 0 … N-1 into contiguous shards whose sizes differ by at most one."""
     bounds = [workers * rank // processes for rank in range(processes + 1)]
-    return [range(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    return [range(start, stop) for start, stop in itertools.pairwise(bounds)]

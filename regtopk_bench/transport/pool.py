@@ -58,10 +58,11 @@ class _Member:
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
         """See `regtopk_bench.sparsify.Peers.all_gather`."""
-        gathered: tuple[Tensor, ...] = self._arena.all_gather(rows, self._barrier)
+        gathered: tuple[Tensor, ...] = self._arena.all_gather(rows, self.meet)
         return gathered
 
-    def _barrier(self) -> None:
+    def meet(self) -> None:
+        """Wait until every process has come here."""
         raise NotImplementedError
 
 
@@ -73,7 +74,8 @@ class _Opener(_Member):
         self._rendezvous = rendezvous
         self.children: list[tuple[multiprocessing.process.BaseProcess, Connection]] = []
 
-    def _barrier(self) -> None:
+    def meet(self) -> None:
+        """Wait for the others, then let them go on."""
         for _ in self._rendezvous.go:
             while not self._rendezvous.arrived.acquire(timeout=_POLL_SECONDS):
                 self._raise_for_losses()
@@ -121,7 +123,8 @@ class _Hosted(_Member):
         self._closed = rendezvous.closed
         self._opener = multiprocessing.parent_process()
 
-    def _barrier(self) -> None:
+    def meet(self) -> None:
+        """Report to the opener and wait for its word."""
         self._arrived.release()
         while not self._go.acquire(timeout=_POLL_SECONDS):
             if self._opener is None or not self._opener.is_alive():
@@ -131,7 +134,9 @@ class _Hosted(_Member):
 
 
 @contextlib.contextmanager
-def open_pool(workers: int, processes: int, dim: int, itemsize: int, job: Job) -> Iterator[Transport]:
+def open_pool(
+    workers: int, processes: int, dim: int, itemsize: int, job: Job
+) -> Iterator[Transport]:
     """Start `job` in every process but this one, and give this one its own end.
 
     Args:
@@ -147,8 +152,9 @@ def open_pool(workers: int, processes: int, dim: int, itemsize: int, job: Job) -
         WorkerDiedError: In the body, from `all_gather`, when a process is gone.
     """
     methods = multiprocessing.get_all_start_methods()
-    context = torch.multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
+    method = "forkserver" if "forkserver" in methods else "spawn"
+    context: Any = torch.multiprocessing.get_context(method)
+    if method == "forkserver":
         context.set_forkserver_preload([__name__])
     memory = Arena.allocate(workers, dim, itemsize)
     rendezvous = Rendezvous(
@@ -176,6 +182,7 @@ def open_pool(workers: int, processes: int, dim: int, itemsize: int, job: Job) -
                 ) from error
             theirs.close()
             opener.children.append((process, ours))
+        opener.meet()  # starting up is not part of the first round's time
         yield opener
         finished = True
     finally:
@@ -194,7 +201,10 @@ def _host(
     """Run the job in a started process; tell the opener when it fails."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the opener's to handle
     try:
-        job(_Hosted(rank, rendezvous, total, memory))
+        member = _Hosted(rank, rendezvous, total, memory)
+        member.meet()
+        job(member)
+        os._exit(0)
     except _PoolClosedError:
         os._exit(0)
     except Exception as error:

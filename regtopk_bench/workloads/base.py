@@ -90,4 +90,5 @@ def in_shared_memory(tensor: Tensor) -> Tensor:
     """
     if tensor.is_shared():
         return tensor
-    return torch.empty_like(tensor).share_memory_().copy_(tensor)
+    shared: Tensor = torch.empty_like(tensor).share_memory_()
+    return shared.copy_(tensor)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,6 +26,7 @@ from regtopk_bench.workloads.base import (
 
 _BLOCK_BYTES = 2**21
 _DIRECT_SOLVE_DIM = 3000
+_RANK_TOLERANCE = 1e-12
 
 
 class LinearRegression(Workload):
@@ -99,6 +102,7 @@ class LinearRegression(Workload):
         variances = (mean_variance, model_variance, noise_variance)
         if not all(math.isfinite(variance) and variance >= 0.0 for variance in variances):
             raise ConfigurationError(f"variances {variances} are not all finite and at least 0")
+        _check_memory(workers * samples * dim * dtype.itemsize)
         features = _empty(workers, samples, dim, dtype)
         targets = torch.empty(workers, samples, dtype=dtype)
         numpy_dtype = features.numpy().dtype
@@ -107,7 +111,7 @@ class LinearRegression(Workload):
             mean = math.sqrt(mean_variance) * stream.standard_normal()
             model = mean + math.sqrt(model_variance) * stream.standard_normal(dim)
             x = features[worker].numpy()
-            stream.standard_normal(out=x, dtype=numpy_dtype)  # type: ignore[arg-type]
+            stream.standard_normal(out=x, dtype=numpy_dtype)
             noise = math.sqrt(noise_variance) * stream.standard_normal(samples)
             targets[worker] = torch.from_numpy(x @ model.astype(numpy_dtype) + noise)
         return cls(features, targets)
@@ -186,14 +190,14 @@ class LinearRegression(Workload):
             scaled = x.double() * (share / samples)
             normal_JJ += scaled.T @ x.double()
             right_J += scaled.T @ y.double()
-        try:
-            factor = scipy.linalg.cho_factor(normal_JJ.numpy())
-        except np.linalg.LinAlgError:  # fewer samples than parameters: the shortest solution
-            solution, *_ = scipy.linalg.lstsq(normal_JJ.numpy(), right_J.numpy())
-            return np.asarray(solution)
-        solution = scipy.linalg.cho_solve(factor, right_J.numpy())
-        remainder = right_J.numpy() - normal_JJ.numpy() @ solution
-        return np.asarray(solution + scipy.linalg.cho_solve(factor, remainder))
+        normal, right = normal_JJ.numpy(), right_J.numpy()
+        eigenvalues = scipy.linalg.eigvalsh(normal)
+        if eigenvalues[0] < _RANK_TOLERANCE * eigenvalues[-1]:  # the shortest of the solutions
+            return np.asarray(scipy.linalg.pinvh(normal, rtol=_RANK_TOLERANCE) @ right)
+        factor = scipy.linalg.cho_factor(normal)
+        solution = scipy.linalg.cho_solve(factor, right)
+        correction = scipy.linalg.cho_solve(factor, right - normal @ solution)
+        return np.asarray(solution + correction)
 
     def _solve_iteratively(self) -> NDArray[np.float64]:
         """Find θ* with LSMR, which needs no J × J matrix."""
@@ -230,7 +234,16 @@ def _empty(workers: int, samples: int, dim: int, dtype: torch.dtype) -> Tensor:
     features = torch.empty(workers, samples, dim, dtype=dtype)
     if features.nbytes < 2**28:
         return features
-    try:
-        return features.share_memory_()
-    except RuntimeError:  # /dev/shm is too small, as in many containers
-        return features
+    with contextlib.suppress(RuntimeError):  # /dev/shm is too small, as in many containers
+        features.share_memory_()
+    return features
+
+
+def _check_memory(needed: int) -> None:
+    """Refuse data that cannot fit, rather than be killed while drawing them."""
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise ConfigurationError(
+            f"the features take {needed / 2**30:.1f} GiB and this machine has "
+            f"{present / 2**30:.1f}: lower workers, samples or dim"
+        )

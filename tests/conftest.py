@@ -1,0 +1,22 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "suite", deadline=None, max_examples=60, derandomize=bool(os.environ.get("CI"))
+)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: os.PathLike[str]) -> None:
+    """Run every test in an empty folder, without settings of ours in the environment."""
+    for name in list(os.environ):
+        if name.startswith("REGTOPK_BENCH_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,120 @@
+"""The compiled step against the reference, which is itself checked against a plain sort."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from regtopk_bench import NonFiniteGradientError
+from regtopk_bench.kernels import numba_cpu, reference
+from tests.strategies import DTYPES, Batch, batches
+
+IMPLEMENTATIONS = [reference, numba_cpu]
+
+
+def bits(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().view(torch.int32 if tensor.dtype == torch.float32 else torch.int64)
+
+
+def sorted_step(residual: list[float], grad: list[float], k: int) -> list[int]:
+    """The definition in plain Python: largest first, ties to the lower index."""
+    accumulated = [a + b for a, b in zip(residual, grad, strict=True)]
+    order = sorted(range(len(grad)), key=lambda j: (-abs(accumulated[j]), j))
+    return sorted(order[:k])
+
+
+@given(batches(rounds=1))
+def test_reference_is_what_a_sort_selects(batch: Batch) -> None:
+    grad = batch.grads[0].double()
+    residual = torch.zeros_like(grad)
+    indices, values = reference.step(residual, grad, batch.k)
+    for n in range(batch.workers):
+        expected = sorted_step([0.0] * batch.dim, grad[n].tolist(), batch.k)
+        assert indices[n].tolist() == expected
+        assert values[n].tolist() == grad[n][expected].tolist()
+
+
+@given(batches(rounds=6), st.booleans(), st.data())
+def test_compiled_step_gives_the_reference_bits_over_many_rounds(
+    batch: Batch, corrected: bool, data: st.DataObject
+) -> None:
+    ours, theirs = (torch.zeros_like(batch.grads[0]) for _ in range(2))
+    last, factors = None, None
+    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
+    for grad in batch.grads:
+        got = numba_cpu.step(ours, grad, batch.k, last, factors)
+        expected = reference.step(theirs, grad, batch.k, last, factors)
+        assert torch.equal(got[0], expected[0])
+        assert torch.equal(bits(got[1]), bits(expected[1]))
+        assert torch.equal(bits(ours), bits(theirs))
+        if corrected:
+            last = got[0]
+            factors = torch.rand(last.shape, generator=generator).to(grad.dtype).round(decimals=1)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_non_finite_entries_name_worker_and_count(
+    implementation: object, bad: float, dtype: torch.dtype, k: int
+) -> None:
+    grad = torch.ones(4, 6, dtype=dtype)
+    grad[2, 1] = grad[2, 4] = grad[3, 0] = bad
+    # A selected entry whose factor is 0 must not hide that it is infinite.
+    last = torch.arange(k).expand(4, k).contiguous()
+    factors = torch.zeros(4, k, dtype=dtype)
+    with pytest.raises(NonFiniteGradientError) as caught:
+        implementation.step(torch.zeros(4, 6, dtype=dtype), grad, k, last, factors)  # type: ignore[attr-defined]
+    assert (caught.value.worker, caught.value.entries) == (2, 2)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_a_tie_in_one_row_and_nan_in_another_do_not_cancel(implementation: object) -> None:
+    grad = torch.tensor([[1.0, 1.0, 0.5], [float("nan"), 1.0, 0.5]])
+    with pytest.raises(NonFiniteGradientError) as caught:
+        implementation.step(torch.zeros(2, 3), grad, 1)  # type: ignore[attr-defined]
+    assert (caught.value.worker, caught.value.entries) == (1, 1)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_gradients_are_left_alone_and_may_be_views(implementation: object) -> None:
+    whole = torch.randn(7, 4, dtype=torch.float64)
+    grad = whole.T[:, ::2]
+    before = grad.clone()
+    indices, values = implementation.step(torch.zeros(4, 4, dtype=torch.float64), grad, 2)  # type: ignore[attr-defined]
+    assert torch.equal(grad, before)
+    assert torch.equal(values, grad.gather(1, indices))
+
+
+@given(batches(rounds=1))
+def test_select_takes_the_largest_and_the_lower_of_equals(batch: Batch) -> None:
+    score = batch.grads[0].abs()
+    assert torch.equal(numba_cpu.select(score, batch.k), reference.select(score, batch.k))
+
+
+@given(batches(rounds=2))
+def test_scatter_sum_adds_in_worker_order(batch: Batch) -> None:
+    indices, values = reference.step(torch.zeros_like(batch.grads[0]), batch.grads[0], batch.k)
+    weights = torch.rand(batch.workers, dtype=values.dtype)
+    expected = torch.zeros(batch.dim, dtype=values.dtype)
+    for n in range(batch.workers):
+        for index, value in zip(indices[n], values[n], strict=True):
+            expected[index] += weights[n] * value
+    for implementation in IMPLEMENTATIONS:
+        got = implementation.scatter_sum(indices, values, weights, batch.dim)
+        assert torch.equal(bits(got), bits(expected))
+
+
+@given(batches(rounds=1))
+def test_gather_ratio_is_the_same_everywhere_and_infinite_at_zero(batch: Batch) -> None:
+    indices, values = reference.step(torch.zeros_like(batch.grads[0]), batch.grads[0], batch.k)
+    weights = torch.full((batch.workers,), 0.25, dtype=values.dtype)
+    total = torch.randn(batch.dim, dtype=values.dtype)
+    expected = reference.gather_ratio(total, indices, values, weights)
+    got = numba_cpu.gather_ratio(total, indices, values, weights)
+    assert torch.equal(bits(got), bits(expected))
+    assert bool((expected[0.25 * values == 0.0] == float("inf")).all())

@@ -1,0 +1,191 @@
+"""Every sparsifier against every invariant. A new algorithm adds a row to `TABLE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import regtopk_bench as rb
+from regtopk_bench.sparsify import ALGORITHMS
+from tests.strategies import DTYPES, Batch, batches
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """How to make a sparsifier with k entries, and which invariants its definition breaks."""
+
+    make: Callable[[int], rb.Sparsifier]
+    conserves: bool = True
+    permutes: bool = True
+    counts_k: bool = True
+    keeps_residual: bool = True
+    coordinates: bool = False  # then the tests of the pool compare shards
+
+
+TABLE = {
+    "dense": Conformance(lambda k: rb.Dense(), counts_k=False, keeps_residual=False),
+    "topk": Conformance(lambda k: rb.TopK(k=k)),
+    "regtopk": Conformance(lambda k: rb.RegTopK(k=k, mu=2.0)),
+    "regtopk-current": Conformance(lambda k: rb.RegTopK(k=k, mu=2.0, denominator="current")),
+    "regtopk-small-q": Conformance(lambda k: rb.RegTopK(k=k, mu=2.0, q=1.0)),
+    # A draw is not a function of the values, so it cannot follow their permutation.
+    "randomk": Conformance(lambda k: rb.RandomK(k=k, seed=3), permutes=False),
+    "randomk-unbiased": Conformance(
+        lambda k: rb.RandomK(k=k, seed=3, error_feedback=False), conserves=False, permutes=False
+    ),
+    "oracle": Conformance(lambda k: rb.Oracle(k=k), coordinates=True),
+}
+
+
+def rows(wanted: Callable[[Conformance], bool] = lambda row: True) -> pytest.MarkDecorator:
+    """Run a test for the rows of the table that the invariant is meant for."""
+    chosen = {name: row for name, row in TABLE.items() if wanted(row)}
+    return pytest.mark.parametrize("row", chosen.values(), ids=chosen.keys())
+
+
+every = rows()
+
+
+def messages(sparsifier: rb.Sparsifier, batch: Batch) -> list[rb.SparseGradient]:
+    """Run rounds with real feedback and return what was sent."""
+    state = sparsifier.init(batch.workers, batch.dim, batch.grads.dtype)
+    weights = torch.full((batch.workers,), 1.0 / batch.workers, dtype=batch.grads.dtype)
+    sent = []
+    for grad in batch.grads:
+        message = sparsifier.compress(state, grad)
+        sent.append(message)
+        sparsifier.feedback(state, rb.aggregate(message, weights))
+    return sent
+
+
+def test_every_registered_algorithm_has_a_row() -> None:
+    assert {type(row.make(1)) for row in TABLE.values()} == {
+        known.sparsifier for known in ALGORITHMS.values()
+    }
+
+
+@rows(lambda row: row.conserves)
+@given(batch=batches())
+def test_conservation(row: Conformance, batch: Batch) -> None:
+    """Residual before + gradient = residual after + what was sent, exactly."""
+    sparsifier = row.make(batch.k)
+    state = sparsifier.init(batch.workers, batch.dim, batch.grads.dtype)
+    weights = torch.full((batch.workers,), 1.0 / batch.workers, dtype=batch.grads.dtype)
+    for grad in batch.grads:
+        before, untouched = state.residual_NJ.clone(), grad.clone()
+        message = sparsifier.compress(state, grad)
+        sent = torch.zeros_like(grad).scatter_(1, message.indices, message.values)
+        assert torch.equal(state.residual_NJ + sent, before + grad)
+        assert torch.equal(grad, untouched)
+        sparsifier.feedback(state, rb.aggregate(message, weights))
+
+
+@every
+@given(batch=batches())
+def test_messages_have_k_distinct_ascending_indices(row: Conformance, batch: Batch) -> None:
+    for message in messages(row.make(batch.k), batch):
+        assert message.indices.dtype == torch.int64
+        assert message.values.dtype == batch.grads.dtype
+        assert message.indices.shape == message.values.shape
+        assert message.indices.shape[1] == (batch.k if row.counts_k else batch.dim)
+        assert bool((message.indices.diff(dim=1) > 0).all())
+        assert bool(((message.indices >= 0) & (message.indices < batch.dim)).all())
+
+
+@rows(lambda row: row.permutes)
+@given(batch=batches(), seed=st.integers(0, 1000))
+def test_permutation_equivariance(row: Conformance, batch: Batch, seed: int) -> None:
+    """Renaming the parameters renames the selection, where no two scores are equal."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(batch.grads.shape, generator=generator, dtype=torch.float64)
+    grads = batch.grads.double() + noise  # almost surely without ties
+    order = torch.randperm(batch.dim, generator=generator)
+    plain = messages(row.make(batch.k), Batch(grads, batch.k))
+    renamed = messages(row.make(batch.k), Batch(grads[:, :, order], batch.k))
+    for ours, theirs in zip(plain, renamed, strict=True):
+        dense = torch.zeros(batch.workers, batch.dim, dtype=torch.float64)
+        expected = dense.scatter(1, ours.indices, ours.values)[:, order]
+        assert torch.equal(dense.scatter(1, theirs.indices, theirs.values), expected)
+
+
+@every
+@given(batch=batches(), power=st.integers(-20, 20))
+def test_scaling_by_a_power_of_two(row: Conformance, batch: Batch, power: int) -> None:
+    """Values scale exactly and the selection does not change."""
+    smallest = torch.finfo(batch.grads.dtype).tiny * 2.0**60
+    normal = torch.where(batch.grads.abs() < smallest, 0.0, batch.grads)
+    plain = messages(row.make(batch.k), Batch(normal, batch.k))
+    scaled = messages(row.make(batch.k), Batch(normal * 2.0**power, batch.k))
+    for ours, theirs in zip(plain, scaled, strict=True):
+        assert torch.equal(ours.indices, theirs.indices)
+        assert torch.equal(ours.values * 2.0**power, theirs.values)
+
+
+@every
+@given(batch=batches())
+def test_full_density_is_dense(row: Conformance, batch: Batch) -> None:
+    weights = torch.full((batch.workers,), 1.0 / batch.workers, dtype=batch.grads.dtype)
+    for message, grad in zip(messages(row.make(batch.dim), batch), batch.grads, strict=True):
+        state = rb.Dense().init(batch.workers, batch.dim, batch.grads.dtype)
+        dense = rb.Dense().compress(state, grad)
+        assert torch.equal(rb.aggregate(message, weights), rb.aggregate(dense, weights))
+
+
+@every
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_non_finite_gradients_are_errors(row: Conformance, dtype: torch.dtype, bad: float) -> None:
+    sparsifier = row.make(2)
+    state = sparsifier.init(3, 5, dtype)
+    grad = torch.randn(3, 5, dtype=dtype)
+    grad[1, 4] = bad
+    with pytest.raises(rb.NonFiniteGradientError, match=r"worker 1 \(1 entry\)"):
+        sparsifier.compress(state, grad)
+
+
+@every
+def test_the_same_seed_gives_the_same_messages(row: Conformance) -> None:
+    grads = torch.randn(5, 3, 20, dtype=torch.float64)
+    first, second = (messages(row.make(4), Batch(grads, 4)) for _ in range(2))
+    for ours, theirs in zip(first, second, strict=True):
+        assert torch.equal(ours.indices, theirs.indices)
+        assert torch.equal(ours.values, theirs.values)
+
+
+@rows(lambda row: not row.coordinates)
+def test_shards_choose_what_the_whole_chooses(row: Conformance) -> None:
+    """A worker's message does not depend on which workers share its process."""
+    grads = torch.randn(4, 6, 15, dtype=torch.float64)
+    sparsifier = row.make(5)
+    weights = torch.full((6,), 1 / 6, dtype=torch.float64)
+    whole = sparsifier.init(6, 15, weights=weights)
+    parts = [
+        sparsifier.init(2, 15, weights=weights[:2]),
+        sparsifier.init(4, 15, weights=weights[2:]),
+    ]
+    for grad in grads:
+        message = sparsifier.compress(whole, grad)
+        pieces = [
+            sparsifier.compress(part, grad[rows])
+            for part, rows in zip(parts, (slice(0, 2), slice(2, 6)), strict=True)
+        ]
+        assert torch.equal(message.indices, torch.cat([piece.indices for piece in pieces]))
+        assert torch.equal(message.values, torch.cat([piece.values for piece in pieces]))
+        aggregate = rb.aggregate(message, weights)
+        for state in (whole, *parts):
+            sparsifier.feedback(state, aggregate)
+
+
+@rows(lambda row: row.keeps_residual)
+def test_gradients_of_another_shape_are_refused(row: Conformance) -> None:
+    sparsifier = row.make(2)
+    state = sparsifier.init(3, 5, torch.float64)
+    with pytest.raises(rb.ConfigurationError, match=r"\(3, 5\)"):
+        sparsifier.compress(state, torch.zeros(5, dtype=torch.float64))
+    with pytest.raises(rb.ConfigurationError, match="float32"):
+        sparsifier.compress(state, torch.zeros(3, 5, dtype=torch.float32))

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+
+import regtopk_bench as rb
+from tests.strategies import Batch, batches
+
+
+def published_scores(
+    accumulated: torch.Tensor,
+    previous: torch.Tensor,
+    mask: torch.Tensor,
+    aggregate: torch.Tensor,
+    weight: float,
+    denominator: str,
+    mu: float,
+    q: float,
+) -> torch.Tensor:
+    """The published formula, dense: Δ, then |a| tanh(|1 + Δ| / μ) on every entry."""
+    below = weight * (previous if denominator == "previous" else accumulated)
+    delta = torch.where(mask, (aggregate - weight * previous) / below, q)
+    return accumulated.abs() * torch.tanh((1.0 + delta).abs() / mu)
+
+
+@pytest.mark.parametrize("denominator", ["previous", "current"])
+@pytest.mark.parametrize("q", [1e8, 3.0])
+@given(batch=batches(rounds=8))
+def test_selects_by_the_published_dense_formula(batch: Batch, denominator: Any, q: float) -> None:
+    grads = batch.grads.double() + torch.randn(batch.grads.shape, dtype=torch.float64)
+    sparsifier = rb.RegTopK(k=batch.k, mu=2.0, q=q, denominator=denominator)
+    state = sparsifier.init(batch.workers, batch.dim)
+    weight = 1.0 / batch.workers
+    weights = torch.full((batch.workers,), weight, dtype=torch.float64)
+    residual = torch.zeros(batch.workers, batch.dim, dtype=torch.float64)
+    previous, mask, aggregate = residual, residual.bool(), residual[0]
+    for round, grad in enumerate(grads):
+        accumulated = residual + grad
+        score = accumulated.abs()
+        if round:
+            score = published_scores(
+                accumulated, previous, mask, aggregate, weight, denominator, 2.0, q
+            )
+        message = sparsifier.compress(state, grad)
+        chosen = torch.zeros_like(score).scatter_(1, message.indices, 1.0).bool()
+        lowest_in = torch.where(chosen, score, torch.inf).amin(dim=1)
+        highest_out = torch.where(chosen, -torch.inf, score).amax(dim=1)
+        assert bool((lowest_in >= highest_out * (1 - 1e-12)).all())
+        previous, mask = accumulated, chosen
+        residual = torch.where(chosen, 0.0, accumulated)
+        aggregate = rb.aggregate(message, weights)
+        sparsifier.feedback(state, aggregate)
+
+
+def test_the_first_round_is_topk() -> None:
+    grad = torch.randn(3, 30, dtype=torch.float64)
+    regular, plain = rb.RegTopK(k=7, mu=4.0), rb.TopK(k=7)
+    ours = regular.compress(regular.init(3, 30), grad)
+    theirs = plain.compress(plain.init(3, 30), grad)
+    assert torch.equal(ours.indices, theirs.indices)
+
+
+def test_a_cancelled_entry_loses_its_place() -> None:
+    """Two workers send ±10 at entry 0: the aggregate there is 0, so both turn to entry 1."""
+    sparsifier = rb.RegTopK(k=1, mu=1.0)
+    state = sparsifier.init(2, 2)
+    grad = torch.tensor([[10.0, 1.0], [-10.0, 1.0]], dtype=torch.float64)
+    weights = torch.full((2,), 0.5, dtype=torch.float64)
+    message = sparsifier.compress(state, grad)
+    assert message.indices.tolist() == [[0], [0]]
+    sparsifier.feedback(state, rb.aggregate(message, weights))
+    assert sparsifier.compress(state, grad).indices.tolist() == [[1], [1]]
+
+
+def test_an_entry_sent_as_zero_keeps_its_score() -> None:
+    sparsifier = rb.RegTopK(k=2, mu=1.0)
+    state = sparsifier.init(1, 3)
+    sparsifier.compress(state, torch.tensor([[5.0, 0.0, 0.0]], dtype=torch.float64))
+    sparsifier.feedback(state, torch.tensor([5.0, 0.0, 0.0], dtype=torch.float64))
+    assert state.factors_Nk is not None
+    assert state.factors_Nk[0, 1] == 1.0
+
+
+def test_state_beyond_the_residual_is_k_indices_values_and_factors() -> None:
+    sparsifier = rb.RegTopK(k=3, mu=1.0)
+    state = sparsifier.init(2, 1000)
+    message = sparsifier.compress(state, torch.randn(2, 1000, dtype=torch.float64))
+    sparsifier.feedback(state, torch.randn(1000, dtype=torch.float64))
+    held = [state.sent.indices, state.sent.values, state.factors_Nk]
+    assert all(tensor.shape == (2, 3) for tensor in held)
+    assert message.indices is state.sent.indices
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"mu": 0.0}, {"mu": float("nan")}, {"q": -1.0}, {"denominator": "next"}]
+)
+def test_impossible_hyper_parameters_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(rb.ConfigurationError):
+        rb.RegTopK(**({"k": 1, "mu": 1.0} | wrong))

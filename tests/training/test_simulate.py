@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import regtopk_bench as rb
+from regtopk_bench.training import Encoding
+from tests.training import published
+
+
+@pytest.mark.parametrize("mu", [None, 1.0, 4.0, 20.0])
+@pytest.mark.parametrize(
+    ("workers", "samples", "dim", "k"),
+    [(20, 500, 100, 60), (4, 60, 17, 5), (7, 20, 45, 1), (3, 50, 30, 29)],
+)
+def test_reproduces_the_published_equations(
+    workers: int, samples: int, dim: int, k: int, mu: float | None
+) -> None:
+    stream = np.random.default_rng([workers, dim])
+    x = stream.normal(size=(workers, samples, dim))
+    models = stream.normal(size=(workers, 1)) * 5**0.5 + stream.normal(size=(workers, dim))
+    y = np.einsum("ndj,nj->nd", x, models) + stream.normal(size=(workers, samples)) * 0.5**0.5
+    theta = stream.uniform(-1, 1, dim) / dim**0.5
+    gaps, selections = published.train(x, y, theta, k, 300, 0.01, mu)
+    sparsifier = rb.TopK(k=k) if mu is None else rb.RegTopK(k=k, mu=mu)
+    seen: list[Any] = []
+    trace = rb.simulate(
+        rb.LinearRegression(x, y),
+        sparsifier,
+        rounds=300,
+        learning_rate=0.01,
+        initial=theta,
+        on_round=lambda info: seen.append(info.messages.indices.numpy().copy()),
+    )
+    for round, (ours, theirs) in enumerate(zip(seen, selections, strict=True)):
+        assert np.array_equal(ours, theirs), f"round {round}"
+    assert np.allclose(trace["gap"], gaps, rtol=1e-10, atol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("sparsifier", "loss"),
+    [
+        (rb.Dense(), 0.087972),
+        (rb.RegTopK(k=1, mu=1.0), 0.083659),
+        (rb.TopK(k=1), 0.313262),
+    ],
+    ids=["dense", "regtopk", "topk"],
+)
+def test_motivational_example(sparsifier: rb.Sparsifier, loss: float) -> None:
+    trace = rb.simulate(rb.LogisticToy(), sparsifier, rounds=10, learning_rate=0.9)
+    assert trace["loss"][-1] == pytest.approx(loss, abs=5e-7)
+
+
+def test_convergence_claims_of_the_paper() -> None:
+    """At density 0.6 RegTop-k follows dense and Top-k stalls; at 0.4 both stall."""
+    workload = rb.LinearRegression.synthetic()
+
+    def log_gap(sparsifier: rb.Sparsifier) -> float:
+        trace = rb.simulate(workload, sparsifier, rounds=1000, learning_rate=0.01)
+        return float(np.log10(trace["gap"][-1]))
+
+    dense = log_gap(rb.Dense())
+    assert abs(log_gap(rb.RegTopK(density=0.6, mu=4.0)) - dense) < 0.5
+    assert log_gap(rb.TopK(density=0.6)) > dense + 8.0
+    for stalling in (
+        rb.TopK(density=0.4),
+        rb.RegTopK(density=0.4, mu=4.0),
+        rb.RegTopK(density=0.6, mu=4.0, denominator="current"),
+    ):
+        assert log_gap(stalling) > dense + 8.0
+    for density in (0.4, 0.6):
+        assert abs(log_gap(rb.Oracle(density=density)) - dense) < 0.5
+
+
+def workload() -> rb.LinearRegression:
+    return rb.LinearRegression.synthetic(workers=5, samples=40, dim=16, seed=3)
+
+
+def test_bytes_are_those_of_the_stated_encoding() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def count(info: rb.RoundInfo) -> None:
+        each = min(info.messages.indices.shape[1] * (4 + 8), 16 * 8)
+        back = min(int((info.aggregate != 0).sum()) * (4 + 8), 16 * 8)
+        seen.append((5 * each, 5 * back))
+
+    for sparsifier in (rb.TopK(k=3), rb.Dense(), rb.TopK(k=15)):
+        seen.clear()
+        trace = rb.simulate(workload(), sparsifier, rounds=20, learning_rate=0.01, on_round=count)
+        sent = trace.bytes_sent
+        assert list(zip(sent.uplink.tolist(), sent.downlink.tolist(), strict=True)) == seen
+        assert not sent.coordination.any()
+    oracle = rb.simulate(workload(), rb.Oracle(k=3), rounds=4, learning_rate=0.01)
+    assert oracle.bytes_sent.coordination.tolist() == [5 * 16 * 8] * 4
+
+
+def test_index_width_follows_the_dimension() -> None:
+    assert Encoding.of(2**32, torch.float32) == Encoding(index_bytes=4, value_bytes=4)
+    assert Encoding.of(2**32 + 1, torch.float32).index_bytes == 8
+
+
+def test_a_trace_has_one_value_after_each_round() -> None:
+    thetas: list[Any] = []
+    trace = rb.simulate(
+        workload(),
+        rb.TopK(k=3),
+        rounds=600,  # more than the metrics are evaluated for at once
+        learning_rate=0.01,
+        on_round=lambda info: thetas.append(info.parameters.clone()),
+    )
+    assert trace.rounds == len(trace["gap"]) == len(trace["loss"]) == 600
+    direct = workload().metrics(torch.stack(thetas))
+    assert np.allclose(trace["gap"], direct["gap"], rtol=1e-12)
+    assert np.array_equal(trace.final_parameters, thetas[-1].numpy())
+    assert set(trace.seconds) == {"gradient", "sparsify", "exchange", "update"}
+    assert trace.rounds_per_second > 0.0
+
+
+def test_no_rounds_give_an_empty_trace() -> None:
+    trace = rb.simulate(workload(), rb.TopK(k=3), rounds=0, learning_rate=0.01)
+    assert trace.rounds == 0
+    assert len(trace["gap"]) == 0
+
+
+def test_runs_are_reproducible_and_seeds_differ() -> None:
+    def run(seed: int) -> Any:
+        return rb.simulate(workload(), rb.TopK(k=3), rounds=30, learning_rate=0.01, seed=seed)
+
+    assert np.array_equal(run(1)["gap"], run(1)["gap"])
+    assert not np.array_equal(run(1)["gap"], run(2)["gap"])
+
+
+def test_divergence_names_round_and_worker_and_keeps_the_trace() -> None:
+    with pytest.raises(rb.NonFiniteGradientError, match="lower the learning rate") as caught:
+        rb.simulate(workload(), rb.Dense(), rounds=5000, learning_rate=10.0)
+    trace = caught.value.trace
+    assert trace is not None
+    assert caught.value.round == trace.rounds + 1
+    assert trace["gap"][20] > trace["gap"][0]
+
+
+def test_an_interrupt_keeps_the_trace() -> None:
+    def interrupt(info: rb.RoundInfo) -> None:
+        if info.round == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(rb.InterruptedRun) as caught:
+        rb.simulate(workload(), rb.TopK(k=3), rounds=50, learning_rate=0.01, on_round=interrupt)
+    assert caught.value.trace.rounds == 7
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"rounds": -1}, "rounds -1"),
+        ({"learning_rate": 0.0}, "learning rate"),
+        ({"learning_rate": float("nan")}, "learning rate"),
+        ({"seed": -1}, "seed"),
+        ({"initial": [1.0, 2.0]}, "2 initial parameters for a workload of 16"),
+        ({"initial": "x"}, "initial parameters cannot be read"),
+    ],
+)
+def test_unusable_arguments_are_refused(wrong: dict[str, Any], message: str) -> None:
+    arguments = {"rounds": 1, "learning_rate": 0.1} | wrong
+    with pytest.raises(rb.ConfigurationError, match=message):
+        rb.simulate(workload(), rb.TopK(k=3), **arguments)
+
+
+def test_weights_reach_the_aggregate() -> None:
+    base = workload()
+    base.weights_N = torch.tensor([0.6, 0.1, 0.1, 0.1, 0.1], dtype=torch.float64)
+    theta = base.initial_parameters(0)
+    expected = theta - 0.01 * (base.weights_N[:, None] * base.gradients(theta, range(5), 0)).sum(0)
+    trace = rb.simulate(base, rb.Dense(), rounds=1, learning_rate=0.01)
+    assert np.allclose(trace.final_parameters, expected.numpy(), rtol=1e-14)
+
+
+SELECTIONS = """
+import hashlib, regtopk_bench as rb
+digest = hashlib.sha256()
+def note(info): digest.update(info.messages.indices.numpy().tobytes())
+rb.simulate(rb.LinearRegression.synthetic(), rb.RegTopK(density=0.6, mu=4.0), rounds=300,
+            learning_rate=0.01, processes=1, on_round=note)
+print(digest.hexdigest())
+"""
+
+
+def test_selections_do_not_depend_on_the_number_of_threads() -> None:
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", SELECTIONS],
+            env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(digests) == 1
