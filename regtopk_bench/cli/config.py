@@ -7,21 +7,20 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
-
+from regtopk_bench.cli.invocation import console
 from regtopk_bench.report.table import Cell, Column, Row, Table, print_tables
 from regtopk_bench.settings import Resolved, flag_name, variable_name
 
 
 def print_config(commands: Mapping[str, Resolved[Any]], output_format: str) -> None:
     """Print the settings of some commands to stdout."""
-    console = Console()
+    out = console()
     if output_format == "json":
         document = {name: _as_json(resolved) for name, resolved in commands.items()}
-        console.file.write(json.dumps(document, indent=2) + "\n")
+        out.file.write(json.dumps(document, indent=2) + "\n")
         return
     tables = [_table(name, resolved) for name, resolved in commands.items()]
-    print_tables(tables, output_format, console)
+    print_tables(tables, output_format, out)
 
 
 def _as_json(resolved: Resolved[Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -81,6 +82,14 @@ class Invocation:
             self.err.print(escape(message), highlight=False, soft_wrap=True)
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Return a console for stdout or stderr that prints ? for what its encoding lacks."""
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    return Console(stderr=stderr)
+
+
 def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
     """Give a function of an Invocation the options of a command's settings."""
 
@@ -95,7 +104,7 @@ def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Ca
         ) -> None:
             with reported_errors(debug):
                 resolved = resolve(command, flags, os.environ, load(config), profile)
-                out, err = Console(), Console(stderr=True)
+                out, err = console(), console(stderr=True)
                 run(Invocation(resolved, out, err, quiet, verbose))
 
         declared = sorted(
@@ -151,7 +160,7 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
         _report(error, debug)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted", highlight=False)
+        console(stderr=True).print("interrupted", highlight=False)
         raise typer.Exit(130) from None
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -161,15 +170,14 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     except Exception as error:  # a bug of ours: never exit code 1, which means a regression
         _report(error, debug, prefix=f"internal error: {type(error).__name__}: ")
         if not debug:
-            Console(stderr=True).print("run again with --debug for the traceback, and report it")
+            console(stderr=True).print("run again with --debug for the traceback, and report it")
         raise typer.Exit(3) from None
 
 
 def _report(error: Exception, debug: bool, prefix: str = "error: ") -> None:
     if debug:
         traceback.print_exception(error)
-    console = Console(stderr=True)
-    console.print(
+    console(stderr=True).print(
         f"[bold red]{prefix.strip()}[/bold red] {escape(str(error))}",
         highlight=False,
         soft_wrap=True,

@@ -43,6 +43,7 @@ class RoundProgress:
         self._finished = 0
         self._next_update = time.monotonic() + _DELAY_SECONDS
         self._description = ""
+        self._started = False
 
     def begin(self, description: str, finished: int) -> None:
         """Start a run, with so many rounds finished before it."""
@@ -54,6 +55,7 @@ class RoundProgress:
         if now < self._next_update:
             return
         self._progress.start()
+        self._started = True
         self._next_update = now + _REFRESH_SECONDS
         completed = self._finished + round
         self._progress.update(self._task, completed=completed, description=self._description)
@@ -68,4 +70,5 @@ class RoundProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._progress.stop()
+        if self._started:
+            self._progress.stop()

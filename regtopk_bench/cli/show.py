@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-
+from regtopk_bench.cli.invocation import console
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import store
@@ -16,7 +15,7 @@ def show_result(
 ) -> Path | None:
     """Print a result to stdout and redraw its plot; return the plot's path."""
     result = store.read(path)
-    print_result(result, output_format, Console())
+    print_result(result, output_format, console())
     if not draw:
         return None
     folder = output or (path if path.is_dir() else path.parent)

@@ -1,0 +1,149 @@
+"""`toy`, `show`, `config`, help, and the program as a process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.test_linreg import SMALL
+
+Call = Callable[..., Any]
+
+
+def test_toy_shows_the_published_losses(run: Call) -> None:
+    done = run("toy")
+    assert done.exit_code == 0, done.stderr
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["10"]]
+    assert row == ["10", "0.087972", "0.313262", "0.083659"]
+    assert not Path("runs").exists()
+
+
+def test_toy_at_chosen_rounds_can_be_saved(run: Call) -> None:
+    done = run("toy", "--at", "3", "--at", "7", "--save", "-f", "csv")
+    assert [line.split(",")[0] for line in done.stdout.splitlines()] == ["round", "3", "7"]
+    (folder,) = Path("runs").iterdir()
+    assert (folder / "convergence.png").exists()
+    assert run("toy", "--at", "200").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["linreg", "toy"])
+def test_show_prints_what_was_printed(run: Call, command: str) -> None:
+    arguments = [*SMALL, "--seeds", "0,2"] if command == "linreg" else ["--save"]
+    printed = {
+        output_format: run(command, *arguments, "-f", output_format).stdout
+        for output_format in ("table", "csv", "markdown", "latex", "json")
+    }
+    folder = min(Path("runs").iterdir())
+    plot = folder / "convergence.png"
+    plot.unlink()
+    shown = run("show", str(folder))
+    assert shown.stdout == printed["table"]
+    assert plot.exists()
+    assert f"drew {plot}" in shown.stderr
+    for output_format in ("csv", "markdown", "latex"):
+        again = run("show", str(folder), "-f", output_format, "--no-plot").stdout.splitlines()
+        assert len(again) == len(printed[output_format].splitlines())
+    again = json.loads(run("show", str(folder), "-f", "json", "--no-plot").stdout)
+    assert again["command"] == command
+
+
+def test_show_draws_elsewhere_and_in_other_formats(run: Call) -> None:
+    run("linreg", *SMALL)
+    (folder,) = Path("runs").iterdir()
+    for suffix, magic in (("pdf", b"%PDF"), ("svg", b"<?xml"), ("png", b"\x89PNG")):
+        done = run("show", str(folder / "result.json"), "--plot-format", suffix, "-o", "plots")
+        assert done.exit_code == 0
+        assert Path(f"plots/convergence.{suffix}").read_bytes().startswith(magic)
+
+
+def test_show_refuses_damaged_and_newer_results(run: Call) -> None:
+    run("linreg", *SMALL)
+    (folder,) = Path("runs").iterdir()
+    file = folder / "result.json"
+    text = file.read_text()
+    for changed, message in (
+        (text[:-100], "damaged or truncated"),
+        (text.replace('"version": 1', '"version": 9'), "version 9"),
+    ):
+        file.write_text(changed)
+        done = run("show", str(folder))
+        assert done.exit_code == 2
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert run("show", str(folder), "-f", "xml").exit_code == 2
+
+
+def test_config_shows_values_and_sources(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("benchmarks.toml").write_text(
+        "version = 1\n[defaults]\nmu = 3\n[profiles.mine.linreg]\nworkers = 9\n"
+    )
+    monkeypatch.setenv("REGTOPK_BENCH_SAMPLES", "33")
+    done = run("config", "linreg", "--profile", "mine", "--rounds", "7", "-f", "json")
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)["linreg"]
+    assert found["rounds"] == {"value": 7, "source": "flag"}
+    assert found["samples"] == {"value": 33, "source": "environment"}
+    assert found["workers"] == {"value": 9, "source": "profile mine"}
+    assert found["mu"] == {"value": 3.0, "source": "defaults"}
+    assert found["dim"] == {"value": 100, "source": "built-in"}
+    everything = run("config")
+    assert everything.exit_code == 0
+    assert "Settings of toy" in everything.stdout
+    assert "REGTOPK_BENCH_MEAN_VARIANCE" in everything.stdout
+    assert max(map(len, everything.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["linreg"], ["toy"], ["show"], ["config"], ["config", "linreg"], ["config", "toy"]],
+    ids=" ".join,
+)
+def test_help_for_every_command(run: Call, command: list[str]) -> None:
+    done = run(*command, "--help")
+    assert done.exit_code == 0
+    assert "Usage:" in done.stdout
+    if command == ["linreg"]:
+        for panel in ("Problem", "Training", "Sparsification", "Execution", "Report", "General"):
+            assert panel in done.stdout
+
+
+def test_version(run: Call) -> None:
+    assert run("--version").stdout.startswith("regtopk-bench 0.")
+
+
+def process(*arguments: str, **change: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "regtopk_bench", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | change,
+        check=False,
+    )
+
+
+def test_as_a_process_stdout_is_pure_and_colour_is_off_when_piped() -> None:
+    done = process("linreg", *SMALL, "-f", "json", "--no-save", NO_COLOR="1")
+    assert done.returncode == 0
+    json.loads(done.stdout)
+    plain = process("linreg", *SMALL, "--no-save", PYTHONIOENCODING="ascii:strict", LC_ALL="C")
+    assert plain.returncode == 0, plain.stderr
+    assert "\x1b" not in plain.stdout
+
+
+def test_a_reader_that_leaves_is_no_failure() -> None:
+    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(SMALL)} -f json --no-save"
+    shell = f"set -o pipefail; {command} | head -c 10"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_command_prints_help() -> None:
+    assert "Usage:" in (process().stdout + process().stderr)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from regtopk_bench.report.sparkline import ASCII, BLOCKS, sparkline
+from regtopk_bench.report.table import Cell, Column, Row, Table
+
+TABLE = Table(
+    "Title",
+    [
+        Column("name", "name", left=True),
+        Column("size\nin kB", "size_bytes"),
+        Column("c", "c", drawing=True),
+    ],
+    [
+        Row([Cell("a_b"), Cell("1.5±0.1", 1500), Cell("▁█")], marked=True, section_ends=True),
+        Row([Cell("c|d"), Cell("–", ""), Cell("")]),
+    ],
+    ["a note"],
+)
+
+
+def printed(width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    TABLE.print_to(console)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_text_marks_rows_without_colour() -> None:
+    text = printed()
+    assert "a_b *" in text
+    assert "\x1b" not in text
+    assert "a note" in text
+
+
+def test_csv_has_keys_raw_values_and_no_drawings() -> None:
+    rows = list(csv.reader(io.StringIO(TABLE.csv())))
+    assert rows == [["name", "size_bytes", "marked"], ["a_b", "1500", "1"], ["c|d", "", "0"]]
+
+
+def test_markdown() -> None:
+    assert TABLE.markdown() == (
+        "**Title**\n\n"
+        "| name | size in kB |\n|:--|--:|\n"
+        "| **a_b *** | **1.5±0.1** |\n| c\\|d | – |\n\na note\n"
+    )
+
+
+def test_latex_is_escaped() -> None:
+    text = TABLE.latex()
+    assert r"\textbf{a\_b *} & \textbf{1.5$\pm$0.1} \\" in text
+    assert r"\begin{tabular}{lr}" in text
+    assert text.count(r"\midrule") == 2
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_sparkline_falls_with_its_curve(unicode: bool) -> None:
+    marks = BLOCKS if unicode else ASCII
+    line = sparkline(np.linspace(0.0, -8.0, 500), -8.0, 0.0, 9, unicode)
+    assert len(line) == 9
+    assert [marks.index(mark) for mark in line] == sorted(map(marks.index, line), reverse=True)
+    assert (line[0], line[-1]) == (marks[-1], marks[0])
+
+
+def test_sparkline_of_nothing_and_of_infinities() -> None:
+    assert sparkline(np.array([]), 0.0, 1.0, 5) == ""
+    assert sparkline(np.ones(4), 1.0, 1.0, 5) == ""
+    assert sparkline(np.array([0.0, np.nan, np.inf]), 0.0, 1.0, 3) == "▁██"

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regtopk_bench import ConfigurationError
+from regtopk_bench.results import Result, Run, Setting, store
+
+
+def result(**change: Any) -> Result:
+    run = Run(
+        cell={"algorithm": "topk", "density": 0.5, "seed": 0},
+        status="finished",
+        metrics={"gap": 1e-3, "rounds": 2},
+        traces={"gap": [1.0, math.inf], "uplink_bytes": [10, 10]},
+        execution={"processes": 1},
+    )
+    values: dict[str, Any] = {
+        "command": "linreg",
+        "created": "2026-01-01T00:00:00+00:00",
+        "settings": {"rounds": Setting(value=2, source="flag")},
+        "environment": {"python": "3.11"},
+        "runs": [run],
+    }
+    return Result(**(values | change))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    store.write(result(), tmp_path)
+    restored = store.read(tmp_path)
+    assert store.dump(restored) == store.dump(result())
+    assert store.read(tmp_path / "result.json").runs[0].cell["density"] == 0.5
+    assert math.isnan(restored.runs[0].traces["gap"][1])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "traces.csv"]
+
+
+def test_the_file_is_strict_json_with_schema_and_version(tmp_path: Path) -> None:
+    store.write(result(), tmp_path)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (tmp_path / "result.json").read_text()
+    content = json.loads(text, parse_constant=refuse)
+    assert (content["schema"], content["version"]) == ("regtopk-bench.result", 1)
+
+
+def test_traces_are_one_row_per_round(tmp_path: Path) -> None:
+    store.write(result(), tmp_path)
+    with (tmp_path / "traces.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["round"] for row in rows] == ["1", "2"]
+    assert rows[0] == {
+        "algorithm": "topk", "density": "0.5", "seed": "0", "round": "1", "gap": "1.0",
+        "uplink_bytes": "10",
+    }  # fmt: skip
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(result(), tmp_path)
+    before = (tmp_path / "result.json").read_text()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        store.write(result(command="toy"), tmp_path)
+    assert (tmp_path / "result.json").read_text() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "traces.csv"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "damaged or truncated"),
+        (lambda text: "", "damaged or truncated"),
+        (lambda text: "[1, 2]", "is not a result"),
+        (
+            lambda text: text.replace('"version": 1', '"version": 2'),
+            "version 2, .* up to 1: upgrade",
+        ),
+        (lambda text: text.replace('"version": 1', '"version": "x"'), "damaged at version"),
+        (lambda text: text.replace("regtopk-bench.result", "other"), "is not a result"),
+        (lambda text: text.replace('"finished"', '"fine"'), r"damaged at runs\.0\.status"),
+        (lambda text: text.replace('"runs"', '"walks"'), "damaged at runs"),
+    ],
+)
+def test_unusable_files_are_refused(tmp_path: Path, change: Any, message: str) -> None:
+    store.write(result(), tmp_path)
+    file = tmp_path / "result.json"
+    file.write_text(change(file.read_text()))
+    with pytest.raises(ConfigurationError, match=message):
+        store.read(file)
+
+
+def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        store.read(tmp_path / "absent.json")
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        store.read(tmp_path)
+    (tmp_path / "noise.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="not a text file"):
+        store.read(tmp_path / "noise.json")
+
+
+def test_unknown_fields_of_the_same_version_are_ignored(tmp_path: Path) -> None:
+    content = json.loads(store.dump(result())) | {"novelty": 1}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    assert store.read(tmp_path).command == "linreg"
+
+
+def test_every_run_gets_a_folder_of_its_own(tmp_path: Path) -> None:
+    folders = {store.new_folder(tmp_path / "runs", "linreg") for _ in range(5)}
+    assert len(folders) == 5
