@@ -132,7 +132,7 @@ def test_seeds(raw: Any, seeds: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("raw", ["", "a", "4-1", "-3", "1-", "0-100000"])
 def test_impossible_seeds(raw: str) -> None:
-    with pytest.raises(ValueError, match="is not|holds more"):
+    with pytest.raises(ValueError, match=r"is not|holds more"):
         parsers.seeds(raw)
 
 
