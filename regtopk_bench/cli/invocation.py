@@ -56,10 +56,10 @@ Config = Annotated[
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", help="No progress and no notes.", rich_help_panel=_GENERAL)
+    bool, typer.Option("--quiet", "-q", help="No progress and no notes.", rich_help_panel=_GENERAL)
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", help="A line per run.", rich_help_panel=_GENERAL)
+    bool, typer.Option("--verbose", "-v", help="A line per run.", rich_help_panel=_GENERAL)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=_GENERAL)]
 

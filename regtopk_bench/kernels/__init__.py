@@ -14,7 +14,7 @@ from torch import Tensor
 from regtopk_bench.kernels import numba_cpu, reference
 from regtopk_bench.kernels.checks import check_finite
 
-__all__ = ["check_finite", "gather_ratio", "scatter_sum", "select", "step"]
+__all__ = ["check_finite", "gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
 
 
 def step(
@@ -59,14 +59,19 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     return _for(values_Nk).scatter_sum(indices_Nk, values_Nk, weights_N, dim)
 
 
+def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
+    """Return Σ ω_n · values_n, (J,), added up in worker order like `scatter_sum`."""
+    return _for(values_NJ).weighted_sum(values_NJ, weights_N)
+
+
 def gather_ratio(
-    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, scale: float
 ) -> Tensor:
-    """Return total[j] / (ω_n · values_n[j]), (N, k), the inverse of each part in a total.
+    """Return |total[j] / (ω_n · values_n[j])| / scale, (N, k): a total against its parts.
 
     It is infinite where a part is 0. Shapes and dtypes are those of `scatter_sum`.
     """
-    return _for(values_Nk).gather_ratio(total_J, indices_Nk, values_Nk, weights_N)
+    return _for(values_Nk).gather_ratio(total_J, indices_Nk, values_Nk, weights_N, scale)
 
 
 def select(score_NJ: Tensor, k: int) -> Tensor:
@@ -93,8 +98,15 @@ class Implementation(Protocol):
         self, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int
     ) -> Tensor: ...
 
+    def weighted_sum(self, values_NJ: Tensor, weights_N: Tensor) -> Tensor: ...
+
     def gather_ratio(
-        self, total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+        self,
+        total_J: Tensor,
+        indices_Nk: Tensor,
+        values_Nk: Tensor,
+        weights_N: Tensor,
+        scale: float,
     ) -> Tensor: ...
 
     def select(self, score_NJ: Tensor, k: int) -> Tensor: ...

@@ -22,6 +22,8 @@ from regtopk_bench.kernels.checks import check_finite
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 _BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+
+
 _INFINITY = {
     floats: np.array(np.inf, floats).view(integers)[()] for floats, integers in _BITS.items()
 }
@@ -46,21 +48,18 @@ def step(
     workers, dim = residual_NJ.shape
     residual = residual_NJ.numpy()
     score_J = np.empty(dim, residual.dtype)
-    # One entry more than is asked for: the row's scan writes before it knows.
-    positions = np.empty(workers * k + 1, np.int64)
-    values = np.empty(workers * k + 1, residual.dtype)
+    bits_J, infinity = score_J.view(_BITS[residual.dtype]), _INFINITY[residual.dtype]
+    # A row more than is asked for: the scan writes before it knows.
+    positions = np.empty((workers + 1, k), np.int64)
+    values = np.empty((workers + 1, k), residual.dtype)
     if corrected_Nk is None or factors_Nk is None:
-        corrected, factors = positions[:0].reshape(workers, 0), values[:0].reshape(workers, 0)
+        corrected, factors = positions[:, :0], values[:, :0]
     else:
         corrected, factors = corrected_Nk.numpy(), factors_Nk.numpy()
-    bits_J, infinity = score_J.view(_BITS[residual.dtype]), _INFINITY[residual.dtype]
     arguments = (residual, grad_NJ.numpy(), k, corrected, factors, score_J, bits_J, infinity)
-    if not _step(*arguments, positions, values):
+    if not _step(*arguments, positions.ravel(), values.ravel()):
         check_finite(residual_NJ)
-    return (
-        torch.from_numpy(positions[:-1].reshape(workers, k)),
-        torch.from_numpy(values[:-1].reshape(workers, k)),
-    )
+    return torch.from_numpy(positions[:workers]), torch.from_numpy(values[:workers])
 
 
 @_compiled
@@ -184,13 +183,31 @@ def _scatter_sum(
             total_J[indices_Nk[n, i]] += weights_N[n] * values_Nk[n, i]
 
 
+def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
+    """See `regtopk_bench.kernels.weighted_sum`."""
+    values = values_NJ.numpy()
+    total_J = np.zeros(values.shape[1], values.dtype)
+    _weighted_sum(values, weights_N.numpy(), total_J)
+    return torch.from_numpy(total_J)
+
+
+@_compiled
+def _weighted_sum(values_NJ: NDArray[Any], weights_N: NDArray[Any], total_J: NDArray[Any]) -> None:
+    workers, dim = values_NJ.shape
+    for n in range(workers):
+        for j in range(dim):
+            total_J[j] += weights_N[n] * values_NJ[n, j]
+
+
 def gather_ratio(
-    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, scale: float
 ) -> Tensor:
     """See `regtopk_bench.kernels.gather_ratio`."""
     values = values_Nk.numpy()
     ratio_Nk = np.empty_like(values)
-    _gather_ratio(total_J.numpy(), indices_Nk.numpy(), values, weights_N.numpy(), ratio_Nk)
+    divisor = values.dtype.type(scale)
+    weights, indices = weights_N.numpy(), indices_Nk.numpy()
+    _gather_ratio(total_J.numpy(), indices, values, weights, divisor, ratio_Nk)
     return torch.from_numpy(ratio_Nk)
 
 
@@ -200,10 +217,13 @@ def _gather_ratio(
     indices_Nk: NDArray[Any],
     values_Nk: NDArray[Any],
     weights_N: NDArray[Any],
+    scale: Any,
     ratio_Nk: NDArray[Any],
 ) -> None:
     workers, k = values_Nk.shape
     for n in range(workers):
         for i in range(k):
             part = weights_N[n] * values_Nk[n, i]
-            ratio_Nk[n, i] = np.inf if part == 0.0 else total_J[indices_Nk[n, i]] / part
+            ratio_Nk[n, i] = np.inf
+            if part != 0.0:
+                ratio_Nk[n, i] = abs(total_J[indices_Nk[n, i]] / part) / scale

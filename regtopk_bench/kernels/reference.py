@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from regtopk_bench.kernels.checks import check_finite
@@ -42,9 +43,18 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     return total_J
 
 
+def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
+    """See `regtopk_bench.kernels.weighted_sum`."""
+    total_J = torch.zeros_like(values_NJ[0])
+    for values_J, weight in zip(values_NJ, weights_N, strict=True):
+        total_J += weight * values_J
+    return total_J
+
+
 def gather_ratio(
-    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor
+    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, scale: float
 ) -> Tensor:
     """See `regtopk_bench.kernels.gather_ratio`."""
     parts_Nk = weights_N[:, None] * values_Nk
-    return (total_J.take(indices_Nk) / parts_Nk).masked_fill_(parts_Nk == 0.0, math.inf)
+    ratio_Nk = (total_J.take(indices_Nk) / parts_Nk).abs_().div_(scale)
+    return ratio_Nk.masked_fill_(parts_Nk == 0.0, math.inf)

@@ -44,28 +44,24 @@ def convergence_plot(result: Result, path: Path) -> None:
     sparse = [section for section in sections if section[0].cell["density"] != 1.0]
     panels = [dense + section for section in sparse] or [dense]
     with matplotlib.rc_context(_FONT):
-        figure = Figure(figsize=(6.9, 0.7 + 1.9 * len(panels)), layout="constrained")
-        axes = figure.subplots(len(panels), 2, squeeze=False, sharey=True)
+        figure, axes = _panels(len(panels), 2, width=6.9, height=1.9)
         for (rounds_axes, bytes_axes), panel in zip(axes, panels, strict=True):
             for group in panel:
                 _draw(rounds_axes, bytes_axes, group)
             rounds_axes.set_title(f"density {panel[-1].cell['density']:g}", loc="left")
-            rounds_axes.set_ylabel(r"$\log_{10}\|\theta-\theta^*\|^2$")
+            rounds_axes.set_ylabel("log₁₀ ‖θ − θ*‖²")
         axes[-1, 0].set_xlabel("round")
         axes[-1, 1].set_xlabel("kB sent per worker")
         handles = {line.get_label(): line for panel in axes[:, 0] for line in panel.lines}
         shown = [name for name in _LABELS.values() if name in handles]
-        figure.legend(
-            [handles[name] for name in shown], shown, loc="outside upper right", ncols=len(shown)
-        )
+        figure.legend([handles[name] for name in shown], shown, loc="upper right", ncols=len(shown))
         _save(figure, path)
 
 
 def toy_plot(result: Result, path: Path) -> None:
     """Draw the loss of every algorithm against rounds."""
     with matplotlib.rc_context(_FONT):
-        figure = Figure(figsize=(3.4, 2.3), layout="constrained")
-        axes = figure.subplots()
+        figure, ((axes,),) = _panels(1, 1, width=3.4, height=2.2)
         for run in result.runs:
             name = str(run.cell["algorithm"])
             loss = run.traces["loss"]
@@ -74,6 +70,26 @@ def toy_plot(result: Result, path: Path) -> None:
         _finish(axes)
         axes.legend()
         _save(figure, path)
+
+
+def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+    """Return a figure of panels with room, in inches, for labels, and a legend at the top.
+
+    Fixed margins, because a layout that measures every text draws the figure twice.
+    """
+    left, right, bottom, top, gap = 0.55, 0.12, 0.42, 0.5, 0.45
+    figure = Figure(figsize=(width, rows * height + top + bottom - gap))
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    whole = rows * height + top + bottom - gap
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=bottom / whole,
+        top=1 - top / whole,
+        wspace=0.08,
+        hspace=gap / (height - gap),
+    )
+    return figure, axes
 
 
 def _draw(rounds_axes: Axes, bytes_axes: Axes, group: Group) -> None:

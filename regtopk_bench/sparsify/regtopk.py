@@ -82,24 +82,24 @@ class RegTopK(ErrorFeedbackSparsifier):
             assert state.distortion_Nk is not None, "feedback was not called"
             current_Nk = state.residual_NJ.gather(1, last) + grad_NJ.gather(1, last)
             delta_Nk = state.distortion_Nk / (state.weights_N[:, None] * current_Nk)
+            ratio_Nk = (1.0 + delta_Nk).abs_().div_(self.mu)
             # Where a is 0 now, so is the score, and any finite factor will do.
-            factors_Nk = self._factors(1.0 + delta_Nk).nan_to_num_(nan=1.0)
+            factors_Nk = self._factors(ratio_Nk).nan_to_num_(nan=1.0)
         state.sent = state.step(grad_NJ, last, factors_Nk)
         return state.sent
 
     def feedback(self, state: RegTopKState, aggregate_J: Tensor) -> None:
         """Compare the aggregate with what each worker put into it, at the entries it sent."""
         assert state.sent is not None, "compress was not called"
-        indices_Nk, sent_Nk = state.sent.indices, state.sent.values
+        indices_Nk, sent_Nk, share_N = state.sent.indices, state.sent.values, state.weights_N
         if self.denominator == "previous":  # 1 + (g - ωa)/(ωa) = g/(ωa)
-            one_plus_delta_Nk = gather_ratio(aggregate_J, indices_Nk, sent_Nk, state.weights_N)
-            state.factors_Nk = self._factors(one_plus_delta_Nk)
+            ratio_Nk = gather_ratio(aggregate_J, indices_Nk, sent_Nk, share_N, self.mu)
+            state.factors_Nk = self._factors(ratio_Nk)
         else:
-            contributed_Nk = sent_Nk * state.weights_N[:, None]
-            state.distortion_Nk = aggregate_J.take(indices_Nk) - contributed_Nk
+            state.distortion_Nk = aggregate_J.take(indices_Nk) - sent_Nk * share_N[:, None]
 
-    def _factors(self, one_plus_delta_Nk: Tensor) -> Tensor:
-        """Return tanh(|1 + Δ| / μ), relative to the constant tanh((1 + Q) / μ) elsewhere."""
-        factors_Nk = one_plus_delta_Nk.abs_().div_(self.mu).tanh_()
+    def _factors(self, ratio_Nk: Tensor) -> Tensor:
+        """Return tanh(|1 + Δ|/μ) given |1 + Δ|/μ, relative to the constant elsewhere."""
+        factors_Nk = ratio_Nk.tanh_()
         elsewhere = math.tanh((1.0 + self.q) / self.mu)
         return factors_Nk if elsewhere == 1.0 else factors_Nk.div_(elsewhere)

@@ -30,4 +30,6 @@ def aggregate(messages: SparseGradient, weights_N: Tensor) -> Tensor:
         messages: The messages of all N workers.
         weights_N: ω, same dtype and device as the values.
     """
+    if messages.counts is None and messages.indices.shape[1] == messages.dim:
+        return kernels.weighted_sum(messages.values, weights_N)
     return kernels.scatter_sum(messages.indices, messages.values, weights_N, messages.dim)

@@ -31,6 +31,7 @@ from regtopk_bench.workloads.base import as_float_tensor
 # by two hops through semaphores.
 _POOL_START_SECONDS = 4.0
 _EXCHANGE_SECONDS = 1e-4
+_PROBES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +153,17 @@ def _plan(
 
 
 def fastest_processes(plan: _Plan) -> int:
-    """Estimate which number of processes finishes first, from one timed gradient."""
+    """Estimate which number of processes finishes first, from timed gradients."""
     workload = plan.workload
     candidates = range(1, min(available_cores(), workload.workers) + 1)
     if len(candidates) == 1 or plan.rounds == 0:
         return 1
+    gradient_seconds = math.inf
     with single_threaded():
-        start = time.perf_counter()
-        workload.gradients(plan.initial, range(workload.workers), 0)
-        gradient_seconds = time.perf_counter() - start
+        for _ in range(_PROBES):
+            start = time.perf_counter()
+            workload.gradients(plan.initial, range(workload.workers), 0)
+            gradient_seconds = min(gradient_seconds, time.perf_counter() - start)
 
     def expected_seconds(processes: int) -> float:
         largest_shard = math.ceil(workload.workers / processes) / workload.workers

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -191,13 +190,11 @@ class LinearRegression(Workload):
             normal_JJ += scaled.T @ x.double()
             right_J += scaled.T @ y.double()
         normal, right = normal_JJ.numpy(), right_J.numpy()
-        eigenvalues = scipy.linalg.eigvalsh(normal)
+        eigenvalues = np.linalg.eigvalsh(normal)
         if eigenvalues[0] < _RANK_TOLERANCE * eigenvalues[-1]:  # the shortest of the solutions
-            return np.asarray(scipy.linalg.pinvh(normal, rtol=_RANK_TOLERANCE) @ right)
-        factor = scipy.linalg.cho_factor(normal)
-        solution = scipy.linalg.cho_solve(factor, right)
-        correction = scipy.linalg.cho_solve(factor, right - normal @ solution)
-        return np.asarray(solution + correction)
+            return np.linalg.pinv(normal, rcond=_RANK_TOLERANCE, hermitian=True) @ right
+        solution = np.linalg.solve(normal, right)
+        return solution + np.linalg.solve(normal, right - normal @ solution)
 
     def _solve_iteratively(self) -> NDArray[np.float64]:
         """Find θ* with LSMR, which needs no J × J matrix."""

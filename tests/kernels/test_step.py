@@ -110,11 +110,21 @@ def test_scatter_sum_adds_in_worker_order(batch: Batch) -> None:
 
 
 @given(batches(rounds=1))
+def test_weighted_sum_is_the_scatter_of_full_messages(batch: Batch) -> None:
+    grad = batch.grads[0]
+    weights = torch.rand(batch.workers, dtype=grad.dtype)
+    indices = torch.arange(batch.dim).expand_as(grad)
+    expected = reference.scatter_sum(indices, grad, weights, batch.dim)
+    for implementation in IMPLEMENTATIONS:
+        assert torch.equal(bits(implementation.weighted_sum(grad, weights)), bits(expected))
+
+
+@given(batches(rounds=1))
 def test_gather_ratio_is_the_same_everywhere_and_infinite_at_zero(batch: Batch) -> None:
     indices, values = reference.step(torch.zeros_like(batch.grads[0]), batch.grads[0], batch.k)
     weights = torch.full((batch.workers,), 0.25, dtype=values.dtype)
     total = torch.randn(batch.dim, dtype=values.dtype)
-    expected = reference.gather_ratio(total, indices, values, weights)
-    got = numba_cpu.gather_ratio(total, indices, values, weights)
+    expected = reference.gather_ratio(total, indices, values, weights, 3.0)
+    got = numba_cpu.gather_ratio(total, indices, values, weights, 3.0)
     assert torch.equal(bits(got), bits(expected))
     assert bool((expected[0.25 * values == 0.0] == float("inf")).all())

@@ -1,0 +1,74 @@
+"""How time per round and memory grow with the number of workers.
+
+Run `python benchmarks/linreg_scale.py`.
+
+Each row runs in a process of its own, as a user would run it, J = 10,000 and D = 50, Top-k and
+RegTop-k at density 0.01. Time is training time per round; memory is the peak of the
+proportional set size over all processes of the run, so that shared pages count once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all below it."""
+    found = [pid]
+    for known in found:
+        try:
+            for task in Path(f"/proc/{known}/task").iterdir():
+                found += map(int, (task / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def proportional_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def measure(workers: int, rounds: int, processes: str) -> str:
+    command = [sys.executable, "-m", "regtopk_bench", "linreg", "--workers", str(workers)]
+    command += ["--dim", "10000", "--samples", "50", "--rounds", str(rounds), "-d", "0.01"]
+    command += ["-a", "topk", "-a", "regtopk", "-p", processes, "-f", "json", "--no-save"]
+    started = time.monotonic()
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    peak, out = 0, None
+    while out is None:
+        peak = max(peak, sum(map(proportional_bytes, family(child.pid))))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            out, _ = child.communicate(timeout=0.25)
+    runs = json.loads(out)["runs"]
+    cells = []
+    for run in runs:
+        spent = sum(v for name, v in run["execution"].items() if name.endswith("_seconds"))
+        cells.append(f"{1e3 * spent / rounds:9.0f}")
+    used = runs[0]["execution"]["processes"]
+    wall = time.monotonic() - started
+    return f"{workers:7d} {used:9d} {cells[0]} {cells[1]} {peak / 2**30:9.2f} {wall:8.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workers", type=int, nargs="+", default=[125, 250, 500, 1000])
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--processes", default="auto")
+    arguments = parser.parse_args()
+    print("workers processes topk ms  regtopk ms peak GiB   wall s")
+    for workers in arguments.workers:
+        print(measure(workers, arguments.rounds, arguments.processes), flush=True)
+
+
+if __name__ == "__main__":
+    main()
