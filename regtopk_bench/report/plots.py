@@ -61,7 +61,8 @@ def convergence_plot(result: Result, path: Path) -> None:
 def toy_plot(result: Result, path: Path) -> None:
     """Draw the loss of every algorithm against rounds."""
     with matplotlib.rc_context(_FONT):
-        figure, ((axes,),) = _panels(1, 1, width=3.4, height=2.2)
+        figure = Figure(figsize=(3.4, 2.3), layout="constrained")
+        axes = figure.subplots()
         for run in result.runs:
             name = str(run.cell["algorithm"])
             loss = run.traces["loss"]
