@@ -6,15 +6,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from regtopk_bench.kernels import numba_cpu, reference
+from regtopk_bench.kernels import numba_cpu, numba_stream, reference
 from regtopk_bench.kernels.checks import check_finite
+from regtopk_bench.kernels.guess import Guess
 
-__all__ = ["check_finite", "gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
+_STREAM_DIM = 2**16
+
+__all__ = ["Guess", "check_finite", "gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
 
 
 def step(
@@ -23,6 +27,7 @@ def step(
     k: int,
     corrected_Nk: Tensor | None = None,
     factors_Nk: Tensor | None = None,
+    guesses: Sequence[Guess] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run one compression step for a batch of workers, exactly.
 
@@ -35,7 +40,9 @@ def step(
         grad_NJ: Gradients, same shape, dtype and device; not changed.
         k: Entries to select per worker, 1 ≤ k ≤ J.
         corrected_Nk: Distinct indices per worker whose score is corrected, int64.
-        factors_Nk: Their factors, same dtype as the residual.
+        factors_Nk: Their factors, at least 0, same dtype as the residual.
+        guesses: What each worker remembers of its thresholds, updated. Without it a row is
+            read many times; the result is the same.
 
     Returns:
         Indices (N, k), int64, ascending, and the values of a there, (N, k).
@@ -43,7 +50,16 @@ def step(
     Raises:
         NonFiniteGradientError: If a holds NaN or infinity; the residual is then spoilt.
     """
-    return _for(residual_NJ).step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk)
+    chosen = _for(residual_NJ)
+    if (
+        chosen is numba_cpu
+        and guesses is not None
+        and residual_NJ.shape[1] >= _STREAM_DIM
+        # A factor above 1 could lift an entry over the bound that the stream relies on.
+        and (factors_Nk is None or float(factors_Nk.max()) <= 1.0)
+    ):
+        return numba_stream.step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses)
+    return chosen.step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk)
 
 
 def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:

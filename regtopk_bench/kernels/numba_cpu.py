@@ -21,15 +21,15 @@ from regtopk_bench.kernels.checks import check_finite
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
-_BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 
-_INFINITY = {
-    floats: np.array(np.inf, floats).view(integers)[()] for floats, integers in _BITS.items()
+INFINITY = {
+    floats: np.array(np.inf, floats).view(integers)[()] for floats, integers in BITS.items()
 }
 
 
-def _compiled(function: _F) -> _F:
+def compiled(function: _F) -> _F:
     """Compile when first called, and keep the machine code on disk where that is possible."""
     try:
         return numba.njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
@@ -48,7 +48,7 @@ def step(
     workers, dim = residual_NJ.shape
     residual = residual_NJ.numpy()
     score_J = np.empty(dim, residual.dtype)
-    bits_J, infinity = score_J.view(_BITS[residual.dtype]), _INFINITY[residual.dtype]
+    bits_J, infinity = score_J.view(BITS[residual.dtype]), INFINITY[residual.dtype]
     # A row more than is asked for: the scan writes before it knows.
     positions = np.empty((workers + 1, k), np.int64)
     values = np.empty((workers + 1, k), residual.dtype)
@@ -62,7 +62,7 @@ def step(
     return torch.from_numpy(positions[:workers]), torch.from_numpy(values[:workers])
 
 
-@_compiled
+@compiled
 def _step(
     residual_NJ: NDArray[Any],
     grad_NJ: NDArray[Any],
@@ -86,37 +86,52 @@ def _step(
         for j in range(dim):
             largest = max(largest, bits_J[j])
         if largest >= infinity:  # the bits of NaN are larger still
-            for rest in range(n + 1, workers):
-                for j in range(dim):
-                    residual_NJ[rest, j] += grad_NJ[rest, j]
             return False
         for i in range(corrected_Nk.shape[1]):
             score_J[corrected_Nk[n, i]] *= factors_Nk[n, i]
 
-        low, reached = _threshold(bits_J, largest, k)
-        write = n * k
-        if reached == k:
-            for j in range(dim):
-                positions[write] = j
-                values[write] = residual_NJ[n, j]
-                write += bits_J[j] >= low
-            for j in range(dim):
-                residual_NJ[n, j] = 0.0 if bits_J[j] >= low else residual_NJ[n, j]
-            continue
-        spare = _room_for_equals(bits_J, low, k)
-        for j in range(dim):
-            equal = bits_J[j] == low
-            if bits_J[j] > low or (equal and spare > 0):
-                spare -= equal
-                positions[write] = j
-                values[write] = residual_NJ[n, j]
-                residual_NJ[n, j] = 0.0
-                write += 1
+        take(residual_NJ[n], bits_J, largest, k, positions[n * k :], values[n * k :])
     return True
 
 
-@_compiled
-def _threshold(bits_J: NDArray[Any], largest: Any, k: int) -> tuple[Any, int]:
+@compiled
+def take(
+    row_J: NDArray[Any],
+    bits_J: NDArray[Any],
+    largest: Any,
+    k: int,
+    positions: NDArray[Any],
+    values: NDArray[Any],
+) -> Any:
+    """Take the k largest scores out of a row; return the bits of the threshold.
+
+    Positions and values have room for k + 1, as they are written before it is known whether
+    an entry is selected.
+    """
+    low, reached = threshold(bits_J, largest, k)
+    write = 0
+    if reached == k:
+        for j in range(len(row_J)):
+            positions[write] = j
+            values[write] = row_J[j]
+            write += bits_J[j] >= low
+        for j in range(len(row_J)):
+            row_J[j] = 0.0 if bits_J[j] >= low else row_J[j]
+        return low
+    room = room_for_equals(bits_J, low, k)
+    for j in range(len(row_J)):
+        equal = bits_J[j] == low
+        if bits_J[j] > low or (equal and room > 0):
+            room -= equal
+            positions[write] = j
+            values[write] = row_J[j]
+            row_J[j] = 0.0
+            write += 1
+    return low
+
+
+@compiled
+def threshold(bits_J: NDArray[Any], largest: Any, k: int) -> tuple[Any, int]:
     """Return a threshold that k scores reach, or more only if some equal it; and how many."""
     low, high = largest - largest, largest + 1  # k or more scores reach low, fewer high
     reached = len(bits_J)
@@ -132,8 +147,8 @@ def _threshold(bits_J: NDArray[Any], largest: Any, k: int) -> tuple[Any, int]:
     return low, reached
 
 
-@_compiled
-def _room_for_equals(bits_J: NDArray[Any], low: Any, k: int) -> int:
+@compiled
+def room_for_equals(bits_J: NDArray[Any], low: Any, k: int) -> int:
     """Return how many of the scores that equal the threshold are among the first k."""
     room = k
     for j in range(len(bits_J)):
@@ -145,16 +160,16 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
     """See `regtopk_bench.kernels.select`."""
     score = score_NJ.contiguous().numpy()
     positions = np.empty(len(score) * k, np.int64)
-    _select(score.view(_BITS[score.dtype]), k, positions)
+    _select(score.view(BITS[score.dtype]), k, positions)
     return torch.from_numpy(positions.reshape(len(score), k))
 
 
-@_compiled
+@compiled
 def _select(bits_NJ: NDArray[Any], k: int, positions: NDArray[Any]) -> None:
     write = 0
     for bits_J in bits_NJ:
-        low, _ = _threshold(bits_J, bits_J.max(), k)
-        room = _room_for_equals(bits_J, low, k)
+        low, _ = threshold(bits_J, bits_J.max(), k)
+        room = room_for_equals(bits_J, low, k)
         for j in range(len(bits_J)):
             equal = bits_J[j] == low
             if bits_J[j] > low or (equal and room > 0):
@@ -170,7 +185,7 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     return torch.from_numpy(total_J)
 
 
-@_compiled
+@compiled
 def _scatter_sum(
     indices_Nk: NDArray[Any],
     values_Nk: NDArray[Any],
@@ -191,7 +206,7 @@ def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
     return torch.from_numpy(total_J)
 
 
-@_compiled
+@compiled
 def _weighted_sum(values_NJ: NDArray[Any], weights_N: NDArray[Any], total_J: NDArray[Any]) -> None:
     workers, dim = values_NJ.shape
     for n in range(workers):
@@ -211,7 +226,7 @@ def gather_ratio(
     return torch.from_numpy(ratio_Nk)
 
 
-@_compiled
+@compiled
 def _gather_ratio(
     total_J: NDArray[Any],
     indices_Nk: NDArray[Any],

@@ -30,13 +30,16 @@ class ErrorFeedback:
     peers: Peers
     """The way to the workers of other processes."""
 
+    guesses: list[kernels.Guess]
+    """What each worker remembers of its thresholds; it makes a step fast, not different."""
+
     def step(
         self, grad_NJ: Tensor, corrected_Nk: Tensor | None = None, factors_Nk: Tensor | None = None
     ) -> SparseGradient:
         """Send the k largest scores |a| of a = ε + g: see `regtopk_bench.kernels.step`."""
         self._check(grad_NJ)
         indices_Nk, values_Nk = kernels.step(
-            self.residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk
+            self.residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk, self.guesses
         )
         return SparseGradient(indices_Nk, values_Nk, dim=self.residual_NJ.shape[1])
 
@@ -85,4 +88,5 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
             k=self.entries(dim),
             weights_N=weights.to(dtype=dtype, device=device),
             peers=peers or Alone(),
+            guesses=[kernels.Guess() for _ in range(workers)],
         )

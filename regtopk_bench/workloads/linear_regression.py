@@ -192,9 +192,10 @@ class LinearRegression(Workload):
         normal, right = normal_JJ.numpy(), right_J.numpy()
         eigenvalues = np.linalg.eigvalsh(normal)
         if eigenvalues[0] < _RANK_TOLERANCE * eigenvalues[-1]:  # the shortest of the solutions
-            return np.linalg.pinv(normal, rcond=_RANK_TOLERANCE, hermitian=True) @ right
+            inverse = np.linalg.pinv(normal, rcond=_RANK_TOLERANCE, hermitian=True)
+            return np.asarray(inverse @ right)
         solution = np.linalg.solve(normal, right)
-        return solution + np.linalg.solve(normal, right - normal @ solution)
+        return np.asarray(solution + np.linalg.solve(normal, right - normal @ solution))
 
     def _solve_iteratively(self) -> NDArray[np.float64]:
         """Find θ* with LSMR, which needs no J × J matrix."""

@@ -1,0 +1,461 @@
+"""The compression step compiled with Numba, for rows that do not fit in cache: one pass.
+
+Guess, verify, fall back. The threshold of the last round is a good guess of this round's.
+One pass over memory adds the gradient, and takes out of it every entry whose size reaches
+a little less than the guess: the candidates. No factor exceeds 1, so no other entry's score
+can reach that bound. If at least k candidates have a corrected score that does, the k largest
+of them are the k largest of all, exactly; the others are put back. If not, a histogram of
+what is stored gives a bound that is certain, and a second pass takes candidates by it. The
+guess decides how long a step takes, never what it selects.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regtopk_bench.kernels.checks import check_finite
+from regtopk_bench.kernels.guess import Guess
+from regtopk_bench.kernels.numba_cpu import BITS, INFINITY, compiled, take, threshold
+from regtopk_bench.kernels.vector import LANES, accumulate_and_compare, compare, lowest_bit
+
+Array = NDArray[Any]
+
+_CHUNKS_PER_THREAD = 2
+_SAMPLE = 2**15
+_BINS = 2**11
+_SPARE_CANDIDATES = 2**12
+
+
+def step(
+    residual_NJ: Tensor,
+    grad_NJ: Tensor,
+    k: int,
+    corrected_Nk: Tensor | None,
+    factors_Nk: Tensor | None,
+    guesses: Sequence[Guess],
+) -> tuple[Tensor, Tensor]:
+    """See `regtopk_bench.kernels.step`; rows one after the other, threads within a row."""
+    workers, residual = len(residual_NJ), residual_NJ.numpy()
+    positions = np.empty((workers, k), np.int64)
+    values = np.empty((workers, k), residual.dtype)
+    grad = np.ascontiguousarray(grad_NJ.numpy())
+    if corrected_Nk is None or factors_Nk is None:
+        corrected, factors = positions[:, :0], values[:, :0]
+    else:
+        corrected, factors = corrected_Nk.numpy(), factors_Nk.numpy()
+    for n, guess in enumerate(guesses):
+        arguments = (residual[n], grad[n], k, corrected[n], factors[n], guess)
+        if not step_row(*arguments, positions[n], values[n]):
+            check_finite(residual_NJ)
+    return torch.from_numpy(positions), torch.from_numpy(values)
+
+
+def step_row(
+    residual_J: Array,
+    grad_J: Array,
+    k: int,
+    corrected_k: Array,
+    factors_k: Array,
+    guess: Guess,
+    positions_k: Array,
+    values_k: Array,
+) -> bool:
+    """Step one row, contiguous float32 or float64; return False if it is not finite.
+
+    Args:
+        residual_J: ε; becomes a with the selected entries zeroed, or a if it is not finite.
+        grad_J: g.
+        k: Entries to select.
+        corrected_k: Ascending indices whose score is corrected; may be empty.
+        factors_k: Their factors, in [0, 1].
+        guess: The worker's memory, updated.
+        positions_k: Receives the selected indices, ascending.
+        values_k: Receives a at these indices.
+    """
+    row = _Row(residual_J, k, corrected_k, factors_k)
+    low = guess.lower_bound()
+    if low is None:
+        low = _sampled_bound(residual_J, grad_J, k)
+    reached = row.scan(grad_J, row.bits(low))
+    missed = not row.complete or reached < k
+    if missed:
+        row.put_back()
+        certain = row.certain_bound()
+        if certain is None:
+            return row.take_by_bisection(guess, positions_k, values_k)
+        row.scan(None, certain)
+    if not row.finite:
+        row.put_back()
+        return False
+    guess.learn(row.emit(positions_k, values_k), missed)
+    return True
+
+
+class _Chunk:
+    """A piece of a row that one thread scans, and the candidates found in it."""
+
+    def __init__(self, start: int, stop: int, room: int, dtype: np.dtype[Any]) -> None:
+        self.start, self.stop = start, stop
+        self.positions, self.values = np.empty(room, np.int64), np.empty(room, dtype)
+        self.count = 0
+        self.bits: Array = np.empty(0, BITS[dtype])
+        """The candidates' scores, as integers."""
+
+    def grow(self, room: int) -> None:
+        """Make room for more candidates."""
+        for name in ("positions", "values"):
+            old = getattr(self, name)
+            new = np.empty(room, old.dtype)
+            new[: self.count] = old[: self.count]
+            setattr(self, name, new)
+
+
+class _Row:
+    """One row during a step."""
+
+    def __init__(self, residual_J: Array, k: int, corrected_k: Array, factors_k: Array) -> None:
+        self.residual, self.k = residual_J, k
+        self.corrected, self.factors = corrected_k, factors_k
+        self.complete = self.finite = True
+        self._limit = 4 * k + _SPARE_CANDIDATES
+        self._low: Any = None
+        dim, threads = len(residual_J), torch.get_num_threads()
+        pieces = threads * _CHUNKS_PER_THREAD if threads > 1 else 1
+        self._bounds = [dim * piece // pieces // LANES * LANES for piece in range(pieces)] + [dim]
+        self._map = _executor(threads).map if threads > 1 else map
+        self.chunks: list[_Chunk] = []
+
+    def bits(self, score: float) -> Any:
+        """Return a score as the integer with its bits."""
+        dtype = self.residual.dtype
+        return np.array(score, dtype).view(BITS[dtype])[()]
+
+    def scan(self, grad_J: Array | None, low: Any) -> int:
+        """Take candidates out of the row, adding the gradient first if there is one.
+
+        Returns how many candidates have a corrected score that reaches the bound. Sets
+        `complete` where there are not too many, and `finite`.
+        """
+        self._low, share = low, 1.25 * self.k / len(self.residual)
+        self.chunks = [
+            _Chunk(start, stop, int(share * (stop - start)) + 4 * LANES, self.residual.dtype)
+            for start, stop in zip(self._bounds, self._bounds[1:], strict=False)
+        ]
+        if grad_J is not None:
+            list(self._map(functools.partial(self._scan_chunk, grad_J), self.chunks))
+        else:
+            list(self._map(self._rescan_chunk, self.chunks))
+        if not self.complete:
+            return 0
+        return sum(self._map(self._score_chunk, self.chunks))
+
+    def _scan_chunk(self, grad_J: Array, chunk: _Chunk) -> None:
+        at = chunk.start
+        while at < chunk.stop:
+            at, chunk.count = _scan(
+                self.residual, grad_J, at, chunk.stop, self._low,
+                chunk.positions, chunk.values, chunk.count,
+            )  # fmt: skip
+            if at < chunk.stop:
+                if sum(other.count for other in self.chunks) > self._limit:
+                    self.complete = False
+                    _accumulate(self.residual, grad_J, at, chunk.stop)
+                    return
+                chunk.grow(2 * len(chunk.positions))
+
+    def _rescan_chunk(self, chunk: _Chunk) -> None:
+        at = chunk.start
+        while at < chunk.stop:
+            at, chunk.count = _rescan(
+                self.residual, at, chunk.stop, self._low,
+                chunk.positions, chunk.values, chunk.count,
+            )  # fmt: skip
+            if at < chunk.stop:
+                chunk.grow(2 * len(chunk.positions))
+
+    def _score_chunk(self, chunk: _Chunk) -> int:
+        """Score a chunk's candidates; return how many reach the bound."""
+        scores = np.empty(chunk.count, self.residual.dtype)
+        chunk.bits = scores.view(BITS[scores.dtype])
+        first = int(np.searchsorted(self.corrected, chunk.start))
+        reached, largest = _score(
+            chunk.positions, chunk.values, self.corrected, self.factors, first,
+            scores, chunk.bits, self._low,
+        )  # fmt: skip
+        if largest >= INFINITY[self.residual.dtype]:
+            self.finite = False
+        return int(reached)
+
+    def put_back(self) -> None:
+        """Undo the taking out of candidates."""
+        for chunk in self.chunks:
+            self.residual[chunk.positions[: chunk.count]] = chunk.values[: chunk.count]
+        self.chunks, self.complete, self.finite = [], True, True
+
+    def certain_bound(self) -> Any:
+        """Return a bound that k or more scores reach, and not many more; None if there is none.
+
+        It is the lower edge of a bin in a histogram of the leading bits of every score.
+        """
+        dtype = self.residual.dtype
+        shift = 18 if dtype == np.float32 else 45
+        bins = (int(INFINITY[dtype]) >> shift) + 2**8
+        ranges = list(zip(self._bounds, self._bounds[1:], strict=False))
+        bits_J = self.residual.view(BITS[dtype])
+        mask = np.array(-1).astype(BITS[dtype]) ^ np.iinfo(BITS[dtype]).min
+        parts = self._map(
+            lambda ends: _histogram(bits_J[ends[0] : ends[1]], mask, shift, bins), ranges
+        )
+        histogram = np.sum(list(parts), axis=0)
+        magnitudes = np.abs(self.residual[self.corrected])
+        for scores, sign in ((magnitudes, -1), (magnitudes * self.factors, 1)):
+            np.add.at(histogram, (scores.view(BITS[dtype]) & mask) >> shift, sign)
+        reached = np.cumsum(histogram[::-1])[::-1]
+        edge = int(np.flatnonzero(reached >= self.k)[-1])
+        if reached[edge] > self._limit:
+            return None
+        return BITS[dtype](edge << shift)
+
+    def take_by_bisection(self, guess: Guess, positions_k: Array, values_k: Array) -> bool:
+        """Select without candidates, where a great many scores are nearly equal."""
+        score_J = np.abs(self.residual)
+        score_J[self.corrected] *= self.factors
+        bits_J = score_J.view(BITS[score_J.dtype])
+        largest = bits_J.max()
+        if not np.isfinite(score_J).all():
+            return False
+        positions, values = np.empty(self.k + 1, np.int64), np.empty(self.k + 1, score_J.dtype)
+        take(self.residual, bits_J, largest, self.k, positions, values)
+        positions_k[:], values_k[:] = positions[:-1], values[:-1]
+        guess.learn(0.0, missed=True)
+        return True
+
+    def emit(self, positions_k: Array, values_k: Array) -> float:
+        """Write the k largest candidates, put back the others, return the threshold."""
+        at = self._threshold()
+        counts = list(self._map(lambda chunk: _count(chunk.bits, at), self.chunks))
+        room = self.k - sum(above for above, _ in counts)
+        jobs, write = [], 0
+        for chunk, (above, equal) in zip(self.chunks, counts, strict=True):
+            kept = min(equal, room)
+            jobs.append((chunk, write, kept))
+            room -= kept
+            write += above + kept
+        list(
+            self._map(
+                lambda job: _emit(
+                    job[0].positions, job[0].values, job[0].bits, at, job[2],
+                    self.residual, positions_k[job[1] :], values_k[job[1] :],
+                ),
+                jobs,
+            )
+        )  # fmt: skip
+        return float(np.array(at).view(self.residual.dtype)[()])
+
+    def _threshold(self) -> Any:
+        """Return the bits of the k-th largest score, by a histogram above the bound."""
+        shift = 10 if self.residual.dtype == np.float32 else 39
+        parts = self._map(lambda chunk: _histogram_above(chunk.bits, self._low, shift), self.chunks)
+        reached = np.cumsum(np.sum(list(parts), axis=0)[::-1])[::-1]
+        bin_of_kth = int(np.flatnonzero(reached >= self.k)[-1])
+        above = int(reached[bin_of_kth + 1]) if bin_of_kth + 1 < _BINS else 0
+        members = np.concatenate(
+            [_members(chunk.bits, self._low, shift, bin_of_kth) for chunk in self.chunks]
+        )
+        low, count = threshold(members, members.max(), self.k - above)
+        return members[members >= low].min() if count else low
+
+
+def _sampled_bound(residual_J: Array, grad_J: Array, k: int) -> float:
+    """Return a bound that the threshold probably exceeds, from a sample of this round."""
+    step = max(1, len(residual_J) // _SAMPLE)
+    sample = np.abs(residual_J[::step] + grad_J[::step])
+    expected = k * len(sample) / len(residual_J)
+    rank = min(len(sample), math.ceil(expected + 3.0 * math.sqrt(expected) + 3.0))
+    bound = float(np.partition(sample, len(sample) - rank)[len(sample) - rank])
+    return bound if math.isfinite(bound) else 0.0
+
+
+@functools.cache
+def _executor(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="regtopk-bench")
+
+
+@compiled
+def _accumulate(residual_J: Array, grad_J: Array, start: int, stop: int) -> None:
+    for j in range(start, stop):
+        residual_J[j] += grad_J[j]
+
+
+@compiled
+def _scan(
+    residual_J: Array,
+    grad_J: Array,
+    start: int,
+    stop: int,
+    low: Any,
+    positions: Array,
+    values: Array,
+    count: int,
+) -> tuple[int, int]:
+    """Accumulate and take candidates; stop early, at a multiple of 64, when there is no room."""
+    at = start
+    while at + LANES <= stop:
+        if count + LANES > len(positions):
+            return at, count
+        mask = accumulate_and_compare(residual_J, grad_J, at, low)
+        while mask != 0:
+            j = at + np.int64(lowest_bit(mask))
+            mask &= mask - np.uint64(1)
+            positions[count], values[count] = j, residual_J[j]
+            residual_J[j] = 0.0
+            count += 1
+        at += LANES
+    if at < stop and count + LANES > len(positions):
+        return at, count
+    ends = np.zeros(2 * LANES, residual_J.dtype)  # the last elements, with zeros behind them
+    ends[: stop - at] = residual_J[at:stop]
+    ends[LANES : LANES + stop - at] = grad_J[at:stop]
+    mask = accumulate_and_compare(ends, ends[LANES:], 0, low) if at < stop else np.uint64(0)
+    residual_J[at:stop] = ends[: stop - at]
+    while mask != 0:
+        j = at + np.int64(lowest_bit(mask))
+        mask &= mask - np.uint64(1)
+        if j < stop:
+            positions[count], values[count] = j, residual_J[j]
+            residual_J[j] = 0.0
+            count += 1
+    return stop, count
+
+
+@compiled
+def _rescan(
+    residual_J: Array,
+    start: int,
+    stop: int,
+    low: Any,
+    positions: Array,
+    values: Array,
+    count: int,
+) -> tuple[int, int]:
+    """Take candidates of what is stored already, like `_scan`."""
+    at = start
+    while at < stop:
+        if count + LANES > len(positions):
+            return at, count
+        if at + LANES <= stop:
+            mask = compare(residual_J, at, low)
+        else:
+            ends = np.zeros(LANES, residual_J.dtype)
+            ends[: stop - at] = residual_J[at:stop]
+            mask = compare(ends, 0, low)
+        while mask != 0:
+            j = at + np.int64(lowest_bit(mask))
+            mask &= mask - np.uint64(1)
+            if j < stop:
+                positions[count], values[count] = j, residual_J[j]
+                residual_J[j] = 0.0
+                count += 1
+        at += LANES
+    return stop, count
+
+
+@compiled
+def _score(
+    positions: Array,
+    values: Array,
+    corrected_k: Array,
+    factors_k: Array,
+    first: int,
+    scores: Array,
+    bits: Array,
+    low: Any,
+) -> tuple[int, Any]:
+    """Score candidates; return how many reach the bound, and the bits of the largest |a|."""
+    for i in range(len(scores)):
+        scores[i] = abs(values[i])
+    largest = low
+    for i in range(len(scores)):
+        largest = max(largest, bits[i])
+    at = first
+    for i in range(len(scores)):
+        while at < len(corrected_k) and corrected_k[at] < positions[i]:
+            at += 1
+        if at < len(corrected_k) and corrected_k[at] == positions[i]:
+            scores[i] *= factors_k[at]
+    reached = 0
+    for i in range(len(scores)):
+        reached += bits[i] >= low
+    return reached, largest
+
+
+@compiled
+def _histogram(bits_J: Array, mask: Any, shift: int, bins: int) -> Array:
+    """Count the leading bits of magnitudes."""
+    counts = np.zeros(bins, np.int64)
+    for j in range(len(bits_J)):
+        counts[min((bits_J[j] & mask) >> shift, bins - 1)] += 1
+    return counts
+
+
+@compiled
+def _histogram_above(bits: Array, low: Any, shift: int) -> Array:
+    """Count the scores from the bound upwards; the last bin takes all that are larger."""
+    counts = np.zeros(_BINS, np.int64)
+    for i in range(len(bits)):
+        if bits[i] >= low:
+            counts[min((bits[i] - low) >> shift, _BINS - 1)] += 1
+    return counts
+
+
+@compiled
+def _members(bits: Array, low: Any, shift: int, wanted: int) -> Array:
+    """Return the scores in one bin of that histogram."""
+    found = np.empty(len(bits), bits.dtype)
+    count = 0
+    for i in range(len(bits)):
+        found[count] = bits[i]
+        count += bits[i] >= low and min((bits[i] - low) >> shift, _BINS - 1) == wanted
+    return found[:count]
+
+
+@compiled
+def _count(bits: Array, at: Any) -> tuple[int, int]:
+    """Return how many scores are above a threshold, and how many equal it."""
+    above, equal = 0, 0
+    for i in range(len(bits)):
+        above += bits[i] > at
+        equal += bits[i] == at
+    return above, equal
+
+
+@compiled
+def _emit(
+    positions: Array,
+    values: Array,
+    bits: Array,
+    at: Any,
+    room: int,
+    residual_J: Array,
+    positions_k: Array,
+    values_k: Array,
+) -> None:
+    """Write the candidates above the threshold and the first equal ones; put back the rest."""
+    write = 0
+    for i in range(len(bits)):
+        equal = bits[i] == at
+        if bits[i] > at or (equal and room > 0):
+            room -= equal
+            positions_k[write], values_k[write] = positions[i], values[i]
+            write += 1
+        else:
+            residual_J[positions[i]] = values[i]
