@@ -88,7 +88,9 @@ def _step(
         if largest >= infinity:  # the bits of NaN are larger still
             return False
         for i in range(corrected_Nk.shape[1]):
-            score_J[corrected_Nk[n, i]] *= factors_Nk[n, i]
+            j = corrected_Nk[n, i]
+            score_J[j] *= factors_Nk[n, i]
+            largest = max(largest, bits_J[j])  # a factor may exceed 1
 
         take(residual_NJ[n], bits_J, largest, k, positions[n * k :], values[n * k :])
     return True

@@ -12,8 +12,11 @@ guess decides how long a step takes, never what it selects.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Sequence
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,10 +32,10 @@ from regtopk_bench.kernels.vector import LANES, accumulate_and_compare, compare,
 
 Array = NDArray[Any]
 
-_CHUNKS_PER_THREAD = 2
 _SAMPLE = 2**15
 _BINS = 2**11
 _SPARE_CANDIDATES = 2**12
+_SPREAD_SELECTION = 2**17
 
 
 def step(
@@ -103,20 +106,45 @@ def step_row(
 class _Chunk:
     """A piece of a row that one thread scans, and the candidates found in it."""
 
-    def __init__(self, start: int, stop: int, room: int, dtype: np.dtype[Any]) -> None:
-        self.start, self.stop = start, stop
-        self.positions, self.values = np.empty(room, np.int64), np.empty(room, dtype)
-        self.count = 0
-        self.bits: Array = np.empty(0, BITS[dtype])
-        """The candidates' scores, as integers."""
+    def __init__(self) -> None:
+        self.start = self.stop = self.count = self.reached = 0
+        self.finite = True
+        self.positions, self.values, self.scores = (np.empty(0, np.int64),) * 3
 
-    def grow(self, room: int) -> None:
-        """Make room for more candidates."""
-        for name in ("positions", "values"):
+    def begin(self, start: int, stop: int, room: int, dtype: np.dtype[Any]) -> None:
+        """Start over on a piece of a row, in the memory of the last one where that is enough."""
+        self.start, self.stop, self.count, self.finite = start, stop, 0, True
+        if len(self.positions) < room or self.values.dtype != dtype:
+            self.positions = np.empty(room, np.int64)
+            self.values, self.scores = np.empty(room, dtype), np.empty(room, dtype)
+
+    def grow(self) -> None:
+        """Double the room for candidates."""
+        for name in ("positions", "values", "scores"):
             old = getattr(self, name)
-            new = np.empty(room, old.dtype)
+            new = np.empty(2 * len(old), old.dtype)
             new[: self.count] = old[: self.count]
             setattr(self, name, new)
+
+    @property
+    def bits(self) -> Array:
+        """The candidates' scores, as integers."""
+        return self.scores[: self.count].view(BITS[self.scores.dtype])
+
+
+class _Memory(threading.local):
+    """Chunks of the calling thread, kept because fresh memory costs more than the scan."""
+
+    def __init__(self) -> None:
+        self.chunks: list[_Chunk] = []
+
+    def take(self, count: int) -> list[_Chunk]:
+        """Return so many chunks."""
+        self.chunks += [_Chunk() for _ in range(count - len(self.chunks))]
+        return self.chunks[:count]
+
+
+_memory = _Memory()
 
 
 class _Row:
@@ -129,9 +157,8 @@ class _Row:
         self._limit = 4 * k + _SPARE_CANDIDATES
         self._low: Any = None
         dim, threads = len(residual_J), torch.get_num_threads()
-        pieces = threads * _CHUNKS_PER_THREAD if threads > 1 else 1
-        self._bounds = [dim * piece // pieces // LANES * LANES for piece in range(pieces)] + [dim]
-        self._map = _executor(threads).map if threads > 1 else map
+        self._bounds = [dim * piece // threads // LANES * LANES for piece in range(threads)] + [dim]
+        self._map: Callable[..., list[Any]] = _spread if threads > 1 else _in_turn
         self.chunks: list[_Chunk] = []
 
     def bits(self, score: float) -> Any:
@@ -146,54 +173,39 @@ class _Row:
         `complete` where there are not too many, and `finite`.
         """
         self._low, share = low, 1.25 * self.k / len(self.residual)
-        self.chunks = [
-            _Chunk(start, stop, int(share * (stop - start)) + 4 * LANES, self.residual.dtype)
-            for start, stop in zip(self._bounds, self._bounds[1:], strict=False)
-        ]
-        if grad_J is not None:
-            list(self._map(functools.partial(self._scan_chunk, grad_J), self.chunks))
-        else:
-            list(self._map(self._rescan_chunk, self.chunks))
-        if not self.complete:
-            return 0
-        return sum(self._map(self._score_chunk, self.chunks))
+        self.chunks = _memory.take(len(self._bounds) - 1)
+        for chunk, (start, stop) in zip(self.chunks, itertools.pairwise(self._bounds), strict=True):
+            room = int(share * (stop - start)) + 4 * LANES
+            chunk.begin(start, stop, room, self.residual.dtype)
+        self._map(functools.partial(self._scan_chunk, grad_J), self.chunks)
+        self.finite = all(chunk.finite for chunk in self.chunks)
+        return sum(chunk.reached for chunk in self.chunks) if self.complete else 0
 
-    def _scan_chunk(self, grad_J: Array, chunk: _Chunk) -> None:
+    def _scan_chunk(self, grad_J: Array | None, chunk: _Chunk) -> None:
         at = chunk.start
         while at < chunk.stop:
-            at, chunk.count = _scan(
-                self.residual, grad_J, at, chunk.stop, self._low,
-                chunk.positions, chunk.values, chunk.count,
-            )  # fmt: skip
+            if grad_J is None:
+                at, chunk.count = _rescan(
+                    self.residual, at, chunk.stop, self._low,
+                    chunk.positions, chunk.values, chunk.count,
+                )  # fmt: skip
+            else:
+                at, chunk.count = _scan(
+                    self.residual, grad_J, at, chunk.stop, self._low,
+                    chunk.positions, chunk.values, chunk.count,
+                )  # fmt: skip
             if at < chunk.stop:
-                if sum(other.count for other in self.chunks) > self._limit:
+                if grad_J is not None and sum(c.count for c in self.chunks) > self._limit:
                     self.complete = False
                     _accumulate(self.residual, grad_J, at, chunk.stop)
                     return
-                chunk.grow(2 * len(chunk.positions))
-
-    def _rescan_chunk(self, chunk: _Chunk) -> None:
-        at = chunk.start
-        while at < chunk.stop:
-            at, chunk.count = _rescan(
-                self.residual, at, chunk.stop, self._low,
-                chunk.positions, chunk.values, chunk.count,
-            )  # fmt: skip
-            if at < chunk.stop:
-                chunk.grow(2 * len(chunk.positions))
-
-    def _score_chunk(self, chunk: _Chunk) -> int:
-        """Score a chunk's candidates; return how many reach the bound."""
-        scores = np.empty(chunk.count, self.residual.dtype)
-        chunk.bits = scores.view(BITS[scores.dtype])
+                chunk.grow()
         first = int(np.searchsorted(self.corrected, chunk.start))
-        reached, largest = _score(
+        chunk.reached, largest = _score(
             chunk.positions, chunk.values, self.corrected, self.factors, first,
-            scores, chunk.bits, self._low,
+            chunk.scores, chunk.bits, self._low,
         )  # fmt: skip
-        if largest >= INFINITY[self.residual.dtype]:
-            self.finite = False
-        return int(reached)
+        chunk.finite = bool(largest < INFINITY[self.residual.dtype])
 
     def put_back(self) -> None:
         """Undo the taking out of candidates."""
@@ -209,15 +221,17 @@ class _Row:
         dtype = self.residual.dtype
         shift = 18 if dtype == np.float32 else 45
         bins = (int(INFINITY[dtype]) >> shift) + 2**8
-        ranges = list(zip(self._bounds, self._bounds[1:], strict=False))
+        ranges = itertools.pairwise(self._bounds)
         bits_J = self.residual.view(BITS[dtype])
         mask = np.array(-1).astype(BITS[dtype]) ^ np.iinfo(BITS[dtype]).min
         parts = self._map(
             lambda ends: _histogram(bits_J[ends[0] : ends[1]], mask, shift, bins), ranges
         )
-        histogram = np.sum(list(parts), axis=0)
+        histogram = np.sum(parts, axis=0)
         magnitudes = np.abs(self.residual[self.corrected])
-        for scores, sign in ((magnitudes, -1), (magnitudes * self.factors, 1)):
+        with np.errstate(invalid="ignore"):  # infinity times 0, found out by the scan
+            corrected = magnitudes * self.factors
+        for scores, sign in ((magnitudes, -1), (corrected, 1)):
             np.add.at(histogram, (scores.view(BITS[dtype]) & mask) >> shift, sign)
         reached = np.cumsum(histogram[::-1])[::-1]
         edge = int(np.flatnonzero(reached >= self.k)[-1])
@@ -228,11 +242,11 @@ class _Row:
     def take_by_bisection(self, guess: Guess, positions_k: Array, values_k: Array) -> bool:
         """Select without candidates, where a great many scores are nearly equal."""
         score_J = np.abs(self.residual)
+        if not np.isfinite(score_J).all():
+            return False
         score_J[self.corrected] *= self.factors
         bits_J = score_J.view(BITS[score_J.dtype])
         largest = bits_J.max()
-        if not np.isfinite(score_J).all():
-            return False
         positions, values = np.empty(self.k + 1, np.int64), np.empty(self.k + 1, score_J.dtype)
         take(self.residual, bits_J, largest, self.k, positions, values)
         positions_k[:], values_k[:] = positions[:-1], values[:-1]
@@ -242,7 +256,7 @@ class _Row:
     def emit(self, positions_k: Array, values_k: Array) -> float:
         """Write the k largest candidates, put back the others, return the threshold."""
         at = self._threshold()
-        counts = list(self._map(lambda chunk: _count(chunk.bits, at), self.chunks))
+        counts = [_count(chunk.bits, at) for chunk in self.chunks]
         room = self.k - sum(above for above, _ in counts)
         jobs, write = [], 0
         for chunk, (above, equal) in zip(self.chunks, counts, strict=True):
@@ -250,26 +264,29 @@ class _Row:
             jobs.append((chunk, write, kept))
             room -= kept
             write += above + kept
-        list(
-            self._map(
-                lambda job: _emit(
-                    job[0].positions, job[0].values, job[0].bits, at, job[2],
-                    self.residual, positions_k[job[1] :], values_k[job[1] :],
-                ),
-                jobs,
-            )
-        )  # fmt: skip
+        spread = self._map if self.k > _SPREAD_SELECTION else _in_turn
+        spread(functools.partial(self._emit_chunk, at, positions_k, values_k), jobs)
         return float(np.array(at).view(self.residual.dtype)[()])
+
+    def _emit_chunk(
+        self, at: Any, positions_k: Array, values_k: Array, job: tuple[_Chunk, int, int]
+    ) -> None:
+        chunk, write, equal = job
+        _emit(
+            chunk.positions, chunk.values, chunk.bits, at, equal,
+            self.residual, positions_k[write:], values_k[write:],
+        )  # fmt: skip
 
     def _threshold(self) -> Any:
         """Return the bits of the k-th largest score, by a histogram above the bound."""
         shift = 10 if self.residual.dtype == np.float32 else 39
-        parts = self._map(lambda chunk: _histogram_above(chunk.bits, self._low, shift), self.chunks)
-        reached = np.cumsum(np.sum(list(parts), axis=0)[::-1])[::-1]
+        spread = self._map if self.k > _SPREAD_SELECTION else _in_turn
+        parts = spread(lambda chunk: _histogram_above(chunk.bits, self._low, shift), self.chunks)
+        reached = np.cumsum(np.sum(parts, axis=0)[::-1])[::-1]
         bin_of_kth = int(np.flatnonzero(reached >= self.k)[-1])
         above = int(reached[bin_of_kth + 1]) if bin_of_kth + 1 < _BINS else 0
         members = np.concatenate(
-            [_members(chunk.bits, self._low, shift, bin_of_kth) for chunk in self.chunks]
+            spread(lambda chunk: _members(chunk.bits, self._low, shift, bin_of_kth), self.chunks)
         )
         low, count = threshold(members, members.max(), self.k - above)
         return members[members >= low].min() if count else low
@@ -285,9 +302,20 @@ def _sampled_bound(residual_J: Array, grad_J: Array, k: int) -> float:
     return bound if math.isfinite(bound) else 0.0
 
 
+def _in_turn(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    return [function(item) for item in items]
+
+
+def _spread(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """Map over a few items at once; the calling thread, awake already, takes the first."""
+    first, *others = items
+    futures = [_executor().submit(function, item) for item in others]
+    return [function(first), *(future.result() for future in futures)]
+
+
 @functools.cache
-def _executor(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="regtopk-bench")
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="regtopk-bench")
 
 
 @compiled
@@ -381,19 +409,19 @@ def _score(
     low: Any,
 ) -> tuple[int, Any]:
     """Score candidates; return how many reach the bound, and the bits of the largest |a|."""
-    for i in range(len(scores)):
+    for i in range(len(bits)):
         scores[i] = abs(values[i])
     largest = low
-    for i in range(len(scores)):
+    for i in range(len(bits)):
         largest = max(largest, bits[i])
     at = first
-    for i in range(len(scores)):
+    for i in range(len(bits)):
         while at < len(corrected_k) and corrected_k[at] < positions[i]:
             at += 1
         if at < len(corrected_k) and corrected_k[at] == positions[i]:
             scores[i] *= factors_k[at]
     reached = 0
-    for i in range(len(scores)):
+    for i in range(len(bits)):
         reached += bits[i] >= low
     return reached, largest
 

@@ -55,6 +55,18 @@ def test_compiled_step_gives_the_reference_bits_over_many_rounds(
             factors = torch.rand(last.shape, generator=generator).to(grad.dtype).round(decimals=1)
 
 
+@given(batches(rounds=1), st.floats(1.0, 1e6))
+def test_factors_above_one_can_lift_a_score_over_all_others(batch: Batch, factor: float) -> None:
+    grad = batch.grads[0]
+    last = torch.arange(0, batch.dim, 2).expand(batch.workers, -1).contiguous()
+    factors = torch.full(last.shape, factor, dtype=grad.dtype)
+    ours, theirs = torch.zeros_like(grad), torch.zeros_like(grad)
+    got = numba_cpu.step(ours, grad, batch.k, last, factors)
+    expected = reference.step(theirs, grad, batch.k, last, factors)
+    assert torch.equal(got[0], expected[0])
+    assert torch.equal(bits(ours), bits(theirs))
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", DTYPES)
