@@ -22,18 +22,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from regtopk_bench.kernels import stream_loops as loops
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
-from regtopk_bench.kernels.numba_cpu import BITS, INFINITY, compiled, take, threshold
-from regtopk_bench.kernels.vector import LANES, accumulate_and_compare, compare, lowest_bit
-
-Array = NDArray[Any]
+from regtopk_bench.kernels.numba_cpu import BITS, INFINITY, take, threshold
+from regtopk_bench.kernels.stream_loops import Array
+from regtopk_bench.kernels.vector import LANES
 
 _SAMPLE = 2**15
-_BINS = 2**11
 _SPARE_CANDIDATES = 2**12
 _SPREAD_SELECTION = 2**17
 
@@ -95,7 +93,7 @@ def step_row(
         certain = row.certain_bound()
         if certain is None:
             return row.take_by_bisection(guess, positions_k, values_k)
-        row.scan(None, certain)
+        row.scan(grad_J[:0], certain)
     if not row.finite:
         row.put_back()
         return False
@@ -166,8 +164,8 @@ class _Row:
         dtype = self.residual.dtype
         return np.array(score, dtype).view(BITS[dtype])[()]
 
-    def scan(self, grad_J: Array | None, low: Any) -> int:
-        """Take candidates out of the row, adding the gradient first if there is one.
+    def scan(self, grad_J: Array, low: Any) -> int:
+        """Take candidates out of the row, adding the gradient first unless it is empty.
 
         Returns how many candidates have a corrected score that reaches the bound. Sets
         `complete` where there are not too many, and `finite`.
@@ -181,27 +179,21 @@ class _Row:
         self.finite = all(chunk.finite for chunk in self.chunks)
         return sum(chunk.reached for chunk in self.chunks) if self.complete else 0
 
-    def _scan_chunk(self, grad_J: Array | None, chunk: _Chunk) -> None:
+    def _scan_chunk(self, grad_J: Array, chunk: _Chunk) -> None:
         at = chunk.start
         while at < chunk.stop:
-            if grad_J is None:
-                at, chunk.count = _rescan(
-                    self.residual, at, chunk.stop, self._low,
-                    chunk.positions, chunk.values, chunk.count,
-                )  # fmt: skip
-            else:
-                at, chunk.count = _scan(
-                    self.residual, grad_J, at, chunk.stop, self._low,
-                    chunk.positions, chunk.values, chunk.count,
-                )  # fmt: skip
+            at, chunk.count = loops.scan(
+                self.residual, grad_J, at, chunk.stop, self._low,
+                chunk.positions, chunk.values, chunk.count,
+            )  # fmt: skip
             if at < chunk.stop:
-                if grad_J is not None and sum(c.count for c in self.chunks) > self._limit:
+                if len(grad_J) and sum(c.count for c in self.chunks) > self._limit:
                     self.complete = False
-                    _accumulate(self.residual, grad_J, at, chunk.stop)
+                    loops.accumulate(self.residual, grad_J, at, chunk.stop)
                     return
                 chunk.grow()
         first = int(np.searchsorted(self.corrected, chunk.start))
-        chunk.reached, largest = _score(
+        chunk.reached, largest = loops.score(
             chunk.positions, chunk.values, self.corrected, self.factors, first,
             chunk.scores, chunk.bits, self._low,
         )  # fmt: skip
@@ -225,7 +217,7 @@ class _Row:
         bits_J = self.residual.view(BITS[dtype])
         mask = np.array(-1).astype(BITS[dtype]) ^ np.iinfo(BITS[dtype]).min
         parts = self._map(
-            lambda ends: _histogram(bits_J[ends[0] : ends[1]], mask, shift, bins), ranges
+            lambda ends: loops.histogram(bits_J[ends[0] : ends[1]], mask, shift, bins), ranges
         )
         histogram = np.sum(parts, axis=0)
         magnitudes = np.abs(self.residual[self.corrected])
@@ -256,7 +248,7 @@ class _Row:
     def emit(self, positions_k: Array, values_k: Array) -> float:
         """Write the k largest candidates, put back the others, return the threshold."""
         at = self._threshold()
-        counts = [_count(chunk.bits, at) for chunk in self.chunks]
+        counts = [loops.count(chunk.bits, at) for chunk in self.chunks]
         room = self.k - sum(above for above, _ in counts)
         jobs, write = [], 0
         for chunk, (above, equal) in zip(self.chunks, counts, strict=True):
@@ -272,7 +264,7 @@ class _Row:
         self, at: Any, positions_k: Array, values_k: Array, job: tuple[_Chunk, int, int]
     ) -> None:
         chunk, write, equal = job
-        _emit(
+        loops.emit(
             chunk.positions, chunk.values, chunk.bits, at, equal,
             self.residual, positions_k[write:], values_k[write:],
         )  # fmt: skip
@@ -281,12 +273,16 @@ class _Row:
         """Return the bits of the k-th largest score, by a histogram above the bound."""
         shift = 10 if self.residual.dtype == np.float32 else 39
         spread = self._map if self.k > _SPREAD_SELECTION else _in_turn
-        parts = spread(lambda chunk: _histogram_above(chunk.bits, self._low, shift), self.chunks)
+        parts = spread(
+            lambda chunk: loops.histogram_above(chunk.bits, self._low, shift), self.chunks
+        )
         reached = np.cumsum(np.sum(parts, axis=0)[::-1])[::-1]
         bin_of_kth = int(np.flatnonzero(reached >= self.k)[-1])
-        above = int(reached[bin_of_kth + 1]) if bin_of_kth + 1 < _BINS else 0
+        above = int(reached[bin_of_kth + 1]) if bin_of_kth + 1 < loops.BINS else 0
         members = np.concatenate(
-            spread(lambda chunk: _members(chunk.bits, self._low, shift, bin_of_kth), self.chunks)
+            spread(
+                lambda chunk: loops.members(chunk.bits, self._low, shift, bin_of_kth), self.chunks
+            )
         )
         low, count = threshold(members, members.max(), self.k - above)
         return members[members >= low].min() if count else low
@@ -316,174 +312,3 @@ def _spread(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
 @functools.cache
 def _executor() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="regtopk-bench")
-
-
-@compiled
-def _accumulate(residual_J: Array, grad_J: Array, start: int, stop: int) -> None:
-    for j in range(start, stop):
-        residual_J[j] += grad_J[j]
-
-
-@compiled
-def _scan(
-    residual_J: Array,
-    grad_J: Array,
-    start: int,
-    stop: int,
-    low: Any,
-    positions: Array,
-    values: Array,
-    count: int,
-) -> tuple[int, int]:
-    """Accumulate and take candidates; stop early, at a multiple of 64, when there is no room."""
-    at = start
-    while at + LANES <= stop:
-        if count + LANES > len(positions):
-            return at, count
-        mask = accumulate_and_compare(residual_J, grad_J, at, low)
-        while mask != 0:
-            j = at + np.int64(lowest_bit(mask))
-            mask &= mask - np.uint64(1)
-            positions[count], values[count] = j, residual_J[j]
-            residual_J[j] = 0.0
-            count += 1
-        at += LANES
-    if at < stop and count + LANES > len(positions):
-        return at, count
-    ends = np.zeros(2 * LANES, residual_J.dtype)  # the last elements, with zeros behind them
-    ends[: stop - at] = residual_J[at:stop]
-    ends[LANES : LANES + stop - at] = grad_J[at:stop]
-    mask = accumulate_and_compare(ends, ends[LANES:], 0, low) if at < stop else np.uint64(0)
-    residual_J[at:stop] = ends[: stop - at]
-    while mask != 0:
-        j = at + np.int64(lowest_bit(mask))
-        mask &= mask - np.uint64(1)
-        if j < stop:
-            positions[count], values[count] = j, residual_J[j]
-            residual_J[j] = 0.0
-            count += 1
-    return stop, count
-
-
-@compiled
-def _rescan(
-    residual_J: Array,
-    start: int,
-    stop: int,
-    low: Any,
-    positions: Array,
-    values: Array,
-    count: int,
-) -> tuple[int, int]:
-    """Take candidates of what is stored already, like `_scan`."""
-    at = start
-    while at < stop:
-        if count + LANES > len(positions):
-            return at, count
-        if at + LANES <= stop:
-            mask = compare(residual_J, at, low)
-        else:
-            ends = np.zeros(LANES, residual_J.dtype)
-            ends[: stop - at] = residual_J[at:stop]
-            mask = compare(ends, 0, low)
-        while mask != 0:
-            j = at + np.int64(lowest_bit(mask))
-            mask &= mask - np.uint64(1)
-            if j < stop:
-                positions[count], values[count] = j, residual_J[j]
-                residual_J[j] = 0.0
-                count += 1
-        at += LANES
-    return stop, count
-
-
-@compiled
-def _score(
-    positions: Array,
-    values: Array,
-    corrected_k: Array,
-    factors_k: Array,
-    first: int,
-    scores: Array,
-    bits: Array,
-    low: Any,
-) -> tuple[int, Any]:
-    """Score candidates; return how many reach the bound, and the bits of the largest |a|."""
-    for i in range(len(bits)):
-        scores[i] = abs(values[i])
-    largest = low
-    for i in range(len(bits)):
-        largest = max(largest, bits[i])
-    at = first
-    for i in range(len(bits)):
-        while at < len(corrected_k) and corrected_k[at] < positions[i]:
-            at += 1
-        if at < len(corrected_k) and corrected_k[at] == positions[i]:
-            scores[i] *= factors_k[at]
-    reached = 0
-    for i in range(len(bits)):
-        reached += bits[i] >= low
-    return reached, largest
-
-
-@compiled
-def _histogram(bits_J: Array, mask: Any, shift: int, bins: int) -> Array:
-    """Count the leading bits of magnitudes."""
-    counts = np.zeros(bins, np.int64)
-    for j in range(len(bits_J)):
-        counts[min((bits_J[j] & mask) >> shift, bins - 1)] += 1
-    return counts
-
-
-@compiled
-def _histogram_above(bits: Array, low: Any, shift: int) -> Array:
-    """Count the scores from the bound upwards; the last bin takes all that are larger."""
-    counts = np.zeros(_BINS, np.int64)
-    for i in range(len(bits)):
-        if bits[i] >= low:
-            counts[min((bits[i] - low) >> shift, _BINS - 1)] += 1
-    return counts
-
-
-@compiled
-def _members(bits: Array, low: Any, shift: int, wanted: int) -> Array:
-    """Return the scores in one bin of that histogram."""
-    found = np.empty(len(bits), bits.dtype)
-    count = 0
-    for i in range(len(bits)):
-        found[count] = bits[i]
-        count += bits[i] >= low and min((bits[i] - low) >> shift, _BINS - 1) == wanted
-    return found[:count]
-
-
-@compiled
-def _count(bits: Array, at: Any) -> tuple[int, int]:
-    """Return how many scores are above a threshold, and how many equal it."""
-    above, equal = 0, 0
-    for i in range(len(bits)):
-        above += bits[i] > at
-        equal += bits[i] == at
-    return above, equal
-
-
-@compiled
-def _emit(
-    positions: Array,
-    values: Array,
-    bits: Array,
-    at: Any,
-    room: int,
-    residual_J: Array,
-    positions_k: Array,
-    values_k: Array,
-) -> None:
-    """Write the candidates above the threshold and the first equal ones; put back the rest."""
-    write = 0
-    for i in range(len(bits)):
-        equal = bits[i] == at
-        if bits[i] > at or (equal and room > 0):
-            room -= equal
-            positions_k[write], values_k[write] = positions[i], values[i]
-            write += 1
-        else:
-            residual_J[positions[i]] = values[i]
