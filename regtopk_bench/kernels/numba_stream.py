@@ -284,8 +284,8 @@ class _Row:
                 lambda chunk: loops.members(chunk.bits, self._low, shift, bin_of_kth), self.chunks
             )
         )
-        low, count = threshold(members, members.max(), self.k - above)
-        return members[members >= low].min() if count else low
+        at, _ = threshold(members, members.max(), self.k - above)
+        return members[members >= at].min()
 
 
 def _sampled_bound(residual_J: Array, grad_J: Array, k: int) -> float:

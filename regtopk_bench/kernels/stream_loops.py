@@ -18,6 +18,7 @@ BINS = 2**11
 
 @compiled
 def accumulate(residual_J: Array, grad_J: Array, start: int, stop: int) -> None:
+    """Add the gradient to a piece of a row."""
     for j in range(start, stop):
         residual_J[j] += grad_J[j]
 
