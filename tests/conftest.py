@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 
 hypothesis.settings.register_profile(
-    "suite", deadline=None, max_examples=60, derandomize=bool(os.environ.get("CI"))
+    "suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI"))
 )
 hypothesis.settings.load_profile("suite")
 

@@ -54,14 +54,14 @@ class Experiment:
         """
         settings = self.invocation.resolved.settings
         folder = store.new_folder(Path(settings.output), self.command) if settings.save else None
-        interrupted = False
+        interrupted, whole = False, False
         try:
-            self._run_all(cells, total_rounds)
+            whole = self._run_all(cells, total_rounds)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             if self.runs:
-                self._report(folder)
+                self._report(folder, draw=whole)
             elif folder:
                 folder.rmdir()
         if interrupted:
@@ -71,7 +71,8 @@ class Experiment:
             more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
             raise RunError(self.failures[0] + more)
 
-    def _run_all(self, cells: Iterable[Cell], total_rounds: int) -> None:
+    def _run_all(self, cells: Iterable[Cell], total_rounds: int) -> bool:
+        """Run the cells; return whether all had their turn."""
         watched = self.invocation.err.is_terminal and not self.invocation.quiet
         finished_rounds = 0
         with RoundProgress(self.invocation.err, total_rounds) as progress:
@@ -92,9 +93,10 @@ class Experiment:
                     self.runs.append(failed)
                     self.failures.append(f"{cell}: {error}")
                     if not isinstance(error, NonFiniteGradientError):
-                        return
+                        return False
                 finished_rounds += cell.rounds
                 self._describe(cell, self.runs[-1])
+        return True
 
     def _describe(self, cell: Cell, run: Run) -> None:
         if self.invocation.verbose:
@@ -104,7 +106,8 @@ class Experiment:
                 f"processes {run.execution['processes']}"
             )
 
-    def _report(self, folder: Path | None) -> None:
+    def _report(self, folder: Path | None, *, draw: bool) -> None:
+        """Save and print; whoever stops a run early does not wait for its plot."""
         settings = self.invocation.resolved.settings
         result = Result(
             command=self.command,
@@ -119,9 +122,11 @@ class Experiment:
         try:
             if folder:
                 store.write(result, folder)
-                plot(result, folder, settings.plot_format)
+                if draw:
+                    plot(result, folder, settings.plot_format)
         except OSError as error:
             self.failures.append(f"cannot save to {folder}: {error.strerror}")
         print_result(result, settings.format, self.invocation.out)
         if folder:
-            self.invocation.note(f"saved {folder}")
+            more = "" if draw else f" (to draw it: regtopk-bench show {folder})"
+            self.invocation.note(f"saved {folder}{more}")

@@ -193,11 +193,10 @@ class _Row:
                     return
                 chunk.grow()
         first = int(np.searchsorted(self.corrected, chunk.start))
-        chunk.reached, largest = loops.score(
+        chunk.reached, chunk.finite = loops.score(
             chunk.positions, chunk.values, self.corrected, self.factors, first,
             chunk.scores, chunk.bits, self._low,
         )  # fmt: skip
-        chunk.finite = bool(largest < INFINITY[self.residual.dtype])
 
     def put_back(self) -> None:
         """Undo the taking out of candidates."""
@@ -253,20 +252,21 @@ class _Row:
         jobs, write = [], 0
         for chunk, (above, equal) in zip(self.chunks, counts, strict=True):
             kept = min(equal, room)
-            jobs.append((chunk, write, kept))
+            outputs = slice(write, write + above + kept)
+            jobs.append((chunk, outputs, kept))
             room -= kept
-            write += above + kept
+            write = outputs.stop
         spread = self._map if self.k > _SPREAD_SELECTION else _in_turn
         spread(functools.partial(self._emit_chunk, at, positions_k, values_k), jobs)
         return float(np.array(at).view(self.residual.dtype)[()])
 
     def _emit_chunk(
-        self, at: Any, positions_k: Array, values_k: Array, job: tuple[_Chunk, int, int]
+        self, at: Any, positions_k: Array, values_k: Array, job: tuple[_Chunk, slice, int]
     ) -> None:
-        chunk, write, equal = job
+        chunk, outputs, equal = job
         loops.emit(
             chunk.positions, chunk.values, chunk.bits, at, equal,
-            self.residual, positions_k[write:], values_k[write:],
+            self.residual, positions_k[outputs], values_k[outputs],
         )  # fmt: skip
 
     def _threshold(self) -> Any:
@@ -291,7 +291,8 @@ class _Row:
 def _sampled_bound(residual_J: Array, grad_J: Array, k: int) -> float:
     """Return a bound that the threshold probably exceeds, from a sample of this round."""
     step = max(1, len(residual_J) // _SAMPLE)
-    sample = np.abs(residual_J[::step] + grad_J[::step])
+    with np.errstate(over="ignore", invalid="ignore"):  # found out by the scan
+        sample = np.abs(residual_J[::step] + grad_J[::step])
     expected = k * len(sample) / len(residual_J)
     rank = min(len(sample), math.ceil(expected + 3.0 * math.sqrt(expected) + 3.0))
     bound = float(np.partition(sample, len(sample) - rank)[len(sample) - rank])

@@ -75,23 +75,24 @@ def score(
     scores: Array,
     bits: Array,
     low: Any,
-) -> tuple[int, Any]:
-    """Score candidates; return how many reach the bound, and the bits of the largest |a|."""
+) -> tuple[int, bool]:
+    """Score candidates; return how many reach the bound, and whether all are finite.
+
+    Candidates and corrected entries are both ascending: one walk along the two finds the pairs.
+    """
+    finite, at = True, first
     for i in range(len(bits)):
-        scores[i] = abs(values[i])
-    largest = low
-    for i in range(len(bits)):
-        largest = max(largest, bits[i])
-    at = first
-    for i in range(len(bits)):
-        while at < len(corrected_k) and corrected_k[at] < positions[i]:
+        magnitude, position = abs(values[i]), positions[i]
+        finite &= magnitude < np.inf
+        while at < len(corrected_k) and corrected_k[at] < position:
             at += 1
-        if at < len(corrected_k) and corrected_k[at] == positions[i]:
-            scores[i] *= factors_k[at]
+        if at < len(corrected_k) and corrected_k[at] == position:
+            magnitude *= factors_k[at]
+        scores[i] = magnitude
     reached = 0
     for i in range(len(bits)):
         reached += bits[i] >= low
-    return reached, largest
+    return reached, finite
 
 
 @compiled
@@ -145,13 +146,23 @@ def emit(
     positions_k: Array,
     values_k: Array,
 ) -> None:
-    """Write the candidates above the threshold and the first equal ones; put back the rest."""
-    write = 0
+    """Write the candidates above the threshold and the first `room` equal ones; put back others.
+
+    The outputs have exactly the room that is needed.
+    """
+    write, spare = 0, room
     for i in range(len(bits)):
+        if write == len(positions_k):
+            break
         equal = bits[i] == at
-        if bits[i] > at or (equal and room > 0):
-            room -= equal
-            positions_k[write], values_k[write] = positions[i], values[i]
-            write += 1
-        else:
-            residual_J[positions[i]] = values[i]
+        kept = (bits[i] > at) | (equal & (spare > 0))
+        spare -= equal
+        positions_k[write], values_k[write] = positions[i], values[i]
+        write += kept
+    spare = room
+    for i in range(len(bits)):
+        if bits[i] <= at:
+            if bits[i] == at:
+                spare -= 1
+            if bits[i] < at or spare < 0:
+                residual_J[positions[i]] = values[i]

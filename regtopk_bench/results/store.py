@@ -16,6 +16,7 @@ from regtopk_bench.results.schema import SCHEMA, VERSION, Result, Run
 
 RESULT_FILE = "result.json"
 TRACES_FILE = "traces.csv"
+_WHICH_RUN = ("algorithm", "density", "seed")
 
 
 def new_folder(parent: Path, command: str) -> Path:
@@ -49,13 +50,13 @@ def dump(result: Result) -> str:
 def write(result: Result, folder: Path) -> None:
     """Write `result.json` and `traces.csv`, each whole or not at all."""
     _write_atomically(folder / RESULT_FILE, dump(result) + "\n")
-    rows = [line for run in result.runs for line in _trace_lines(run)]
-    if rows:
-        text = io.StringIO()
-        table = csv.DictWriter(text, list(rows[0]), restval="", lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-        _write_atomically(folder / TRACES_FILE, text.getvalue())
+    names = dict.fromkeys(name for run in result.runs for name in run.traces)
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*_WHICH_RUN, "round", *names], restval="", lineterminator="\n")
+    table.writeheader()
+    for run in result.runs:
+        table.writerows(_trace_lines(run))
+    _write_atomically(folder / TRACES_FILE, text.getvalue())
 
 
 def read(path: Path) -> Result:
@@ -93,7 +94,7 @@ def read(path: Path) -> Result:
 
 def _trace_lines(run: Run) -> list[dict[str, object]]:
     """Return one line per round: which run, the round from 1, every trace."""
-    cell = {name: run.cell.get(name, "") for name in ("algorithm", "density", "seed")}
+    cell = {name: run.cell.get(name, "") for name in _WHICH_RUN}
     traces = list(run.traces.items())
     length = max((len(values) for _, values in traces), default=0)
     return [

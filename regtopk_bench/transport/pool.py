@@ -155,7 +155,7 @@ def open_pool(
     method = "forkserver" if "forkserver" in methods else "spawn"
     context: Any = torch.multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload([__name__])
+        context.set_forkserver_preload([__name__, "regtopk_bench.kernels.warm_up"])
     memory = Arena.allocate(workers, dim, itemsize)
     rendezvous = Rendezvous(
         arrived=context.Semaphore(0),
