@@ -27,6 +27,6 @@ class Guess:
         """Take in the threshold of a round."""
         self.misses += missed
         if self.last and threshold > 0.0:
-            change = min(abs(math.log(threshold / self.last)), 1.0)
+            change = min(abs(math.log(threshold) - math.log(self.last)), 1.0)
             self.drift += 0.25 * (change - self.drift)
-        self.last = threshold if threshold > 0.0 and not missed else None
+        self.last = threshold if threshold > 0.0 else None

@@ -201,7 +201,7 @@ class _Row:
     def put_back(self) -> None:
         """Undo the taking out of candidates."""
         for chunk in self.chunks:
-            self.residual[chunk.positions[: chunk.count]] = chunk.values[: chunk.count]
+            loops.put_back(self.residual, chunk.positions, chunk.values, chunk.count)
         self.chunks, self.complete, self.finite = [], True, True
 
     def certain_bound(self) -> Any:
@@ -223,7 +223,8 @@ class _Row:
         with np.errstate(invalid="ignore"):  # infinity times 0, found out by the scan
             corrected = magnitudes * self.factors
         for scores, sign in ((magnitudes, -1), (corrected, 1)):
-            np.add.at(histogram, (scores.view(BITS[dtype]) & mask) >> shift, sign)
+            binned = loops.histogram(scores.view(BITS[dtype]), mask, shift, bins)
+            histogram += sign * binned
         reached = np.cumsum(histogram[::-1])[::-1]
         edge = int(np.flatnonzero(reached >= self.k)[-1])
         if reached[edge] > self._limit:

@@ -66,6 +66,13 @@ def scan(
 
 
 @compiled
+def put_back(residual_J: Array, positions: Array, values: Array, count: int) -> None:
+    """Undo the taking out of candidates."""
+    for i in range(count):
+        residual_J[positions[i]] = values[i]
+
+
+@compiled
 def score(
     positions: Array,
     values: Array,
