@@ -134,18 +134,19 @@ def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Ca
 def _annotation(declared: Field[Any]) -> Any:
     spec = spec_of(declared)
     flag = flag_name(declared.name)
-    shared: Mapping[str, Any] = {"help": spec.help, "rich_help_panel": spec.panel}
+    default = _shown(declared.default)
+    text = f"{spec.help} {escape(f'[default: {default}]')}" if default else spec.help
+    shared: Mapping[str, Any] = {"help": text, "rich_help_panel": spec.panel}
     if isinstance(declared.default, bool):
-        flags = f"{flag}/--no-{declared.name}"
-        shown = "on" if declared.default else "off"
-        return Annotated[bool | None, typer.Option(flags, **shared, show_default=shown)]
+        return Annotated[bool | None, typer.Option(f"{flag}/--no-{declared.name}", **shared)]
     names = [flag, *([spec.short] if spec.short else [])]
-    shown = _shown(declared.default)
-    option = typer.Option(*names, **shared, metavar=spec.metavar, show_default=shown or False)
+    option = typer.Option(*names, **shared, metavar=spec.metavar)
     return Annotated[list[str] | None if spec.repeatable else str | None, option]
 
 
 def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
     if isinstance(default, tuple):
         return ", ".join(_shown(item) for item in default)
     return f"{default:g}" if isinstance(default, float) else str(default)
