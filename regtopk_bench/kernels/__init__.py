@@ -6,19 +6,31 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import warnings
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
-from regtopk_bench.kernels import numba_cpu, numba_stream, reference
+from regtopk_bench.kernels import reference
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
 
-_STREAM_DIM = 2**16
+__all__ = [
+    "Guess",
+    "check_finite",
+    "gather_ratio",
+    "implementation",
+    "scatter_sum",
+    "select",
+    "step",
+    "weighted_sum",
+]
 
-__all__ = ["Guess", "check_finite", "gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
+_MODULES = {"reference": "reference", "numba": "numba_cpu", "triton": "triton_gpu"}
 
 
 def step(
@@ -28,6 +40,7 @@ def step(
     corrected_Nk: Tensor | None = None,
     factors_Nk: Tensor | None = None,
     guesses: Sequence[Guess] | None = None,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Run one compression step for a batch of workers, exactly.
 
@@ -39,10 +52,12 @@ def step(
         residual_NJ: What each worker has kept back so far, float; changed in place.
         grad_NJ: Gradients, same shape, dtype and device; not changed.
         k: Entries to select per worker, 1 ≤ k ≤ J.
-        corrected_Nk: Distinct indices per worker whose score is corrected, int64.
+        corrected_Nk: Ascending indices per worker whose score is corrected, int64.
         factors_Nk: Their factors, at least 0, same dtype as the residual.
-        guesses: What each worker remembers of its thresholds, updated. Without it a row is
-            read many times; the result is the same.
+        guesses: What each worker remembers of its thresholds, updated. It makes a step on
+            large rows faster; the result is the same.
+        out: Room for the two tensors that are returned, which may not be those above. Large
+            messages are written faster to memory that has been written before.
 
     Returns:
         Indices (N, k), int64, ascending, and the values of a there, (N, k).
@@ -50,16 +65,7 @@ def step(
     Raises:
         NonFiniteGradientError: If a holds NaN or infinity; the residual is then spoilt.
     """
-    chosen = _for(residual_NJ)
-    if (
-        chosen is numba_cpu
-        and guesses is not None
-        and residual_NJ.shape[1] >= _STREAM_DIM
-        # A factor above 1 could lift an entry over the bound that the stream relies on.
-        and (factors_Nk is None or float(factors_Nk.max()) <= 1.0)
-    ):
-        return numba_stream.step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses)
-    return chosen.step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk)
+    return _for(residual_NJ).step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses, out)
 
 
 def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
@@ -108,6 +114,8 @@ class Implementation(Protocol):
         k: int,
         corrected_Nk: Tensor | None = None,
         factors_Nk: Tensor | None = None,
+        guesses: Sequence[Guess] | None = None,
+        out: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]: ...
 
     def scatter_sum(
@@ -128,8 +136,25 @@ class Implementation(Protocol):
     def select(self, score_NJ: Tensor, k: int) -> Tensor: ...
 
 
+@functools.cache
+def implementation(name: str) -> Implementation | None:
+    """Return "reference", "numba" or "triton"; None, after one warning, if it does not load."""
+    try:
+        module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
+    except (ImportError, OSError) as error:
+        warnings.warn(
+            f"the {name} kernels cannot be loaded ({error}); the plain PyTorch ones serve, "
+            "which are exact but slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return cast(Implementation, module)
+
+
 def _for(tensor: Tensor) -> Implementation:
     """Return the implementation for tensors of this kind."""
-    if tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64):
-        return numba_cpu
+    if tensor.dtype in (torch.float32, torch.float64):
+        name = "numba" if tensor.device.type == "cpu" else "triton"
+        return implementation(name) or reference
     return reference

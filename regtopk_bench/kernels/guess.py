@@ -14,19 +14,22 @@ class Guess:
     """The k-th largest score of the last round; None where there is no use in it."""
 
     drift: float = 0.02
-    """Running mean of |Δ ln threshold|: how far below the last one the guess has to be."""
+    """Running mean of |Δ ln threshold|: how far from the last one the bounds have to be."""
 
     misses: int = 0
-    """Rounds in which the guess did not hold, so that a second pass was needed."""
+    """Rounds in which the guess did not hold, so that more than one pass was needed."""
 
-    def lower_bound(self) -> float | None:
-        """Return a bound that the next threshold probably exceeds."""
-        return None if self.last is None else self.last * math.exp(-0.002 - 3.0 * self.drift)
+    def bracket(self) -> tuple[float, float] | None:
+        """Return two bounds that the next threshold is probably between."""
+        if self.last is None:
+            return None
+        margin = math.exp(0.002 + 3.0 * self.drift)
+        return self.last / margin, self.last * margin
 
     def learn(self, threshold: float, missed: bool) -> None:
         """Take in the threshold of a round."""
         self.misses += missed
-        if self.last and threshold > 0.0:
+        if self.last and 0.0 < threshold < math.inf:
             change = min(abs(math.log(threshold) - math.log(self.last)), 1.0)
             self.drift += 0.25 * (change - self.drift)
-        self.last = threshold if threshold > 0.0 else None
+        self.last = threshold if 0.0 < threshold < math.inf else None

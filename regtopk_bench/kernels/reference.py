@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from regtopk_bench.kernels.checks import check_finite
+from regtopk_bench.kernels.guess import Guess
 
 
 def step(
@@ -16,6 +18,8 @@ def step(
     k: int,
     corrected_Nk: Tensor | None = None,
     factors_Nk: Tensor | None = None,
+    guesses: Sequence[Guess] | None = None,
+    out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See `regtopk_bench.kernels.step`."""
     accumulated_NJ = residual_NJ.add_(grad_NJ)
@@ -26,6 +30,8 @@ def step(
     indices_Nk = select(score_NJ, k)
     values_Nk = accumulated_NJ.gather(1, indices_Nk)
     residual_NJ.scatter_(1, indices_Nk, 0.0)
+    if out is not None:
+        return out[0].copy_(indices_Nk), out[1].copy_(values_Nk)
     return indices_Nk, values_Nk
 
 

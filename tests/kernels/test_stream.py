@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from regtopk_bench import NonFiniteGradientError
-from regtopk_bench.kernels import Guess, numba_stream, reference
+from regtopk_bench import NonFiniteGradientError, RegTopK, kernels
+from regtopk_bench.kernels import Guess, numba_cpu, reference
+from regtopk_bench.kernels.numba_cpu import row as rows
+from regtopk_bench.kernels.numba_cpu import stream
 from tests.kernels.test_step import bits
 from tests.strategies import DTYPES, Batch, batches
 
@@ -31,7 +36,7 @@ def check_rounds(grads: Tensor, k: int, corrected: bool, guesses: list[Guess]) -
     last = factors = None
     generator = torch.Generator().manual_seed(k)
     for grad in grads:
-        got = numba_stream.step(ours, grad, k, last, factors, guesses)
+        got = stream.step(ours, grad, k, last, factors, guesses)
         expected = reference.step(theirs, grad, k, last, factors)
         assert torch.equal(got[0], expected[0])
         assert torch.equal(bits(got[1]), bits(expected[1]))
@@ -52,14 +57,14 @@ def test_any_guess_gives_the_reference_bits(
     batch: Batch, corrected: bool, spare: int, guess: float | None, scales: list[float]
 ) -> None:
     """Guesses too high, too low, zero and stale; buffers that overflow; scales that jump."""
-    before = numba_stream._SPARE_CANDIDATES
-    numba_stream._SPARE_CANDIDATES = spare
+    before = rows._SPARE_CANDIDATES
+    rows._SPARE_CANDIDATES = spare
     try:
         grads = batch.grads * torch.tensor(scales, dtype=batch.grads.dtype)[:, None, None]
         guesses = [Guess(last=guess) for _ in range(batch.workers)]
         check_rounds(grads, batch.k, corrected, guesses)
     finally:
-        numba_stream._SPARE_CANDIDATES = before
+        rows._SPARE_CANDIDATES = before
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -96,7 +101,7 @@ def test_special_rows(name: str, dim: int, threads: int) -> None:
 def test_candidate_buffers_at_their_limit(excess: int, threads: int) -> None:
     """As many candidates as the limit allows, one fewer, one more, and twice as many."""
     dim, k = 20_000, 100
-    limit = 4 * k + numba_stream._SPARE_CANDIDATES
+    limit = 4 * k + rows._SPARE_CANDIDATES
     count = 2 * limit if excess == 2 else limit + excess
     grads = torch.zeros(3, 1, dim)
     for grad in grads:
@@ -113,7 +118,7 @@ def test_non_finite_rows(bad: float, guess: float | None, dtype: torch.dtype, th
     last = torch.arange(20).expand(3, 20).contiguous()
     factors = torch.zeros(3, 20, dtype=dtype)
     with pytest.raises(NonFiniteGradientError) as caught:
-        numba_stream.step(
+        stream.step(
             torch.zeros_like(grad), grad, 20, last, factors, [Guess(last=guess) for _ in range(3)]
         )
     assert (caught.value.worker, caught.value.entries) == (1, 2)
@@ -125,38 +130,34 @@ def test_a_steady_stream_does_not_miss() -> None:
     residual, guess = torch.zeros(1, 200_000), Guess()
     for _ in range(60):
         grad = torch.randn(1, 200_000, generator=generator)
-        numba_stream.step(residual, grad, 2000, None, None, [guess])
+        stream.step(residual, grad, 2000, None, None, [guess])
     early = guess.misses
     for _ in range(100):
         grad = torch.randn(1, 200_000, generator=generator)
-        numba_stream.step(residual, grad, 2000, None, None, [guess])
+        stream.step(residual, grad, 2000, None, None, [guess])
     assert guess.misses - early <= 10
 
 
-def test_the_dispatcher_streams_large_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    from regtopk_bench import RegTopK, kernels
-
+def test_large_rows_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    plain = numba_stream.step_row
+    plain = stream._step_row
 
-    def spy(*arguments: object) -> bool:
-        seen.append(len(arguments[0]))  # type: ignore[arg-type]
-        return plain(*arguments)  # type: ignore[arg-type]
+    def spy(row: rows.Row, *arguments: Any) -> bool:
+        seen.append(len(row.residual))
+        return plain(row, *arguments)
 
-    monkeypatch.setattr(numba_stream, "step_row", spy)
+    monkeypatch.setattr(stream, "_step_row", spy)
     sparsifier = RegTopK(density=0.01, mu=1.0)
-    for dim in (kernels._STREAM_DIM - 1, kernels._STREAM_DIM):
+    for dim in (numba_cpu.STREAM_DIM - 1, numba_cpu.STREAM_DIM):
         state = sparsifier.init(2, dim, torch.float32)
         for _ in range(3):
             message = sparsifier.compress(state, torch.randn(2, dim))
             sparsifier.feedback(state, torch.zeros(dim).index_fill(0, message.indices[0], 1.0))
-    assert seen == [kernels._STREAM_DIM] * 6
+    assert seen == [numba_cpu.STREAM_DIM] * 6
 
 
 def test_factors_above_one_are_still_exact() -> None:
-    from regtopk_bench import kernels
-
-    dim = kernels._STREAM_DIM
+    dim = numba_cpu.STREAM_DIM
     grad = torch.randn(1, dim, dtype=torch.float64)
     last = torch.arange(0, dim, 97)[None]
     factors = torch.full(last.shape, 50.0, dtype=torch.float64)
@@ -165,3 +166,52 @@ def test_factors_above_one_are_still_exact() -> None:
     wanted = reference.step(expected, grad, 300, last, factors)
     assert torch.equal(got[0], wanted[0])
     assert np.array_equal(residual.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("density", [0.01, 0.3])
+def test_outputs_may_be_given(density: float) -> None:
+    grad = torch.randn(2, numba_cpu.STREAM_DIM)
+    k = int(density * grad.shape[1])
+    out = torch.empty(2, k, dtype=torch.int64), torch.empty(2, k)
+    got = kernels.step(torch.zeros_like(grad), grad, k, out=out)
+    expected = reference.step(torch.zeros_like(grad), grad, k)
+    assert got[0] is out[0]
+    assert got[1] is out[1]
+    assert torch.equal(out[0], expected[0])
+    assert torch.equal(out[1], expected[1])
+
+
+@given(batches(rounds=1, max_dim=700), st.integers(0, 64))
+def test_select_alone(batch: Batch, spare: int) -> None:
+    score = batch.grads[0].abs()
+    assert torch.equal(stream.select(score, batch.k), reference.select(score, batch.k))
+
+
+MEMORY = """
+import resource, torch
+from regtopk_bench.kernels import Guess, step
+
+def steps(residual, grad, k):
+    guess = Guess()
+    step(residual, grad, k, guesses=[guess])  # sampled
+    guess.last *= 2.0
+    step(residual, grad, k, guesses=[guess])  # missed
+    step(residual, grad, k, guesses=[guess])  # warm
+
+steps(torch.randn(1, 2**16), torch.randn(1, 2**16), 2**6)
+dim, k = 2**24, 2**14
+residual, grad = torch.randn(1, dim), torch.randn(1, dim)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+steps(residual, grad, k)
+grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(grown, dim // 8 + 16 * 4 * k + 2**20)
+"""
+
+
+def test_a_step_needs_little_memory() -> None:
+    """At most an eighth of a byte for each element, and 16 bytes for each candidate."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
+    )
+    grown, allowed = map(int, done.stdout.split())
+    assert grown <= allowed

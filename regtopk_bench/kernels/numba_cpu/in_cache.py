@@ -1,4 +1,4 @@
-"""The compression step compiled with Numba, for rows that fit in cache.
+"""The operations compiled with Numba, for rows that fit in cache.
 
 The bits of a non-negative float, read as an integer, order like the float itself. So the
 threshold is found by bisecting integers until exactly k scores reach it: each probe is one

@@ -1,0 +1,46 @@
+"""The operations on the CPU, compiled with Numba: in cache for small rows, streaming for large.
+
+Both give the bits of `reference`. Only float32 and float64 are compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from regtopk_bench.kernels.guess import Guess
+from regtopk_bench.kernels.numba_cpu import in_cache, stream
+from regtopk_bench.kernels.numba_cpu.in_cache import gather_ratio, scatter_sum, weighted_sum
+
+__all__ = ["STREAM_DIM", "gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
+
+STREAM_DIM = 2**16
+"""Rows from this length on are streamed."""
+
+
+def step(
+    residual_NJ: Tensor,
+    grad_NJ: Tensor,
+    k: int,
+    corrected_Nk: Tensor | None = None,
+    factors_Nk: Tensor | None = None,
+    guesses: Sequence[Guess] | None = None,
+    out: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """See `regtopk_bench.kernels.step`."""
+    dim = residual_NJ.shape[1]
+    arguments = (residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk)
+    if dim >= STREAM_DIM:
+        return stream.step(*arguments, guesses, out)
+    found = in_cache.step(*arguments)
+    if out is None:
+        return found
+    return out[0].copy_(found[0]), out[1].copy_(found[1])
+
+
+def select(score_NJ: Tensor, k: int) -> Tensor:
+    """See `regtopk_bench.kernels.select`."""
+    if score_NJ.shape[1] >= STREAM_DIM:
+        return stream.select(score_NJ, k)
+    return in_cache.select(score_NJ, k)

@@ -1,0 +1,81 @@
+"""The fast path of a sparse row: candidates are taken out while they are in cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from regtopk_bench.kernels.numba_cpu import loops
+from regtopk_bench.kernels.numba_cpu.loops import Array
+from regtopk_bench.kernels.numba_cpu.row import Row, shares
+from regtopk_bench.kernels.numba_cpu.scratch import spread
+
+_WORTH_THREADS = 2**15
+
+
+class Candidates:
+    """The entries of a row whose score reaches a bound, if k or more and not too many do."""
+
+    def __init__(self, row: Row) -> None:
+        self._row = row
+        self._listed = self._between = np.zeros(0, np.int64)
+
+    def take(self, grad_J: Array, low: Any, high: Any) -> bool:
+        """Accumulate, and take the entries that reach `low` out of the row.
+
+        Returns whether the k largest are among them. The threshold is probably below `high`;
+        that decides how long `emit` takes.
+        """
+        row, memory, high_score = self._row, self._row.scratch, self._row.score(high)
+
+        def take_piece(piece: int) -> Any:
+            return loops.take(
+                row.residual, grad_J, row.corrected, row.factors,
+                row.bounds[piece], row.bounds[piece + 1], low, high_score,
+                memory.positions[piece], memory.values[piece], memory.scores[piece],
+                memory.band[piece],
+            )  # fmt: skip
+
+        found = np.array(spread(take_piece, row.pieces), np.int64)
+        self._listed, self._between, missed = found.T.copy()
+        return not missed.any() and bool(self._listed.sum() >= row.k)
+
+    def put_back(self) -> None:
+        """Undo the taking out."""
+        memory = self._row.scratch
+        for piece, listed in enumerate(self._listed):
+            taken = piece, slice(listed)
+            loops.put_back(self._row.residual, memory.positions[taken], memory.values[taken])
+
+    def emit(self, positions_k: Array, values_k: Array) -> tuple[Any, bool]:
+        """Write the k largest candidates and put back the others; see `Row.emit`.
+
+        Returns the threshold, and whether all that is written is finite.
+        """
+        row, memory = self._row, self._row.scratch
+        sure = self._listed - self._between
+        wanted = row.k - int(sure.sum())
+        if wanted > 0:
+            at, above, equal = loops.settle(memory.band_bits, self._between, wanted)
+            above += sure
+        else:
+            at, above, equal = loops.settle(memory.bits, self._listed, row.k)
+        kept = shares(equal, row.k - above.sum())
+        starts = np.append(0, np.cumsum(above + kept))
+
+        def emit_pieces(piece: int, stop: int) -> bool:
+            return bool(
+                loops.keep(
+                    row.residual, memory.positions, memory.values, memory.bits, self._listed,
+                    at, kept[piece:stop].sum(), starts, piece, stop, positions_k, values_k,
+                )
+            )  # fmt: skip
+
+        if row.k < _WORTH_THREADS:
+            finite = emit_pieces(0, row.pieces)
+        else:
+            finite = all(spread(lambda piece: emit_pieces(piece, piece + 1), row.pieces))
+        if not finite:
+            row.residual[positions_k] = values_k
+        return at, finite

@@ -1,0 +1,65 @@
+"""Memory that a thread keeps between steps, and the threads that share a row."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from regtopk_bench.kernels.numba_cpu.in_cache import BITS
+from regtopk_bench.kernels.numba_cpu.vector import LANES
+
+
+class Scratch:
+    """What a step writes down about a row: marks, and a list for each of its pieces.
+
+    Attributes:
+        words: A bit for each element, 64 in a word.
+        positions: Where the listed scores are, a row for each piece.
+        values: Their entries of a, where those are taken out.
+        scores: The listed scores, and `bits` the same memory as integers.
+        band: Those of the scores that may be the threshold, and `band_bits` likewise.
+    """
+
+    def __init__(self, dim: int, pieces: int, room: int, dtype: np.dtype[Any]) -> None:
+        self.shape = (dim, pieces, room, dtype)
+        # Memory that is never written costs nothing, so there is room for the worst case.
+        self.words = np.empty(len(range(0, dim, LANES)), np.uint64)
+        self.positions = np.empty((pieces, room), np.int64)
+        self.values = np.empty((pieces, room), dtype)
+        self.scores = np.empty((pieces, room), dtype)
+        self.bits = self.scores.view(BITS[dtype])
+        self.band = np.empty((pieces, room), dtype)
+        self.band_bits = self.band.view(BITS[dtype])
+
+
+class _Kept(threading.local):
+    scratch: Scratch | None = None
+
+
+_kept = _Kept()
+
+
+def scratch(dim: int, pieces: int, room: int, dtype: np.dtype[Any]) -> Scratch:
+    """Return the calling thread's memory for a row; fresh memory would cost more than a scan."""
+    found = _kept.scratch
+    if found is None or found.shape != (dim, pieces, room, dtype):
+        _kept.scratch = None  # let go of the old before the new is there
+        found = _kept.scratch = Scratch(dim, pieces, room, dtype)
+    return found
+
+
+def spread(function: Callable[[int], Any], pieces: int) -> list[Any]:
+    """Map over range(pieces), each in a thread; the calling one, awake already, takes the first."""
+    futures = [_executor().submit(function, piece) for piece in range(1, pieces)]
+    return [function(0), *(future.result() for future in futures)]
+
+
+@functools.cache
+def _executor() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="regtopk-bench")
