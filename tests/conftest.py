@@ -6,6 +6,10 @@ import os
 
 import hypothesis
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 
 hypothesis.settings.register_profile(
     "suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI"))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from torch import Tensor
 
 
 @dataclass
@@ -19,6 +22,10 @@ class Guess:
     misses: int = 0
     """Rounds in which the guess did not hold, so that more than one pass was needed."""
 
+    batch: Tensor | None = None
+    """On a GPU, the same for all workers of a batch, (N, 3); it stays there, as reading it
+    would wait for the device."""
+
     def bracket(self) -> tuple[float, float] | None:
         """Return two bounds that the next threshold is probably between."""
         if self.last is None:
@@ -33,3 +40,9 @@ class Guess:
             change = min(abs(math.log(threshold) - math.log(self.last)), 1.0)
             self.drift += 0.25 * (change - self.drift)
         self.last = threshold if 0.0 < threshold < math.inf else None
+
+
+def misses(guesses: Sequence[Guess]) -> int:
+    """Return in how many rounds of all these workers a guess did not hold."""
+    batch = guesses[0].batch
+    return sum(guess.misses for guess in guesses) + (0 if batch is None else int(batch[:, 2].sum()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from hypothesis import given
@@ -140,3 +143,28 @@ def test_gather_ratio_is_the_same_everywhere_and_infinite_at_zero(batch: Batch) 
     got = numba_cpu.gather_ratio(total, indices, values, weights, 3.0)
     assert torch.equal(bits(got), bits(expected))
     assert bool((expected[0.25 * values == 0.0] == float("inf")).all())
+
+
+WITHOUT_NUMBA = """
+import sys, warnings
+sys.modules["numba"] = None
+import torch
+from regtopk_bench import TopK, kernels
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    state = TopK(density=0.5).init(2, 8, torch.float32)
+    for _ in range(3):
+        message = TopK(density=0.5).compress(state, torch.ones(2, 8))
+        kernels.scatter_sum(message.indices, message.values, state.weights_N, 8)
+print(*(warning.message for warning in caught), message.indices.tolist(), sep="|")
+"""
+
+
+def test_without_numba_the_reference_serves_with_one_warning() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NUMBA], capture_output=True, text=True, check=True
+    )
+    warning, indices = done.stdout.strip().split("|")
+    assert "numba kernels cannot be loaded" in warning
+    assert "exact but slower" in warning
+    assert indices == "[[0, 1, 2, 3], [0, 1, 2, 3]]"

@@ -124,6 +124,28 @@ def test_non_finite_rows(bad: float, guess: float | None, dtype: torch.dtype, th
     assert (caught.value.worker, caught.value.entries) == (1, 2)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 100, 4000])
+def test_infinity_is_found_where_its_factor_is_zero(
+    dtype: torch.dtype, k: int, threads: int
+) -> None:
+    grad = torch.randn(1, 5000, dtype=dtype)
+    grad[0, 17] = -float("inf")
+    last, factors = torch.arange(17, 17 + k)[None], torch.zeros(1, k, dtype=dtype)
+    with pytest.raises(NonFiniteGradientError) as caught:
+        stream.step(torch.zeros_like(grad), grad, k, last, factors, [Guess(last=0.5)])
+    assert caught.value.entries == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 100, 40_000])
+def test_rows_of_nothing_but_nan(dtype: torch.dtype, k: int, threads: int) -> None:
+    grad = torch.full((1, 70_001), float("nan"), dtype=dtype)
+    with pytest.raises(NonFiniteGradientError) as caught:
+        stream.step(torch.zeros_like(grad), grad, k, None, None, [Guess()])
+    assert caught.value.entries == 70_001
+
+
 def test_a_steady_stream_does_not_miss() -> None:
     """The guess is worth having: stationary gradients are selected in one pass."""
     generator = torch.Generator().manual_seed(0)

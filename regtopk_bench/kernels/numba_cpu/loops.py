@@ -68,10 +68,11 @@ def _score_end(
     for j in range(start, stop):
         if grad_J is not None:
             residual_J[j] += grad_J[j]
-        scores[j - start] = abs(residual_J[j])
+        factor = residual_J.dtype.type(1.0)
         if upcoming < len(corrected_k) and corrected_k[upcoming] == j:
-            scores[j - start] *= factors_k[upcoming]
+            factor = factors_k[upcoming]
             upcoming += 1
+        scores[j - start] = abs(residual_J[j] * factor)
     return (np.uint64(1) << np.uint64(stop - start)) - np.uint64(1)
 
 
@@ -116,7 +117,7 @@ def take(
                 j = np.uintp(at + lowest_bit(reached))
                 reached &= reached - np.uint64(1)
                 value = residual_J[j]
-                score = abs(value) * factors[j - np.uintp(tile)]
+                score = abs(value * factors[j - np.uintp(tile)])
                 positions[taken], values[taken], scores[taken] = j, value, score
                 band[between] = score
                 between += score < high
@@ -282,7 +283,7 @@ def scan(
                 j = np.uintp(at + lowest_bit(reached))
                 reached &= reached - np.uint64(1)
                 positions[listed] = j
-                scores[listed] = abs(residual_J[j]) * factors[j - np.uintp(tile)]
+                scores[listed] = abs(residual_J[j] * factors[j - np.uintp(tile)])
                 listed += 1
         _take_factors_away(corrected_k, first, upcoming, tile, factors)
     end, whole = np.zeros(LANES, residual_J.dtype), stop - (stop - start) % LANES
@@ -333,7 +334,7 @@ def mark_equal(
     for j in range(start, stop):
         score[0] = abs(residual_J[j])
         if upcoming < len(corrected_k) and corrected_k[upcoming] == j:
-            score[0] *= factors_k[upcoming]
+            score[0] = abs(residual_J[j] * factors_k[upcoming])
             upcoming += 1
         if bits[0] == at and room > 0:
             room -= 1
@@ -404,7 +405,8 @@ def histogram(
         for i in range(size):
             tile_scores[i] = abs(residual_J[tile + i])
         while upcoming < len(corrected_k) and corrected_k[upcoming] < tile + size:
-            tile_scores[corrected_k[upcoming] - tile] *= factors_k[upcoming]
+            j = corrected_k[upcoming]
+            tile_scores[j - tile] = abs(residual_J[j] * factors_k[upcoming])
             upcoming += 1
         for i in range(size):
             if bits[i] >= base:

@@ -102,12 +102,11 @@ def _compare(
     factors, factors_at, low, high = args
     width = factors_type.dtype.bitwidth
     integers = ir.VectorType(ir.IntType(width), LANES)
-    without_sign = ir.Constant(integers, [(1 << (width - 1)) - 1] * LANES)
-    magnitudes = builder.and_(builder.bitcast(accumulated, integers), without_sign)
     source = _lanes(context, builder, factors_type, factors, factors_at)
-    multipliers = builder.load(source, align=width // 8)
-    floats = builder.bitcast(magnitudes, accumulated.type)
-    scores = builder.bitcast(builder.fmul(floats, multipliers), integers)
+    product = builder.fmul(accumulated, builder.load(source, align=width // 8))
+    # The sign goes last: infinity times 0 is a NaN whose sign is set.
+    without_sign = ir.Constant(integers, [(1 << (width - 1)) - 1] * LANES)
+    scores = builder.and_(builder.bitcast(product, integers), without_sign)
     masks = []
     for bound in (low, high):
         # Greater than the bound less one: there is no instruction for "at least".
