@@ -21,13 +21,14 @@ LAYERS = (
     "workloads",
     "transport",
     "training",
+    "timing",
     "results",
     "report",
     "settings",
     "cli",
 )
 # The settings and the results of a command do not know each other.
-FORBIDDEN = {("settings", layer) for layer in LAYERS[1:8]}
+FORBIDDEN = {("settings", layer) for layer in LAYERS[1:9]}
 FORBIDDEN |= {("workloads", "sparsify"), ("workloads", "kernels"), ("transport", "workloads")}
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import Invocation
-from regtopk_bench.cli.progress import RoundProgress
+from regtopk_bench.cli.progress import Counted
 from regtopk_bench.errors import InterruptedRun, NonFiniteGradientError, RunError
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Result, Run, Scalar, Setting, store
@@ -44,19 +44,29 @@ class Experiment:
     failures: list[str] = field(default_factory=list)
 
     def run(self, cells: Iterable[Cell], total_rounds: int) -> None:
-        """Run cells one after the other, then save, print and report failures.
+        """Run cells one after the other: see `keep`.
+
+        Runs whose gradients stop being finite do not keep the others from running; a broken
+        pool does.
+        """
+        self.keep(lambda: self._run_all(cells, total_rounds))
+
+    def keep(self, work: Callable[[], bool]) -> None:
+        """Do the work, then save and print its runs, whatever happened, and report failures.
+
+        Args:
+            work: Adds to `runs` and `failures`; returns whether it did all it had to.
 
         Raises:
             ConfigurationError: If the output folder cannot be written to.
-            RunError: When a run failed. Runs whose gradients stop being finite do not keep the
-                others from running; a broken pool does.
+            RunError: When a run failed.
             KeyboardInterrupt: When the user stopped the experiment.
         """
         settings = self.invocation.resolved.settings
         folder = store.new_folder(Path(settings.output), self.command) if settings.save else None
         interrupted, whole = False, False
         try:
-            whole = self._run_all(cells, total_rounds)
+            whole = work()
         except KeyboardInterrupt:
             interrupted = True
         finally:
@@ -75,7 +85,7 @@ class Experiment:
         """Run the cells; return whether all had their turn."""
         watched = self.invocation.err.is_terminal and not self.invocation.quiet
         finished_rounds = 0
-        with RoundProgress(self.invocation.err, total_rounds) as progress:
+        with Counted(self.invocation.err, total_rounds) as progress:
             for cell in cells:
                 progress.begin(str(cell), finished_rounds)
                 try:

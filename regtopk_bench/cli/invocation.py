@@ -34,6 +34,7 @@ from regtopk_bench.settings.schema import (
 
 _PANELS = (PROBLEM, TRAINING, SPARSIFICATION, EXECUTION, REPORT)
 _GENERAL = "General"
+_PIPED_WIDTH = 100
 
 Profile = Annotated[
     str | None,
@@ -87,7 +88,8 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
-    return Console(stderr=stderr)
+    piped = not stream.isatty() and "COLUMNS" not in os.environ
+    return Console(stderr=stderr, width=_PIPED_WIDTH if piped else None)
 
 
 def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:

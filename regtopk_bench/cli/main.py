@@ -73,8 +73,19 @@ def _toy(invocation: Invocation) -> None:
     run_toy(invocation)
 
 
+@command_options("kernels")
+def _kernels(invocation: Invocation) -> None:
+    """Time the compression step and its parts against the limit of memory and other kernels."""
+    # OpenMP's threads would spin on a core for milliseconds after each call, whatever runs next.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from regtopk_bench.cli.kernels import run_kernels
+
+    run_kernels(invocation)
+
+
 app.command("linreg", epilog=_EPILOG)(_linreg)
 app.command("toy", epilog=_EPILOG)(_toy)
+app.command("kernels", epilog=_EPILOG)(_kernels)
 
 
 @app.command("show")

@@ -21,19 +21,24 @@ _REFRESH_SECONDS = 0.1
 
 
 class _RateColumn(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.0f} rounds/s")
+        speed = task.speed or 0.0
+        return Text(f"{speed:.{0 if speed >= 10 else 1}f} {self._unit}/s")
 
 
-class RoundProgress:
-    """A bar over the rounds of all runs, shown once they take longer than a moment."""
+class Counted:
+    """A bar over the rounds, or the like, of all runs, shown once they take more than a moment."""
 
-    def __init__(self, console: Console, total: int) -> None:
-        """Count up to `total` rounds."""
+    def __init__(self, console: Console, total: int, unit: str = "rounds") -> None:
+        """Count up to a total, and show it on a console."""
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            _RateColumn(),
+            _RateColumn(unit),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -61,7 +66,7 @@ class RoundProgress:
         self._progress.update(self._task, completed=completed, description=self._description)
         self._progress.refresh()
 
-    def __enter__(self) -> RoundProgress:
+    def __enter__(self) -> Counted:
         return self
 
     def __exit__(

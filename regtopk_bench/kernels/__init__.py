@@ -21,6 +21,7 @@ from regtopk_bench.kernels.guess import Guess
 
 __all__ = [
     "Guess",
+    "Implementation",
     "check_finite",
     "gather_ratio",
     "implementation",
@@ -107,6 +108,8 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
 class Implementation(Protocol):
     """A module that has these functions, described above."""
 
+    # ruff: noqa: D102
+
     def step(
         self,
         residual_NJ: Tensor,
@@ -134,6 +137,9 @@ class Implementation(Protocol):
     ) -> Tensor: ...
 
     def select(self, score_NJ: Tensor, k: int) -> Tensor: ...
+
+    def release(self) -> None:
+        """Let go of the memory that is kept between steps."""
 
 
 @functools.cache

@@ -33,6 +33,17 @@ class Guess:
         margin = math.exp(0.002 + 3.0 * self.drift)
         return self.last / margin, self.last * margin
 
+    def remember(self, threshold: float) -> None:
+        """Take this for the threshold of the last round, after rounds that were steady."""
+        if self.batch is None:
+            self.last, self.drift = threshold, Guess.drift
+        else:
+            self.batch[:, 0], self.batch[:, 1] = threshold, Guess.drift
+
+    def threshold(self) -> float:
+        """Return the threshold of the last round, or 0."""
+        return (self.last or 0.0) if self.batch is None else float(self.batch[0, 0])
+
     def learn(self, threshold: float, missed: bool) -> None:
         """Take in the threshold of a round."""
         self.misses += missed

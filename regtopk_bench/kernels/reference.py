@@ -35,6 +35,10 @@ def step(
     return indices_Nk, values_Nk
 
 
+def release() -> None:
+    """Nothing is kept between steps."""
+
+
 def select(score_NJ: Tensor, k: int) -> Tensor:
     """See `regtopk_bench.kernels.select`: a stable sort keeps the lower of equal indices."""
     order_NJ = score_NJ.argsort(dim=1, descending=True, stable=True)

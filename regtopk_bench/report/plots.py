@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from regtopk_bench.report.convergence import by_density
+from regtopk_bench.report.kernels import name_of, quartiles, share_of_limit
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.summary import Group, log10
 
@@ -29,6 +30,8 @@ _LABELS = {
     "randomk": "Random-k",
     "oracle": "oracle",
 }
+_COLOURS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
+_MARKERS = "osD^v"
 _FONT: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -70,6 +73,47 @@ def toy_plot(result: Result, path: Path) -> None:
         axes.set(xlabel="round", ylabel="logistic loss", yscale="log")
         _finish(axes)
         axes.legend()
+        _save(figure, path)
+
+
+def throughput_plot(result: Result, path: Path) -> None:
+    """Draw what steps reach, against their size, and against their density at the largest."""
+    steps = [run for run in result.runs if run.cell["operation"] == "step"]
+    names = list(dict.fromkeys(name_of(run) for run in steps))
+    first = {name: steps[0].cell[name] for name in ("distribution", "density")} if steps else {}
+    largest = max((int(run.cell["dim"] or 0) for run in steps), default=0)
+    with matplotlib.rc_context(_FONT):
+        figure = Figure(figsize=(6.9, 2.6), layout="constrained")
+        by_size, by_density = figure.subplots(1, 2)
+        for number, name in enumerate(names):
+            style = {"color": _COLOURS[number % len(_COLOURS)], "marker": _MARKERS[number % 5]}
+            own = [run for run in steps if name_of(run) == name]
+            own = [run for run in own if run.cell["distribution"] == first["distribution"]]
+            at_size = [run for run in own if run.cell["density"] == first["density"]]
+            speeds = [
+                run.metrics["moved_bytes"] / quartiles(run.traces["seconds"])[1] / 1e9
+                for run in at_size
+            ]
+            by_size.plot([run.cell["dim"] for run in at_size], speeds, label=name, **style)
+            at_density = [run for run in own if run.cell["dim"] == largest]
+            shares = [100.0 * share_of_limit(run) for run in at_density]
+            by_density.plot([run.cell["density"] for run in at_density], shares, **style)
+        cases = {run.cell["dim"]: run for run in steps if run.cell["density"] == first["density"]}
+        limits = [
+            run.metrics["limit_bytes"] / quartiles(run.traces["limit_seconds"])[1] / 1e9
+            for run in cases.values()
+        ]
+        by_size.plot(list(cases), limits, label="limit", **_STYLES["dense"])
+        by_size.set(xlabel="J", ylabel="GB/s", xscale="log", yscale="log")
+        by_density.set(xlabel="density", ylabel="% of limit", xscale="log", ylim=(0, None))
+        if steps:
+            by_size.set_title(f"step, density {first['density']:g}", loc="left")
+            by_density.set_title(f"step, J = {largest:,}", loc="left")
+        for axes in (by_size, by_density):
+            _finish(axes)
+            axes.margins(x=0.05)
+        if names:
+            figure.legend(loc="outside upper center", ncols=len(names))
         _save(figure, path)
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.convergence import convergence_tables
+from regtopk_bench.report.kernels import kernels_tables
 from regtopk_bench.report.table import Table, print_tables
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.results import store
@@ -25,6 +26,8 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
             return convergence_tables(result, unicode)
         case "toy":
             return [toy_table(result)]
+        case "kernels":
+            return kernels_tables(result)
     raise ConfigurationError(f'cannot show results of "{result.command}": upgrade this program')
 
 
@@ -32,11 +35,13 @@ def plot(result: Result, folder: Path, plot_format: str) -> Path:
     """Draw the plot of a result into a folder and return its path."""
     from regtopk_bench.report import plots  # Matplotlib is slow to import
 
-    path = folder / f"convergence.{plot_format}"
-    if result.command == "toy":
-        plots.toy_plot(result, path)
-    else:
-        plots.convergence_plot(result, path)
+    draw, name = {
+        "linreg": (plots.convergence_plot, "convergence"),
+        "toy": (plots.toy_plot, "convergence"),
+        "kernels": (plots.throughput_plot, "throughput"),
+    }[result.command]
+    path = folder / f"{name}.{plot_format}"
+    draw(result, path)
     return path
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -33,6 +34,8 @@ class Column:
     """Text, set flush left; numbers are set flush right."""
     drawing: bool = False
     """A drawing made of characters, left out where text is not monospaced."""
+    hidden: bool = False
+    """Only in CSV: what a title says to people."""
     compact: bool = True
     """Not to be broken over lines; a heading says itself where it may be."""
 
@@ -64,8 +67,18 @@ class Table:
 
     def print_to(self, console: Console) -> None:
         """Print with Rich, within the console's width."""
-        table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-        for column in self.columns:
+        table = self._rich(padding=1)
+        if Measurement.get(console, console.options, table).maximum > console.width:
+            table = self._rich(padding=0)
+        console.print(Text(self.title, style="bold"))
+        console.print(table)
+        for note in self.notes:
+            console.print(Text(note, style="dim"))
+
+    def _rich(self, padding: int) -> RichTable:
+        table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, padding, 0, 0))
+        shown = self._shown(drawings=True)
+        for column in (self.columns[i] for i in shown):
             table.add_column(
                 column.heading,
                 justify="left" if column.left else "right",
@@ -75,19 +88,24 @@ class Table:
             )
         for row in self.rows:
             style = "bold" if row.marked else ""
-            texts = map(Text, self._texts(row))
-            table.add_row(*texts, style=style, end_section=row.section_ends)
-        console.print(Text(self.title, style="bold"))
-        console.print(table)
-        for note in self.notes:
-            console.print(Text(note, style="dim"))
+            texts = self._texts(row)
+            table.add_row(
+                *(Text(texts[i]) for i in shown), style=style, end_section=row.section_ends
+            )
+        return table
 
-    def csv(self) -> str:
+    @property
+    def keys(self) -> list[str]:
+        """The headings of CSV."""
+        return [column.key for column in self.columns if not column.drawing] + ["marked"]
+
+    def csv(self, header: bool = True) -> str:
         """Return comma-separated values in SI units, under keys instead of headings."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         kept = [i for i, column in enumerate(self.columns) if not column.drawing]
-        writer.writerow([self.columns[i].key for i in kept] + ["marked"])
+        if header:
+            writer.writerow(self.keys)
         for row in self.rows:
             cells = [row.cells[i] for i in kept]
             values = [cell.text if cell.raw is None else cell.raw for cell in cells]
@@ -96,7 +114,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return a GitHub-flavoured table."""
-        kept = [i for i, column in enumerate(self.columns) if not column.drawing]
+        kept = self._shown()
         lines = [
             f"**{self.title}**\n",
             "| " + " | ".join(self.columns[i].line for i in kept) + " |",
@@ -112,7 +130,7 @@ class Table:
 
     def latex(self) -> str:
         """Return a table for the booktabs package."""
-        kept = [i for i, column in enumerate(self.columns) if not column.drawing]
+        kept = self._shown()
         lines = [
             rf"% {self.title}",
             r"\begin{tabular}{" + "".join("l" if self.columns[i].left else "r" for i in kept) + "}",
@@ -130,10 +148,18 @@ class Table:
         lines += [r"\bottomrule", r"\end{tabular}", *(rf"% {note}" for note in self.notes)]
         return "\n".join(lines) + "\n"
 
+    def _shown(self, drawings: bool = False) -> list[int]:
+        """Return which columns people see."""
+        return [
+            i
+            for i, column in enumerate(self.columns)
+            if not column.hidden and (drawings or not column.drawing)
+        ]
+
     def _texts(self, row: Row) -> list[str]:
         texts = [cell.text for cell in row.cells]
         if row.marked:
-            texts[0] += " *"
+            texts[self._shown()[0]] += " *"
         return texts
 
 
@@ -156,13 +182,17 @@ def _latex(text: str) -> str:
 
 
 def print_tables(printed: Sequence[Table], output_format: str, console: Console) -> None:
-    """Print tables to a console in any format but JSON."""
+    """Print tables to a console in any format but JSON.
+
+    In CSV, tables with the same columns become one.
+    """
     for number, table in enumerate(printed):
-        if number:
+        alike = output_format == "csv" and number > 0 and table.keys == printed[number - 1].keys
+        if number and not alike:
             console.file.write("\n")
         match output_format:
             case "csv":
-                console.file.write(table.csv())
+                console.file.write(table.csv(header=not alike))
             case "markdown":
                 console.file.write(table.markdown())
             case "latex":

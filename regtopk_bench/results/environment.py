@@ -27,8 +27,12 @@ def environment() -> dict[str, Scalar]:
         facts[package] = version(package)
     for pool in threadpoolctl.threadpool_info():
         facts[f"threads_{pool['internal_api']}"] = pool["num_threads"]
-    facts["omp_num_threads"] = os.environ.get("OMP_NUM_THREADS")
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
+        facts[name.lower()] = os.environ.get(name)
+    facts["load_average"] = os.getloadavg()[0]
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    if facts["gpu"]:
+        facts["gpu_driver"], facts["gpu_clocks_mhz"] = _gpu_state()
     facts["git_commit"] = _git_commit()
     return facts
 
@@ -40,6 +44,19 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def _gpu_state() -> tuple[str | None, str | None]:
+    """Return the driver's version, and the clocks of processors and memory now."""
+    query = ["--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader,nounits"]
+    try:
+        asked = subprocess.run(
+            ["nvidia-smi", *query], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    driver, *clocks = asked.stdout.splitlines()[0].split(", ")
+    return driver, "/".join(clocks)
 
 
 def _git_commit() -> str | None:

@@ -1,11 +1,12 @@
-"""From a trace to the run of a result."""
+"""From a trace, or from measurements, to the runs of a result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from regtopk_bench.results.schema import Run, Scalar
+from regtopk_bench.timing import Measurement
 from regtopk_bench.training import Trace
 
 
@@ -39,3 +40,45 @@ def run_of(
         traces=traces,
         execution=execution,
     )
+
+
+def runs_of_measurements(
+    cell: Mapping[str, Scalar], measurements: Sequence[Measurement]
+) -> list[Run]:
+    """Return what was measured of each contender as a run, with the times it is paired with.
+
+    A step has to move three values per element, a selection one.
+    """
+    rivals = {
+        each.contender.operation: each.seconds
+        for each in measurements
+        if each.contender.implementation == "torch.topk"
+    }
+    runs = []
+    for each in measurements:
+        contender, data = each.contender, each.contender.data
+        element = data.start_1J.element_size() * data.dim
+        moved = {"step": 3 * element, "select": element}.get(contender.operation, 0)
+        metrics: dict[str, int | float] = {
+            "k": data.k,
+            "moved_bytes": moved,
+            "limit_bytes": 3 * element,
+        }
+        traces = {"seconds": each.seconds, "limit_seconds": each.limit_seconds}
+        if contender.operation in rivals:
+            traces["topk_seconds"] = rivals[contender.operation]
+        who = {
+            "operation": contender.operation,
+            "implementation": contender.implementation,
+            "case": contender.case,
+        }
+        runs.append(
+            Run(
+                cell={**who, **cell},
+                status="finished",
+                metrics=metrics if each.exact is None else metrics | {"exact": int(each.exact)},
+                traces=traces,
+                execution={"rounds": each.rounds, "misses": each.misses},
+            )
+        )
+    return runs

@@ -17,6 +17,7 @@ from regtopk_bench.results.schema import SCHEMA, VERSION, Result, Run
 RESULT_FILE = "result.json"
 TRACES_FILE = "traces.csv"
 _WHICH_RUN = ("algorithm", "density", "seed")
+_WHICH_KERNEL = ("distribution", "dim", "density", "operation", "implementation", "case")
 
 
 def new_folder(parent: Path, command: str) -> Path:
@@ -52,10 +53,11 @@ def write(result: Result, folder: Path) -> None:
     _write_atomically(folder / RESULT_FILE, dump(result) + "\n")
     names = dict.fromkeys(name for run in result.runs for name in run.traces)
     text = io.StringIO()
-    table = csv.DictWriter(text, [*_WHICH_RUN, "round", *names], restval="", lineterminator="\n")
+    which = _WHICH_KERNEL if result.command == "kernels" else _WHICH_RUN
+    table = csv.DictWriter(text, [*which, "round", *names], restval="", lineterminator="\n")
     table.writeheader()
     for run in result.runs:
-        table.writerows(_trace_lines(run))
+        table.writerows(_trace_lines(run, which))
     _write_atomically(folder / TRACES_FILE, text.getvalue())
 
 
@@ -92,9 +94,9 @@ def read(path: Path) -> Result:
         raise ConfigurationError(f"result {file} is damaged at {where}: {first['msg']}") from error
 
 
-def _trace_lines(run: Run) -> list[dict[str, object]]:
+def _trace_lines(run: Run, which: tuple[str, ...]) -> list[dict[str, object]]:
     """Return one line per round: which run, the round from 1, every trace."""
-    cell = {name: run.cell.get(name, "") for name in _WHICH_RUN}
+    cell = {name: run.cell.get(name, "") for name in which}
     traces = list(run.traces.items())
     length = max((len(values) for _, values in traces), default=0)
     return [

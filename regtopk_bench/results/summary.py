@@ -78,6 +78,19 @@ def estimate(values: NDArray[np.float64]) -> Estimate:
     return Estimate(float(values.mean()), float(half_width))
 
 
+def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return a 95 % confidence interval of the median, whatever the distribution.
+
+    Its ends are two of the values. Fewer than six have no such interval: all of their range is
+    returned, which holds the median with probability 1 - 2^(1-n).
+    """
+    ordered = np.sort(values)
+    from scipy import stats
+
+    outside = max(0, int(stats.binom.ppf(0.025, len(ordered), 0.5)) - 1)
+    return float(ordered[outside]), float(ordered[-1 - outside])
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two algorithms on the same seeds."""

@@ -2,10 +2,17 @@
 
 from regtopk_bench.settings.file import SettingsFile, load
 from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, variable_name
-from regtopk_bench.settings.schema import COMMANDS, LinregSettings, ReportSettings, ToySettings
+from regtopk_bench.settings.schema import (
+    COMMANDS,
+    KernelsSettings,
+    LinregSettings,
+    ReportSettings,
+    ToySettings,
+)
 
 __all__ = [
     "COMMANDS",
+    "KernelsSettings",
     "LinregSettings",
     "ReportSettings",
     "Resolved",

@@ -14,6 +14,16 @@ from regtopk_bench.settings import parsers
 from regtopk_bench.settings.parsers import Parser
 
 ALGORITHM_NAMES = ("dense", "topk", "regtopk", "randomk", "oracle")
+DEVICES = ("auto", "cpu", "cuda")
+DISTRIBUTIONS = ("normal", "heavy", "ties", "constant", "replay")
+SELECTIONS = (
+    "torch.topk",
+    "torch.sort",
+    "torch.kthvalue",
+    "numpy.argpartition",
+    "cupy.argpartition",
+)
+IMPLEMENTATIONS = ("numba", "triton", "reference", *SELECTIONS)
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 PLOT_FORMATS = ("png", "svg", "pdf")
 
@@ -231,7 +241,83 @@ class ToySettings(RegTopKSettings, ReportSettings):
                 raise ConfigurationError(f"at {at} exceeds rounds {self.rounds}: raise --rounds")
 
 
-COMMANDS: dict[str, type[ReportSettings]] = {"linreg": LinregSettings, "toy": ToySettings}
+@dataclass(frozen=True, kw_only=True)
+class KernelsSettings(ReportSettings):
+    """Kernels timed against each other and against the limit of memory."""
+
+    device: str = setting(
+        "auto",
+        "Where kernels run: " + ", ".join(DEVICES) + ".",
+        EXECUTION,
+        parsers.choice(DEVICES),
+        "NAME",
+    )
+    size: tuple[int, ...] = setting(
+        (1_000_000, 11_170_000, 25_600_000),
+        "Number of parameters, J, repeatable.",
+        PROBLEM,
+        parsers.listing(parsers.integer(1)),
+        "INT",
+        "-n",
+        repeatable=True,
+    )
+    density: tuple[float, ...] = setting(
+        (0.001, 0.01, 0.1),
+        "Fraction of entries selected, k/J, repeatable.",
+        PROBLEM,
+        parsers.listing(parsers.density),
+        "FLOAT",
+        "-d",
+        repeatable=True,
+    )
+    distribution: tuple[str, ...] = setting(
+        ("normal",),
+        "Data, repeatable: " + ", ".join(DISTRIBUTIONS) + ".",
+        PROBLEM,
+        parsers.listing(parsers.choice(DISTRIBUTIONS)),
+        "NAME",
+        repeatable=True,
+    )
+    dtype: str = setting(
+        "float32",
+        "Precision of the data: float32, float64.",
+        PROBLEM,
+        parsers.choice(("float32", "float64")),
+        "NAME",
+    )
+    implementation: tuple[str, ...] = setting(
+        ("numba", "triton", *SELECTIONS),
+        "Who is timed, repeatable, as far as it runs on the device: "
+        + ", ".join(IMPLEMENTATIONS)
+        + ".",
+        EXECUTION,
+        parsers.listing(parsers.choice(IMPLEMENTATIONS)),
+        "NAME",
+        "-i",
+        repeatable=True,
+    )
+    repeats: int = setting(
+        15,
+        "Repeats; what takes long is repeated less, at least three times.",
+        EXECUTION,
+        parsers.integer(3),
+        "INT",
+        "-r",
+    )
+    threads: int | str = setting(
+        "auto",
+        "Threads on the CPU; auto takes as many as PyTorch does.",
+        EXECUTION,
+        parsers.processes,
+        "INT|auto",
+    )
+
+
+COMMANDS: dict[str, type[ReportSettings]] = {
+    "linreg": LinregSettings,
+    "toy": ToySettings,
+    "kernels": KernelsSettings,
+}
 """Every command with settings."""
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from regtopk_bench.kernels.guess import Guess
 from regtopk_bench.kernels.numba_cpu import in_cache, stream
 from regtopk_bench.kernels.numba_cpu.in_cache import gather_ratio, scatter_sum, weighted_sum
+from regtopk_bench.kernels.numba_cpu.scratch import release
 
-__all__ = ["STREAM_DIM", "gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
+__all__ = ["STREAM_DIM", "gather_ratio", "release", "scatter_sum", "select", "step", "weighted_sum"]
 
 STREAM_DIM = 2**16
 """Rows from this length on are streamed."""

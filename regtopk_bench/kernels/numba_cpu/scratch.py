@@ -54,6 +54,11 @@ def scratch(dim: int, pieces: int, room: int, dtype: np.dtype[Any]) -> Scratch:
     return found
 
 
+def release() -> None:
+    """Let go of the calling thread's memory."""
+    _kept.scratch = None
+
+
 def spread(function: Callable[[int], Any], pieces: int) -> list[Any]:
     """Map over range(pieces), each in a thread; the calling one, awake already, takes the first."""
     futures = [_executor().submit(function, piece) for piece in range(1, pieces)]

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
-from regtopk_bench.kernels.reference import gather_ratio, scatter_sum, weighted_sum
+from regtopk_bench.kernels.reference import gather_ratio, release, scatter_sum, weighted_sum
 from regtopk_bench.kernels.triton_gpu import programs
 
-__all__ = ["gather_ratio", "scatter_sum", "select", "step", "weighted_sum"]
+__all__ = ["gather_ratio", "release", "scatter_sum", "select", "step", "weighted_sum"]
 
 TILE_BYTES = 8192
 """What a program reads of a row; with 8 warps, 128-bit loads and no spills."""

@@ -1,0 +1,303 @@
+"""Who is timed: our kernels, and what else people select with.
+
+Every contender does the whole operation. A step accumulates, scores, selects, emits ascending
+indices with their values and updates the residual, whoever's selection is inside.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regtopk_bench import kernels
+from regtopk_bench.kernels import Guess, Implementation, gather_ratio, reference
+from regtopk_bench.kernels.guess import misses
+from regtopk_bench.timing.problem import Problem
+
+OURS = ("numba", "triton")
+RIVALS = ("torch.topk", "torch.sort", "torch.kthvalue", "numpy.argpartition", "cupy.argpartition")
+IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
+
+_MU = 4.0
+_OFF = 2.0
+"""By what factor a threshold that misses is off."""
+
+
+class Contender(ABC):
+    """Something that is timed."""
+
+    operation: ClassVar[str]
+    implementation: str
+    case: str = ""
+    slow: bool = True
+    """Not worth a warm-up: it remembers nothing, and takes long."""
+
+    def __init__(self, data: Problem) -> None:
+        self.data = data
+
+    def prepare(self, repeat: int) -> None:  # noqa: B027 - most need nothing
+        """Make ready, outside the time that counts."""
+
+    @abstractmethod
+    def run(self) -> Tensor | None:
+        """Do it, and return the indices selected, (k,), if any are."""
+
+    def expected(self) -> Tensor:
+        """Return what should have been selected, (k,), ascending."""
+        raise NotImplementedError
+
+    def misses(self) -> int:
+        """Return how often a guess has not held."""
+        return 0
+
+
+class Step(Contender):
+    """A whole step of RegTop-k, on a residual that is restored, or on round after round."""
+
+    operation = "step"
+
+    def __init__(self, data: Problem) -> None:
+        super().__init__(data)
+        self.residual = data.start_1J.clone()
+        self.last, self.factors = data.last_1k, data.factors_1k
+        self.grad = data.grads[0]
+
+    def prepare(self, repeat: int) -> None:
+        """Restore the residual, or take up where the last round has ended."""
+        if self.data.restored:
+            self.residual.copy_(self.data.start_1J)
+        self.grad = self.data.grads[repeat % len(self.data.grads)]
+
+    def expected(self) -> Tensor:
+        """Return what the reference selects in the first step."""
+        return self.data.expected_step
+
+
+class OurStep(Step):
+    """One of our implementations, in one of the cases that decide how long it takes."""
+
+    slow = False
+
+    def __init__(self, data: Problem, name: str, module: Implementation, case: str) -> None:
+        super().__init__(data)
+        self.implementation, self._module, self.case = name, module, case
+        self._guesses = [Guess()]
+        self._out = self._outputs()
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def prepare(self, repeat: int) -> None:
+        """Bring about the case."""
+        super().prepare(repeat)
+        if self.case == "missed":
+            threshold = self._guesses[0].threshold()
+            if threshold:
+                self._guesses[0].remember(_OFF * threshold)
+        elif self.case != "warm" and self._graph is None:
+            self._guesses = [Guess()]
+        if self.case == "cold":
+            self._module.release()
+            self._out = None
+        if self.case == "warm, graph" and self._graph is None:
+            self._capture()
+
+    def run(self) -> Tensor:
+        """Step."""
+        if self._graph:
+            self._graph.replay()
+            assert self._out is not None
+            return self._out[0][0]
+        selected, _ = self._module.step(
+            self.residual, self.grad, self.data.k, self.last, self.factors,
+            self._guesses, self._out,
+        )  # fmt: skip
+        if not self.data.restored:
+            self.last = selected.clone()
+        return selected[0]
+
+    def misses(self) -> int:
+        """Return how often the guess has not held."""
+        return misses(self._guesses)
+
+    def _outputs(self) -> tuple[Tensor, Tensor] | None:
+        return torch.zeros_like(self.data.last_1k), torch.zeros_like(self.data.factors_1k)
+
+    def _capture(self) -> None:
+        self.grad = self.data.grads[0]
+        self.run()  # compiles
+        self.residual.copy_(self.data.start_1J)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.run()
+        self._graph = graph
+
+
+class PlainStep(Step):
+    """The step as most people write it, around one selection or another."""
+
+    def __init__(self, data: Problem, name: str, select: Callable[[Tensor, int], Tensor]) -> None:
+        super().__init__(data)
+        self.implementation, self._select = name, select
+
+    def run(self) -> Tensor:
+        """Step."""
+        self.residual.add_(self.grad)
+        score_J = self.residual[0].abs()
+        score_J[self.last[0]] *= self.factors[0]
+        selected = self._select(score_J, self.data.k).sort().values
+        self.residual[0][selected].clone()  # the values that are sent
+        self.residual[0][selected] = 0.0
+        if not self.data.restored:
+            self.last = selected[None]
+        return selected
+
+
+class Selection(Contender):
+    """The k largest of given scores, in any order."""
+
+    operation = "select"
+
+    def __init__(self, data: Problem, name: str, select: Callable[[Tensor, int], Tensor]) -> None:
+        super().__init__(data)
+        self.implementation, self._select = name, select
+        self.slow = name not in OURS
+        self.score_J = data.grads[0][0].abs()
+
+    def run(self) -> Tensor:
+        """Select."""
+        return self._select(self.score_J, self.data.k)
+
+    def expected(self) -> Tensor:
+        """Return what the reference selects."""
+        return self.data.expected_selection
+
+
+class DenseScore(Contender):
+    """RegTop-k's score of every entry, as the published formula has it."""
+
+    operation = "score"
+    implementation = "published formula"
+    slow = False
+
+    def __init__(self, data: Problem) -> None:
+        super().__init__(data)
+        shape = data.start_1J[0]
+        self._sent_J, self._mask_J = torch.zeros_like(shape), torch.zeros_like(shape)
+        self._sent_J[data.last_1k[0]] = data.grads[-1][0][data.last_1k[0]]
+        self._mask_J[data.last_1k[0]] = 1.0
+
+    def run(self) -> None:
+        """Score J entries: |a| · tanh(|1 + Δ|/μ), with Δ = Q where nothing was sent."""
+        aggregate_J = self.data.grads[1][0]
+        a_J = self.data.grads[0][0]
+        delta_J = self._mask_J * (aggregate_J - self._sent_J) / a_J + 1e8 * (1.0 - self._mask_J)
+        (a_J.abs() * ((1.0 + delta_J).abs() / _MU).tanh()).sum()
+
+
+class OurScore(Contender):
+    """The same by the k factors that are not 1."""
+
+    operation = "score"
+    implementation = "k factors"
+    slow = False
+
+    def __init__(self, data: Problem) -> None:
+        super().__init__(data)
+        self._values_1k = data.grads[-1].gather(1, data.last_1k)
+        self._weights_1 = torch.ones_like(self._values_1k[:, 0])
+
+    def run(self) -> None:
+        """Compute the factors."""
+        aggregate_J = self.data.grads[1][0]
+        gather_ratio(aggregate_J, self.data.last_1k, self._values_1k, self._weights_1, _MU).tanh_()
+
+
+def contenders(data: Problem, implementations: Iterable[str]) -> Iterator[Contender]:
+    """Yield everything that is timed on a problem, by operation."""
+    on_gpu = data.start_1J.is_cuda
+    names = list(implementations)
+    selections: list[tuple[str, Callable[[Tensor, int], Tensor]]] = []
+    for name in names:
+        if name in (*OURS, "reference"):
+            module = kernels.implementation(name)
+            if module is None or ((name == "triton") != on_gpu and name != "reference"):
+                continue
+            selections.append((name, functools.partial(_select_with, module)))
+            if name == "reference":
+                yield PlainStep(data, name, _stable_sort)
+                continue
+            cases = ["warm"]
+            if data.restored:
+                cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]
+                cases += ["warm, graph"] if on_gpu else []
+            for case in cases:
+                yield OurStep(data, name, module, case)
+        elif select := _rival(name, on_gpu):
+            selections.append((name, select))
+    if "torch.topk" in names:
+        yield PlainStep(data, "torch.topk", _topk)
+    for name, select in selections:
+        yield Selection(data, name, select)
+    if any(name in names for name in OURS):
+        yield DenseScore(data)
+        yield OurScore(data)
+
+
+def _select_with(module: Implementation, score_J: Tensor, k: int) -> Tensor:
+    return module.select(score_J[None], k)[0]
+
+
+def _rival(name: str, on_gpu: bool) -> Callable[[Tensor, int], Tensor] | None:
+    """Return a way to select the k largest scores; None if it is not to be had here."""
+    match name:
+        case "torch.topk":
+            return _topk
+        case "torch.sort":
+            return lambda score_J, k: score_J.sort(descending=True).indices[:k]
+        case "torch.kthvalue":
+            return _kthvalue
+        case "numpy.argpartition" if not on_gpu:
+            return _argpartition
+        case "cupy.argpartition" if on_gpu:
+            return _cupy_argpartition()
+    return None
+
+
+def _topk(score_J: Tensor, k: int) -> Tensor:
+    return score_J.topk(k, sorted=False).indices
+
+
+def _stable_sort(score_J: Tensor, k: int) -> Tensor:
+    return reference.select(score_J[None], k)[0]
+
+
+def _kthvalue(score_J: Tensor, k: int) -> Tensor:
+    """Select by a threshold; of entries that equal it, the first ones."""
+    threshold = score_J.kthvalue(len(score_J) - k + 1).values
+    above = (score_J > threshold).nonzero()[:, 0]
+    equal = (score_J == threshold).nonzero()[:, 0]
+    return torch.cat([above, equal[: k - len(above)]])
+
+
+def _argpartition(score_J: Tensor, k: int) -> Tensor:
+    first = len(score_J) - k
+    return torch.from_numpy(np.argpartition(score_J.numpy(), first)[first:])
+
+
+def _cupy_argpartition() -> Callable[[Tensor, int], Tensor] | None:
+    try:
+        import cupy
+    except ImportError:
+        return None
+
+    def select(score_J: Tensor, k: int) -> Tensor:
+        first = len(score_J) - k
+        chosen = cupy.argpartition(cupy.from_dlpack(score_J), first)[first:]
+        return torch.utils.dlpack.from_dlpack(chosen)
+
+    return select

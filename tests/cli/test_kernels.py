@@ -1,0 +1,102 @@
+"""`kernels`, as its users call it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from regtopk_bench.timing import measure
+
+Call = Callable[..., Any]
+SMALL = ("-n", "70000", "-d", "0.001,0.01", "-r", "3")
+
+
+def test_table_has_every_row(run: Call) -> None:
+    done = run("kernels", *SMALL)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("J=70,000") == 2
+    for name in ("limit", "numba, warm", "torch.topk", "numpy.argpartition", "k factors"):
+        assert name in done.stdout
+    (folder,) = Path("runs").iterdir()
+    assert {file.name for file in folder.iterdir()} == {
+        "result.json",
+        "traces.csv",
+        "throughput.png",
+    }
+    with (folder / "traces.csv").open() as file:
+        assert len(list(csv.DictReader(file))) % 3 == 0
+
+
+def test_csv_is_one_table_in_si_units(run: Call) -> None:
+    done = run("kernels", *SMALL, "--no-save", "-f", "csv", "-i", "numba,torch.topk")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["density"] for row in rows} == {"0.001", "0.01"}
+    warm = [row for row in rows if row["contender"] == "numba, warm"]
+    assert len(warm) == 2
+    for row in warm:
+        assert row["operation"] == "step"
+        assert row["exact"] == "yes"
+        seconds, speed = float(row["median_seconds"]), float(row["bytes_per_second"])
+        assert seconds * speed == pytest.approx(12 * 70_000)
+        assert float(row["gain_over_topk"]) > 0.0
+
+
+def test_json_holds_pairs_and_environment(run: Call) -> None:
+    done = run("kernels", *SMALL, "-f", "json", "--no-save", "--dtype", "float64", "--threads", "1")
+    result = json.loads(done.stdout)
+    assert result["environment"]["omp_wait_policy"]
+    for each in result["runs"]:
+        assert each["cell"]["threads"] == 1
+        assert each["cell"]["dtype"] == "float64"
+        assert len(each["traces"]["seconds"]) == len(each["traces"]["limit_seconds"]) == 3
+        assert each["metrics"]["limit_bytes"] == 3 * 8 * 70_000
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_without_a_device_is_one_line(run: Call) -> None:
+    done = run("kernels", "--device", "cuda")
+    assert done.exit_code == 3
+    assert done.stderr.strip().splitlines()[-1].startswith("error: PyTorch sees no CUDA device")
+    assert "Traceback" not in done.stderr
+    assert not Path("runs").exists() or not list(Path("runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("-n", "0"), ("-d", "0"), ("-r", "2"), ("-i", "numpy.sort"), ("--distribution", "cauchy")],
+)
+def test_bad_values_are_refused(run: Call, arguments: tuple[str, ...]) -> None:
+    done = run("kernels", *arguments)
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_size_beyond_memory_is_one_line(run: Call) -> None:
+    done = run("kernels", "-n", "1e13", "--no-save")
+    assert done.exit_code == 3
+    assert "no memory for J = 10000000000000: give a smaller --size" in done.stderr
+
+
+def test_interrupted_runs_keep_finished_cases(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr("regtopk_bench.cli.kernels.measure", interrupted)
+    done = run("kernels", *SMALL)
+    assert done.exit_code == 130
+    assert "k/J=0.001" in done.stdout
+    assert "k/J=0.01," not in done.stdout
+    (folder,) = Path("runs").iterdir()
+    assert run("show", str(folder)).stdout == done.stdout

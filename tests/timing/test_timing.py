@@ -1,0 +1,130 @@
+"""What is timed is what it says: data, contenders, and how they are paired."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from regtopk_bench.kernels import reference
+from regtopk_bench.timing import (
+    DISTRIBUTIONS,
+    IMPLEMENTATIONS,
+    Contender,
+    CpuClock,
+    contenders,
+    measure,
+    problem,
+)
+from regtopk_bench.timing.contenders import OurStep, PlainStep
+
+DIM, K = 70_000, 700
+
+
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_problems_are_what_they_say(distribution: str, dtype: torch.dtype) -> None:
+    data = problem(distribution, DIM, K, dtype, "cpu")
+    again = problem(distribution, DIM, K, dtype, "cpu")
+    for grad, same in zip(data.grads, again.grads, strict=True):
+        assert grad.shape == (1, DIM)
+        assert grad.dtype == dtype
+        assert torch.equal(grad, same)
+        assert bool(grad.isfinite().all())
+        assert bool(grad.any())
+    assert data.last_1k.shape == (1, K)
+    assert bool((data.last_1k.diff() > 0).all())
+    assert not data.start_1J.gather(1, data.last_1k).any()
+    values = data.grads[0].unique()
+    if distribution == "ties":
+        assert len(values) < 200
+    elif distribution == "constant":
+        assert len(values) == 1
+    elif distribution == "heavy":
+        first, last = data.grads[0][0, : DIM // 20].std(), data.grads[0][0, -DIM // 20 :].std()
+        assert last > 1000.0 * first
+
+
+@pytest.mark.parametrize("dim", [1, 10, 12345])
+def test_replayed_gradients_fill_any_size(dim: int) -> None:
+    data = problem("replay", dim, 1, torch.float32, "cpu")
+    assert data.grads[0].shape == (1, dim)
+    assert not torch.equal(data.grads[0], data.grads[1])
+
+
+@pytest.mark.parametrize("distribution", ["normal", "replay"])
+def test_every_contender_is_measured_and_checked(distribution: str) -> None:
+    data = problem(distribution, DIM, K, torch.float32, "cpu")
+    seen: list[int] = []
+    everyone = list(contenders(data, IMPLEMENTATIONS))
+    measured = measure(data, everyone, CpuClock(), repeats=4, on_repeat=seen.append)
+    assert seen == [1, 2, 3, 4]
+    names = {
+        (each.contender.operation, each.contender.implementation, each.contender.case)
+        for each in measured
+    }
+    cases = ("warm", "sampled", "missed", "cold") if distribution == "normal" else ("warm",)
+    assert {("step", "numba", case) for case in cases} <= names
+    assert {("step", "torch.topk", ""), ("step", "reference", "")} <= names
+    for rival in ("torch.topk", "torch.sort", "torch.kthvalue", "numpy.argpartition", "numba"):
+        assert ("select", rival, "") in names
+    assert sum(name[0] == "score" for name in names) == 2
+    assert not any("triton" in name for name in names)
+    for each in measured:
+        assert len(each.seconds) == len(each.limit_seconds) == 4
+        assert min(each.seconds) > 0.0
+        assert each.exact is (None if each.contender.operation == "score" else True)
+        case = each.contender.case
+        expected = {"missed": 4, "sampled": 0}.get(case)
+        assert expected is None or each.misses == expected, case
+
+
+def test_a_rival_that_selects_other_entries_is_found_out() -> None:
+    data = problem("constant", 1000, 10, torch.float32, "cpu")
+    wrong = PlainStep(data, "last ones", lambda score_J, k: torch.arange(1000 - k, 1000))
+    (found,) = measure(data, [wrong], CpuClock(), repeats=3)
+    assert found.exact is False
+
+
+def test_plain_steps_do_the_whole_operation() -> None:
+    data = problem("normal", 1000, 10, torch.float64, "cpu")
+    step = PlainStep(data, "sort", lambda score_J, k: reference.select(score_J[None], k)[0])
+    step.prepare(0)
+    selected = step.run()
+    expected = data.start_1J.clone()
+    wanted, _ = reference.step(expected, data.grads[0], 10, data.last_1k, data.factors_1k)
+    assert torch.equal(selected, wanted[0])
+    assert torch.equal(step.residual, expected)
+
+
+def test_replayed_rounds_follow_each_other() -> None:
+    data = problem("replay", DIM, K, torch.float32, "cpu")
+    everyone = list(contenders(data, ["numba", "reference"]))
+    ours, plain = (each for each in everyone if isinstance(each, OurStep | PlainStep))
+    for repeat in range(6):
+        for each in (ours, plain):
+            each.prepare(repeat)
+        assert torch.equal(ours.run(), plain.run())
+        assert torch.equal(ours.residual, plain.residual)
+
+
+class Slow(Contender):
+    """Takes a while, and counts how often it is asked."""
+
+    operation = "step"
+    implementation = "slow"
+
+    def run(self) -> None:
+        time.sleep(0.02)
+
+
+def test_what_takes_long_is_repeated_less() -> None:
+    data = problem("normal", 100, 1, torch.float32, "cpu")
+    (found,) = measure(data, [Slow(data)], CpuClock(), repeats=9, budget=0.05)
+    done = [seconds for seconds in found.seconds if not math.isnan(seconds)]
+    assert len(done) == 3
+    assert len(found.seconds) == len(found.limit_seconds) == 9
+    assert np.median(done) >= 0.02
