@@ -30,12 +30,24 @@ _DENSE = LANES // 4
 
 
 @compiled
+def _first_from(corrected_k: Array, bound: int, low: int, high: int) -> int:
+    """Return the first place from `low` to `high` whose entry reaches a bound."""
+    while low < high:
+        middle = (low + high) >> 1
+        if corrected_k[np.uintp(middle)] < bound:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
 def _spread_factors(
     corrected_k: Array, factors_k: Array, first: int, tile: int, stop: int, factors: Array
 ) -> int:
     """Write the factors of a tile to their places; return the first corrected entry behind it."""
     last = min(first + stop - tile, len(corrected_k))
-    last = first + int(np.searchsorted(corrected_k[first:last], stop))
+    last = _first_from(corrected_k, stop, first, last)
     for i in range(first, last):
         factors[np.uintp(corrected_k[i] - tile)] = factors_k[i]
     return last
@@ -46,7 +58,7 @@ def _take_factors_away(
     corrected_k: Array, first: int, last: int, tile: int, factors: Array
 ) -> None:
     """Make every factor 1 again."""
-    if last - first > _TILE // 8:
+    if last - first > _TILE // 64:
         factors[:] = 1.0
     else:
         for i in range(first, last):
@@ -64,7 +76,7 @@ def _score_end(
     scores: Array,
 ) -> Any:
     """Add the gradient, if there is one, and score what is less than a block; return its mask."""
-    upcoming = int(np.searchsorted(corrected_k, start))
+    upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
     for j in range(start, stop):
         if grad_J is not None:
             residual_J[j] += grad_J[j]
@@ -100,7 +112,7 @@ def take(
     """
     factors = np.ones(_TILE, residual_J.dtype)
     taken = between = missed = 0
-    upcoming = int(np.searchsorted(corrected_k, start))
+    upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
     for tile in range(start, stop, _TILE):
         tile_stop, first = min(tile + _TILE, stop), upcoming
         upcoming = _spread_factors(corrected_k, factors_k, upcoming, tile, tile_stop, factors)
@@ -260,7 +272,7 @@ def scan(
     """
     factors = np.ones(_TILE, residual_J.dtype)
     marked = listed = 0
-    upcoming = int(np.searchsorted(corrected_k, start))
+    upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
     for tile in range(start, stop, _TILE):
         tile_stop, first = min(tile + _TILE, stop), upcoming
         upcoming = _spread_factors(corrected_k, factors_k, upcoming, tile, tile_stop, factors)
@@ -330,7 +342,7 @@ def mark_equal(
     """Mark the first `room` scores that equal a threshold, where there are too many to list."""
     score = np.empty(1, residual_J.dtype)
     bits = score.view(bits_J.dtype)
-    upcoming = int(np.searchsorted(corrected_k, start))
+    upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
     for j in range(start, stop):
         score[0] = abs(residual_J[j])
         if upcoming < len(corrected_k) and corrected_k[upcoming] == j:
@@ -399,7 +411,7 @@ def histogram(
     counts = np.zeros(BINS, np.int64)
     tile_scores = np.empty(_TILE, residual_J.dtype)
     bits = tile_scores.view(bits_J.dtype)
-    upcoming = int(np.searchsorted(corrected_k, start))
+    upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
     for tile in range(start, stop, _TILE):
         size = min(_TILE, stop - tile)
         for i in range(size):
@@ -431,7 +443,7 @@ def sample(
             if grad_J is not None:
                 accumulated += grad_J[at + lane]
             scores[block * LANES + lane] = abs(accumulated)
-        upcoming = int(np.searchsorted(corrected_k, at))
+        upcoming = _first_from(corrected_k, at, 0, len(corrected_k))
         while upcoming < len(corrected_k) and corrected_k[upcoming] < at + LANES:
             scores[block * LANES + corrected_k[upcoming] - at] *= factors_k[upcoming]
             upcoming += 1
