@@ -8,7 +8,7 @@ import numpy as np
 
 from regtopk_bench.kernels.numba_cpu import loops
 from regtopk_bench.kernels.numba_cpu.loops import Array
-from regtopk_bench.kernels.numba_cpu.row import Row, shares
+from regtopk_bench.kernels.numba_cpu.row import Row
 from regtopk_bench.kernels.numba_cpu.scratch import spread
 
 _WORTH_THREADS = 2**15
@@ -37,9 +37,10 @@ class Candidates:
                 memory.band[piece],
             )  # fmt: skip
 
-        found = np.array(spread(take_piece, row.pieces), np.int64)
-        self._listed, self._between, missed = found.T.copy()
-        return not missed.any() and bool(self._listed.sum() >= row.k)
+        found = spread(take_piece, row.pieces)
+        self._listed = np.array([taken for taken, _, _ in found])
+        self._between = np.array([between for _, between, _ in found])
+        return not any(missed for *_, missed in found) and self._listed.sum() >= row.k
 
     def put_back(self) -> None:
         """Undo the taking out."""
@@ -55,20 +56,17 @@ class Candidates:
         """
         row, memory = self._row, self._row.scratch
         sure = self._listed - self._between
-        wanted = row.k - int(sure.sum())
-        if wanted > 0:
-            at, above, equal = loops.settle(memory.band_bits, self._between, wanted)
-            above += sure
-        else:
-            at, above, equal = loops.settle(memory.bits, self._listed, row.k)
-        kept = shares(equal, row.k - above.sum())
-        starts = np.append(0, np.cumsum(above + kept))
+        if sure.sum() < row.k:
+            at, kept, starts = loops.settle(memory.band_bits, self._between, sure, row.k)
+        else:  # the threshold is above the band
+            nothing = np.zeros_like(sure)
+            at, kept, starts = loops.settle(memory.bits, self._listed, nothing, row.k)
 
         def emit_pieces(piece: int, stop: int) -> bool:
             return bool(
                 loops.keep(
                     row.residual, memory.positions, memory.values, memory.bits, self._listed,
-                    at, kept[piece:stop].sum(), starts, piece, stop, positions_k, values_k,
+                    at, kept, starts, piece, stop, positions_k, values_k,
                 )
             )  # fmt: skip
 

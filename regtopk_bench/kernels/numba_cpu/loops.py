@@ -169,7 +169,7 @@ def keep(
     bits: Array,
     listed: Array,
     at: Any,
-    room: int,
+    kept: Array,
     starts: Array,
     piece: int,
     stop: int,
@@ -185,7 +185,7 @@ def keep(
         bits: Their scores.
         listed: How many there are in each piece.
         at: The threshold.
-        room: How many equal ones to write, from the first of these pieces on.
+        kept: How many equal ones to write, for each piece.
         starts: Where the outputs of each piece start, and where those of the last end.
         piece: The first piece.
         stop: The last piece and one.
@@ -197,7 +197,7 @@ def keep(
     """
     finite = True
     while piece < stop:
-        write = starts[piece]
+        write, room = starts[piece], kept[piece]
         for i in range(listed[piece]):
             score, value = bits[piece, i], values[piece, i]
             equal = score == at
@@ -213,29 +213,40 @@ def keep(
 
 
 @compiled
-def settle(bits: Array, listed: Array, k: int) -> tuple[Any, Array, Array]:
-    """Find the k-th largest of listed scores.
+def settle(bits: Array, listed: Array, sure: Array, k: int) -> tuple[Any, Array, Array]:
+    """Find the k-th largest score, and where the selected entries of each piece are written.
 
     Args:
-        bits: Scores, a row for each piece.
+        bits: Listed scores, a row for each piece.
         listed: How many there are in each.
-        k: From 1 to the number listed.
+        sure: How many larger scores there are in each, fewer than k in all.
+        k: At most those and the listed ones together.
 
     Returns:
-        The k-th largest, and for each piece how many are above it and how many equal it.
+        The k-th largest, how many scores that equal it each piece gives, the first ones
+        first, and where the outputs of each piece start, and those of the last end.
     """
+    pieces = len(listed)
     found = np.empty(listed.sum(), bits.dtype)
     count = 0
-    for piece in range(len(bits)):
+    for piece in range(pieces):
         found[count : count + listed[piece]] = bits[piece, : listed[piece]]
         count += listed[piece]
-    at = np.partition(found, count - k)[count - k]
-    above, equal = np.zeros_like(listed), np.zeros_like(listed)
-    for piece in range(len(bits)):
+    last = count - (k - sure.sum())
+    at = np.partition(found, last)[last]
+    kept, starts = np.zeros_like(listed), np.zeros(pieces + 1, np.int64)
+    room = k - sure.sum()
+    for piece in range(pieces):
+        starts[piece + 1] = sure[piece]
         for i in range(listed[piece]):
-            above[piece] += bits[piece, i] > at
-            equal[piece] += bits[piece, i] == at
-    return at, above, equal
+            starts[piece + 1] += bits[piece, i] > at
+            kept[piece] += bits[piece, i] == at
+        room -= starts[piece + 1] - sure[piece]
+    for piece in range(pieces):
+        kept[piece] = min(kept[piece], room)
+        room -= kept[piece]
+        starts[piece + 1] += starts[piece] + kept[piece]
+    return at, kept, starts
 
 
 @compiled

@@ -82,7 +82,7 @@ class Row:
             return low
         memory, listed = self.scratch, self.listed
         if listed.sum() > self.limit:  # only where all of them equal low
-            taken = shares(listed, wanted)
+            taken = np.diff(np.minimum(np.cumsum(listed), wanted), prepend=0)
             for piece in range(self.pieces):
                 loops.mark_equal(
                     self.residual, self.bits, self.corrected, self.factors,
@@ -90,12 +90,11 @@ class Row:
                 )  # fmt: skip
             self.marked += taken
             return low
-        at, above, equal = loops.settle(memory.bits, listed, wanted)
-        taken = shares(equal, wanted - above.sum())
+        at, kept, starts = loops.settle(memory.bits, listed, self.marked, self.k)
         for piece in range(self.pieces):
             bits = memory.bits[piece, : listed[piece]]
-            loops.mark(memory.words, memory.positions[piece], bits, at, taken[piece])
-        self.marked += above + taken
+            loops.mark(memory.words, memory.positions[piece], bits, at, kept[piece])
+        self.marked = np.diff(starts)
         return at
 
     @property
@@ -164,8 +163,3 @@ class Row:
             self.residual, self.bits, self.corrected, self.factors,
             self.bounds[piece], self.bounds[piece + 1], base, shift,
         )  # fmt: skip
-
-
-def shares(available: Array, wanted: int) -> Array:
-    """Return how many each piece gives, the first ones first, to have so many in all."""
-    return np.diff(np.minimum(np.cumsum(available), wanted), prepend=0)
