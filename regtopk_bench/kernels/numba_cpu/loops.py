@@ -213,6 +213,29 @@ def keep(
 
 
 @compiled
+def _kth_largest(bits: Array, k: int) -> Any:
+    """Return the k-th largest of scores in a narrow range: from one bin of a histogram."""
+    smallest, largest, shift = bits.min(), bits.max(), 0
+    while (largest - smallest) >> shift >= BINS:
+        shift += 1
+    counts = np.zeros(BINS, np.int64)
+    for i in range(len(bits)):
+        counts[(bits[i] - smallest) >> shift] += 1
+    bin_of_kth, wanted = BINS - 1, k
+    while counts[bin_of_kth] < wanted:
+        wanted -= counts[bin_of_kth]
+        bin_of_kth -= 1
+    members = np.empty(counts[bin_of_kth] + 1, bits.dtype)
+    count = 0
+    for i in range(len(bits)):
+        members[count] = bits[i]
+        count += (bits[i] - smallest) >> shift == bin_of_kth
+        if count == counts[bin_of_kth]:
+            break
+    return np.partition(members[:count], count - wanted)[count - wanted]
+
+
+@compiled
 def settle(bits: Array, listed: Array, sure: Array, k: int) -> tuple[Any, Array, Array]:
     """Find the k-th largest score, and where the selected entries of each piece are written.
 
@@ -232,8 +255,7 @@ def settle(bits: Array, listed: Array, sure: Array, k: int) -> tuple[Any, Array,
     for piece in range(pieces):
         found[count : count + listed[piece]] = bits[piece, : listed[piece]]
         count += listed[piece]
-    last = count - (k - sure.sum())
-    at = np.partition(found, last)[last]
+    at = _kth_largest(found, k - sure.sum())
     kept, starts = np.zeros_like(listed), np.zeros(pieces + 1, np.int64)
     room = k - sure.sum()
     for piece in range(pieces):
