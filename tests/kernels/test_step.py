@@ -9,17 +9,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from regtopk_bench import NonFiniteGradientError
 from regtopk_bench.kernels import numba_cpu, reference
+from tests.kernels.rounds import bits, check_against_reference
 from tests.strategies import DTYPES, Batch, batches
 
 IMPLEMENTATIONS = [reference, numba_cpu]
-
-
-def bits(tensor: Tensor) -> Tensor:
-    return tensor.contiguous().view(torch.int32 if tensor.dtype == torch.float32 else torch.int64)
 
 
 def sorted_step(residual: list[float], grad: list[float], k: int) -> list[int]:
@@ -40,22 +36,11 @@ def test_reference_is_what_a_sort_selects(batch: Batch) -> None:
         assert values[n].tolist() == grad[n][expected].tolist()
 
 
-@given(batches(rounds=6), st.booleans(), st.data())
+@given(batches(rounds=6), st.booleans())
 def test_compiled_step_gives_the_reference_bits_over_many_rounds(
-    batch: Batch, corrected: bool, data: st.DataObject
+    batch: Batch, corrected: bool
 ) -> None:
-    ours, theirs = (torch.zeros_like(batch.grads[0]) for _ in range(2))
-    last, factors = None, None
-    generator = torch.Generator().manual_seed(data.draw(st.integers(0, 1000)))
-    for grad in batch.grads:
-        got = numba_cpu.step(ours, grad, batch.k, last, factors)
-        expected = reference.step(theirs, grad, batch.k, last, factors)
-        assert torch.equal(got[0], expected[0])
-        assert torch.equal(bits(got[1]), bits(expected[1]))
-        assert torch.equal(bits(ours), bits(theirs))
-        if corrected:
-            last = got[0]
-            factors = torch.rand(last.shape, generator=generator).to(grad.dtype).round(decimals=1)
+    check_against_reference(numba_cpu.step, batch.grads, batch.k, corrected, None)
 
 
 @given(batches(rounds=1), st.floats(1.0, 1e6))

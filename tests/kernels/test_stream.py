@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,13 +13,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from regtopk_bench import NonFiniteGradientError, RegTopK, kernels
 from regtopk_bench.kernels import Guess, numba_cpu, reference
 from regtopk_bench.kernels.numba_cpu import row as rows
 from regtopk_bench.kernels.numba_cpu import stream
-from tests.kernels.test_step import bits
+from tests.kernels.rounds import check_against_reference
 from tests.strategies import DTYPES, Batch, batches
 
 
@@ -30,20 +30,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def check_rounds(grads: Tensor, k: int, corrected: bool, guesses: list[Guess]) -> None:
-    """Run rounds with a memory and compare every round with the reference."""
-    ours, theirs = torch.zeros_like(grads[0]), torch.zeros_like(grads[0])
-    last = factors = None
-    generator = torch.Generator().manual_seed(k)
-    for grad in grads:
-        got = stream.step(ours, grad, k, last, factors, guesses)
-        expected = reference.step(theirs, grad, k, last, factors)
-        assert torch.equal(got[0], expected[0])
-        assert torch.equal(bits(got[1]), bits(expected[1]))
-        assert torch.equal(bits(ours), bits(theirs))
-        if corrected:
-            last = got[0]
-            factors = torch.rand(last.shape, generator=generator).to(grad.dtype).round(decimals=1)
+check_rounds = functools.partial(check_against_reference, stream.step)
 
 
 @given(

@@ -17,7 +17,7 @@ from torch import Tensor
 from regtopk_bench import NonFiniteGradientError
 from regtopk_bench.kernels import Guess, reference
 from regtopk_bench.kernels.guess import misses
-from tests.kernels.test_step import bits
+from tests.kernels.rounds import check_against_reference
 from tests.kernels.test_stream import SPECIAL
 from tests.strategies import DTYPES, Batch, batches
 
@@ -30,21 +30,7 @@ cuda_only = pytest.mark.skipif(DEVICE == "cpu", reason="needs a CUDA device")
 
 
 def check_rounds(grads: Tensor, k: int, corrected: bool, guesses: list[Guess]) -> None:
-    """Run rounds with a memory and compare every round with the reference."""
-    grads = grads.to(DEVICE)
-    ours, theirs = torch.zeros_like(grads[0]), torch.zeros_like(grads[0])
-    last = factors = None
-    generator = torch.Generator().manual_seed(k)
-    for grad in grads:
-        got = triton_gpu.step(ours, grad, k, last, factors, guesses)
-        expected = reference.step(theirs, grad, k, last, factors)
-        assert torch.equal(got[0], expected[0])
-        assert torch.equal(bits(got[1]), bits(expected[1]))
-        assert torch.equal(bits(ours), bits(theirs))
-        if corrected:
-            last = got[0]
-            random = torch.rand(last.shape, generator=generator).round(decimals=1)
-            factors = random.to(DEVICE, grad.dtype)
+    check_against_reference(triton_gpu.step, grads.to(DEVICE), k, corrected, guesses)
 
 
 @settings(max_examples=12)
