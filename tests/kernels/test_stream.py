@@ -24,10 +24,12 @@ from tests.strategies import DTYPES, Batch, batches
 
 @pytest.fixture(params=[1, 3], ids=["1 thread", "3 threads"])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), rows._WORTH_A_THREAD
     torch.set_num_threads(request.param)
+    rows._WORTH_A_THREAD = 1  # so that small rows are shared too
     yield request.param
-    torch.set_num_threads(before)
+    torch.set_num_threads(before[0])
+    rows._WORTH_A_THREAD = before[1]
 
 
 check_rounds = functools.partial(check_against_reference, stream.step)
@@ -207,7 +209,7 @@ def steps(residual, grad, k):
     step(residual, grad, k, guesses=[guess])  # missed
     step(residual, grad, k, guesses=[guess])  # warm
 
-steps(torch.randn(1, 2**16), torch.randn(1, 2**16), 2**6)
+steps(torch.randn(1, 2**21), torch.randn(1, 2**21), 2**11)
 dim, k = 2**24, 2**14
 residual, grad = torch.randn(1, dim), torch.randn(1, dim)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

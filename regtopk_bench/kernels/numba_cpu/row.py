@@ -18,6 +18,8 @@ from regtopk_bench.kernels.numba_cpu.vector import LANES
 
 _SAMPLED_BLOCKS = 512
 _SPARE_CANDIDATES = 2**12
+_WORTH_A_THREAD = 2**19
+"""Fewer entries are done before another thread is awake."""
 
 
 class Row:
@@ -27,7 +29,8 @@ class Row:
     """
 
     def __init__(self, residual_J: Array, k: int, corrected_k: Array, factors_k: Array) -> None:
-        dim, dtype, pieces = len(residual_J), residual_J.dtype, torch.get_num_threads()
+        dim, dtype = len(residual_J), residual_J.dtype
+        pieces = max(1, min(torch.get_num_threads(), dim // _WORTH_A_THREAD))
         self.residual, self.k = residual_J, k
         self.corrected, self.factors = corrected_k, factors_k
         self.bits = residual_J.view(BITS[dtype])
