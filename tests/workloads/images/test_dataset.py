@@ -1,0 +1,217 @@
+"""Images from folders, archives and CIFAR-10's own files; and what is wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from regtopk_bench import RunError
+from regtopk_bench.workloads.images import ImageData, load_images
+
+
+def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (4, 3)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three classes of one colour each; 4 × 3 pixels."""
+    root = tmp_path / "images"
+    for label, name in enumerate(("ant", "bee", "cat")):
+        for number in range(3):
+            draw(root / "train" / name / f"{number}.png", (label, number, 7))
+        draw(root / "test" / name / "0.png", (label, 0, 9))
+    (root / "train" / "ant" / "notes.txt").write_text("not an image")
+    return root
+
+
+def check(data: ImageData) -> None:
+    assert data.classes == ("ant", "bee", "cat")
+    assert data.train.labels_N.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert data.test.labels_N.tolist() == [0, 1, 2]
+    assert data.train.pixels_NCHW.shape == (9, 3, 3, 4)
+    assert data.train.pixels_NCHW.dtype == torch.uint8
+    assert data.train.pixels_NCHW[:, :, 0, 0].tolist() == [
+        [label, number, 7] for label in range(3) for number in range(3)
+    ]
+
+
+def test_a_folder_is_decoded_once(folder: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    check(load_images(folder, tmp_path / "cache"))
+    check(load_images(folder, tmp_path / "cache", on_images=lambda *at: seen.append(at)))
+    assert not seen
+    draw(folder / "train" / "cat" / "2.png", (2, 2, 200))
+    again = load_images(folder, tmp_path / "cache")
+    assert again.train.pixels_NCHW[-1, 2, 0, 0] == 200
+
+
+def test_val_serves_as_test(folder: Path, tmp_path: Path) -> None:
+    (folder / "test").rename(folder / "val")
+    check(load_images(folder, tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.xz", "zip"])
+def test_archives_of_a_folder(folder: Path, tmp_path: Path, suffix: str) -> None:
+    kind = {"tar": "tar", "tar.gz": "gztar", "tar.xz": "xztar", "zip": "zip"}[suffix]
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path, "images"))
+    shutil.rmtree(folder)
+    check(load_images(archive, tmp_path / "cache"))
+    check(load_images(archive, tmp_path / "cache"))
+    assert not list((tmp_path / "cache" / "unpacked").glob(".unpacking-*"))
+
+
+def test_images_are_brought_to_a_size(folder: Path, tmp_path: Path) -> None:
+    draw(folder / "train" / "ant" / "3.png", (0, 3, 7), size=(9, 9))
+    with pytest.raises(RunError, match=r"9×9 pixels and .* 4×3: give --image-size"):
+        load_images(folder, tmp_path / "cache")
+    data = load_images(folder, tmp_path / "cache", side=5)
+    assert data.train.pixels_NCHW.shape == (10, 3, 5, 5)
+
+
+def cifar(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write CIFAR-10's layout with few images, and let torchvision expect their checksums."""
+    from torchvision.datasets import CIFAR10
+
+    folder = root / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    draws = np.random.default_rng(0)
+
+    def write(name: str, content: object) -> tuple[str, str]:
+        packed = pickle.dumps(content)
+        (folder / name).write_bytes(packed)
+        return name, hashlib.md5(packed).hexdigest()
+
+    def batch() -> dict[str, object]:
+        pixels = draws.integers(0, 256, (4, 3072), dtype=np.uint8)
+        return {"data": pixels, "labels": [0, 1, 2, 1]}
+
+    train = [write(f"data_batch_{number}", batch()) for number in range(1, 6)]
+    test = [write("test_batch", batch())]
+    name, digest = write("batches.meta", {"label_names": ["ant", "bee", "cat"]})
+    monkeypatch.setattr(CIFAR10, "train_list", [list(each) for each in train])
+    monkeypatch.setattr(CIFAR10, "test_list", [list(each) for each in test])
+    meta = {"filename": name, "key": "label_names", "md5": digest}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return folder
+
+
+@pytest.mark.parametrize("given", ["itself", "its parent", "an archive"])
+def test_cifar_10s_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    folder = cifar(tmp_path / "data", monkeypatch)
+    path = {"itself": folder, "its parent": folder.parent}.get(given)
+    if path is None:
+        packed = shutil.make_archive(str(tmp_path / "c"), "gztar", folder.parent, folder.name)
+        path = Path(packed)
+    data = load_images(path, tmp_path / "cache")
+    assert data.classes == ("ant", "bee", "cat")
+    assert data.train.pixels_NCHW.shape == (20, 3, 32, 32)
+    assert data.test.labels_N.tolist() == [0, 1, 2, 1]
+
+
+def test_damaged_cifar_10_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cifar(tmp_path, monkeypatch)
+    (folder / "data_batch_3").write_bytes(b"no batch")
+    with pytest.raises(RunError, match=r"cifar-10-batches-py is damaged .*: fetch it again"):
+        load_images(folder, tmp_path / "cache")
+
+
+def test_what_cannot_be_fetched_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.datasets import CIFAR10
+
+    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    with pytest.raises(RunError, match=r"cannot fetch CIFAR-10 .* give it with --data") as caught:
+        load_images(None, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+
+
+def remove_class_folders(folder: Path) -> None:
+    shutil.rmtree(folder / "train")
+    (folder / "train").mkdir()
+
+
+def empty_test(folder: Path) -> None:
+    for file in (folder / "test").rglob("*.png"):
+        file.unlink()
+
+
+def break_an_image(folder: Path) -> None:
+    (folder / "train" / "bee" / "1.png").write_bytes(b"\x89PNG nothing")
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no held-out part": (lambda f: shutil.rmtree(f / "test"), "neither test/ nor val/"),
+    "no classes": (remove_class_folders, "train has no folders"),
+    "nothing to test": (empty_test, "test has no images"),
+    "a class of its own": (lambda f: draw(f / "test" / "dog" / "0.png", (0, 0, 0)), "'dog'"),
+    "no image": (break_an_image, r"bee/1.png is not an image that can be decoded"),
+    "no layout": (lambda f: (f / "train").rename(f / "elsewhere"), "holds neither"),
+    "nothing": (shutil.rmtree, "there is no"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_folders_are_one_line(folder: Path, tmp_path: Path, kind: str) -> None:
+    damage, message = DAMAGE[kind]
+    damage(folder)
+    with pytest.raises(RunError, match=message) as caught:
+        load_images(folder, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["tar.gz", "tar.xz", "zip"])
+def test_truncated_archives_are_refused(folder: Path, tmp_path: Path, suffix: str) -> None:
+    kind = {"tar.gz": "gztar", "tar.xz": "xztar", "zip": "zip"}[suffix]
+    archive = Path(shutil.make_archive(str(tmp_path / "packed"), kind, tmp_path, "images"))
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
+    with pytest.raises(RunError, match="is damaged or truncated"):
+        load_images(archive, tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "unpacked").iterdir())
+
+
+@pytest.mark.parametrize("name", ["../escaped.png", "/tmp/escaped.png", "train/../../escaped.png"])
+@pytest.mark.parametrize("kind", ["tar", "zip"])
+def test_paths_that_climb_out_are_refused(tmp_path: Path, name: str, kind: str) -> None:
+    archive = tmp_path / f"evil.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr(name, b"x")
+    else:
+        with tarfile.open(archive, "w") as tarred:
+            member = tarfile.TarInfo(name)
+            member.size = 1
+            tarred.addfile(member, io.BytesIO(b"x"))
+    with pytest.raises(RunError, match="climbs out"):
+        load_images(archive, tmp_path / "cache")
+    assert not list(tmp_path.rglob("escaped.png"))
+
+
+def test_links_in_archives_are_refused(tmp_path: Path) -> None:
+    archive = tmp_path / "links.tar"
+    with tarfile.open(archive, "w") as tarred:
+        member = tarfile.TarInfo("train")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+        tarred.addfile(member)
+    with pytest.raises(RunError, match="a member that is no file: train"):
+        load_images(archive, tmp_path / "cache")
+
+
+def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "images.rar"
+    file.write_bytes(b"Rar!")
+    with pytest.raises(RunError, match="neither a folder nor an archive"):
+        load_images(file, tmp_path / "cache")
