@@ -1,6 +1,16 @@
-"""Images to classify: where they come from, and how workers share them."""
+"""Images to classify: where they come from, how workers share them, and what classifies them."""
 
+from regtopk_bench.workloads.images.classification import ImageClassification
 from regtopk_bench.workloads.images.dataset import ImageData, Images, load_images
+from regtopk_bench.workloads.images.models import build_model
 from regtopk_bench.workloads.images.partition import partition, skew
 
-__all__ = ["ImageData", "Images", "load_images", "partition", "skew"]
+__all__ = [
+    "ImageClassification",
+    "ImageData",
+    "Images",
+    "build_model",
+    "load_images",
+    "partition",
+    "skew",
+]

@@ -1,0 +1,157 @@
+"""Networks that classify images, with a classifier sized to the data."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regtopk_bench.errors import ConfigurationError, RunError, suggest
+
+_IMAGENET_CLASSES = 1000
+_GROUPS = 8
+
+
+class SmallCNN(nn.Sequential):
+    """Three convolutions with group normalisation, about 96,000 parameters for ten classes.
+
+    Group normalisation, unlike batch normalisation, has no statistics that workers would have
+    to agree on.
+    """
+
+    def __init__(self, classes: int) -> None:
+        widths = (3, 32, 64, 128)
+        layers: list[nn.Module] = []
+        for before, after in itertools.pairwise(widths):
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.GroupNorm(_GROUPS, after),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)]
+        super().__init__(*layers)
+
+
+def build_model(
+    name: str, *, classes: int, side: int, weights: str = "none", freeze_backbone: bool = False
+) -> nn.Module:
+    """Build a network for square RGB images.
+
+    Args:
+        name: "cnn", `SmallCNN`; "resnet18", with the stem for small images (3×3, stride 1, no
+            pooling; He et al., arXiv 1512.03385, section 4.2); or any classification model of
+            torchvision. Its initial parameters come from PyTorch's global generator.
+        classes: Outputs of the classifier.
+        side: Height and width of the images.
+        weights: "none"; "imagenet", what torchvision publishes, for all but the classifier;
+            or the path of a state dictionary, of which all that fits is taken.
+        freeze_backbone: Train the classifier only.
+
+    Raises:
+        ConfigurationError: If there is no such model, it has no published weights, or it
+            cannot take images of this size.
+        RunError: If weights cannot be read or fetched.
+    """
+    if name == "cnn":
+        model: nn.Module = SmallCNN(classes)
+        if weights == "imagenet":
+            raise ConfigurationError('model "cnn" has no published weights: train it from none')
+        head = list(dict(model.named_children()))[-1]
+    else:
+        model, head = _torchvision_model(name, classes, weights)
+    if weights not in ("none", "imagenet"):
+        _load(model, Path(weights))
+    if freeze_backbone:
+        for parameter_name, parameter in model.named_parameters():
+            parameter.requires_grad_(parameter_name.startswith(f"{head}."))
+    _try(model, name, classes, side)
+    return model
+
+
+def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module, str]:
+    """Return a model and the name of its classifier's last layer."""
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise ConfigurationError(f'no model "{name}"{suggest(name, ["cnn", *known])}')
+    try:
+        model = models.get_model(name, weights="DEFAULT" if weights == "imagenet" else None)
+    except OSError as error:  # urllib's errors are of this kind
+        raise RunError(
+            f"cannot fetch the weights of {name} ({error}): give a file with --weights"
+        ) from error
+    if name == "resnet18":
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+        model.maxpool = nn.Identity()
+    return model, _fit_classifier(model, name, classes)
+
+
+def _fit_classifier(model: nn.Module, name: str, classes: int) -> str:
+    """Replace the last layer with as many outputs as ImageNet has classes."""
+    found: list[tuple[str, Any]] = [
+        (path, layer)
+        for path, layer in model.named_modules()
+        if _outputs(layer) == _IMAGENET_CLASSES
+    ]
+    if not found:
+        raise ConfigurationError(f'model "{name}" has no classifier that could be replaced')
+    path, layer = found[-1]
+    parent, _, attribute = path.rpartition(".")
+    bias = layer.bias is not None
+    if isinstance(layer, nn.Conv2d):
+        fitted: nn.Module = nn.Conv2d(layer.in_channels, classes, layer.kernel_size, bias=bias)  # type: ignore[arg-type]
+    else:
+        fitted = nn.Linear(layer.in_features, classes, bias=bias)
+    setattr(model.get_submodule(parent), attribute, fitted)
+    return path
+
+
+def _outputs(layer: Any) -> int | None:
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    return layer.out_channels if isinstance(layer, nn.Conv2d) else None
+
+
+def _load(model: nn.Module, path: Path) -> None:
+    """Take over the parameters of a file that have the name and shape of the model's."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise RunError(f"cannot read weights {path}: {error.strerror}") from error
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(f"weights {path} are damaged, or more than tensors") from error
+    own = model.state_dict()
+    if not isinstance(stored, dict):
+        raise RunError(f"weights {path} are no state dictionary")
+    fitting = {
+        name: value
+        for name, value in stored.items()
+        if name in own and isinstance(value, Tensor) and value.shape == own[name].shape
+    }
+    if not fitting:
+        raise RunError(f"weights {path} have no parameter of this model")
+    model.load_state_dict(fitting, strict=False)
+
+
+def _try(model: nn.Module, name: str, classes: int, side: int) -> None:
+    """Refuse a model that cannot take images of a size."""
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            scores = model.eval()(torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigurationError(
+            f'model "{name}" cannot take images of {side}×{side}: '
+            "give a larger --image-size or another --model"
+        ) from error
+    finally:
+        model.train(was_training)
+    if scores.shape != (1, classes):
+        raise ConfigurationError(f'model "{name}" returns no score for each of {classes} classes')

@@ -1,0 +1,92 @@
+"""Models are what their names say, and fit the data or say why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from regtopk_bench import ConfigurationError, RunError
+from regtopk_bench.workloads.images import build_model
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_small_network_is_small_and_has_no_statistics() -> None:
+    model = build_model("cnn", classes=10, side=32)
+    assert 90_000 < parameters(model) < 110_000
+    assert not list(model.buffers())
+    assert model(torch.rand(5, 3, 32, 32)).shape == (5, 10)
+
+
+def test_resnet18_has_the_stem_for_small_images() -> None:
+    model = build_model("resnet18", classes=10, side=32)
+    assert parameters(model) == 11_173_962
+    assert model.conv1(torch.rand(1, 3, 32, 32)).shape[-1] == 32  # type: ignore[operator]
+    assert model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("mobilenet_v2", 32), ("squeezenet1_1", 64), ("shufflenet_v2_x0_5", 32)]
+)
+def test_models_of_torchvision_have_their_classifier_fitted(name: str, side: int) -> None:
+    model = build_model(name, classes=7, side=side, freeze_backbone=True)
+    assert model(torch.rand(2, 3, side, side)).shape == (2, 7)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert 1 <= len(trained) <= 2
+    assert trained[0].shape[0] == 7
+
+
+def test_initial_parameters_follow_the_seed() -> None:
+    models = []
+    for seed in (3, 3, 4):
+        torch.manual_seed(seed)
+        models.append(build_model("resnet18", classes=10, side=32).state_dict())
+    for name, value in models[0].items():
+        assert torch.equal(value, models[1][name])
+    assert not torch.equal(models[0]["conv1.weight"], models[2]["conv1.weight"])
+
+
+def test_weights_from_a_file_but_for_the_classifier(tmp_path: Path) -> None:
+    source = build_model("cnn", classes=10, side=32)
+    torch.save(source.state_dict(), tmp_path / "cnn.pt")
+    model = build_model("cnn", classes=3, side=32, weights=str(tmp_path / "cnn.pt"))
+    theirs, own = source.state_dict(), model.state_dict()
+    assert torch.equal(own["0.weight"], theirs["0.weight"])
+    assert own["14.weight"].shape == (3, 128)
+
+
+def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "damaged.pt").write_bytes(b"PK nothing")
+    torch.save([1, 2], tmp_path / "list.pt")
+    torch.save({"other": torch.ones(2)}, tmp_path / "other.pt")
+    for file, message in (
+        ("missing.pt", "cannot read weights"),
+        ("damaged.pt", "are damaged"),
+        ("list.pt", "no state dictionary"),
+        ("other.pt", "no parameter of this model"),
+    ):
+        with pytest.raises(RunError, match=message):
+            build_model("cnn", classes=10, side=32, weights=str(tmp_path / file))
+    with pytest.raises(ConfigurationError, match="no published weights"):
+        build_model("cnn", classes=10, side=32, weights="imagenet")
+
+
+def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"cannot fetch the weights of mobilenet_v2 .* --weights"):
+        build_model("mobilenet_v2", classes=10, side=32, weights="imagenet")
+
+
+def test_models_and_sizes_that_do_not_fit() -> None:
+    with pytest.raises(ConfigurationError, match='no model "resnet81"; did you mean "resnet18"'):
+        build_model("resnet81", classes=10, side=32)
+    with pytest.raises(ConfigurationError, match=r"alexnet.* cannot take images of 32×32"):
+        build_model("alexnet", classes=10, side=32)
+    with pytest.raises(ConfigurationError, match=r"cnn.* cannot take images of 4×4"):
+        build_model("cnn", classes=10, side=4)
