@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from regtopk_bench.kernels.numba_cpu import loops
-from regtopk_bench.kernels.numba_cpu.loops import Array
+from regtopk_bench.kernels.numba_cpu import passes, selection
+from regtopk_bench.kernels.numba_cpu.passes import Array
 from regtopk_bench.kernels.numba_cpu.row import Row
 from regtopk_bench.kernels.numba_cpu.scratch import spread
 
@@ -30,7 +30,7 @@ class Candidates:
         row, memory, high_score = self._row, self._row.scratch, self._row.score(high)
 
         def take_piece(piece: int) -> Any:
-            return loops.take(
+            return passes.take(
                 row.residual, grad_J, row.corrected, row.factors,
                 row.bounds[piece], row.bounds[piece + 1], low, high_score,
                 memory.positions[piece], memory.values[piece], memory.scores[piece],
@@ -47,7 +47,7 @@ class Candidates:
         memory = self._row.scratch
         for piece, listed in enumerate(self._listed):
             taken = piece, slice(listed)
-            loops.put_back(self._row.residual, memory.positions[taken], memory.values[taken])
+            selection.put_back(self._row.residual, memory.positions[taken], memory.values[taken])
 
     def emit(self, positions_k: Array, values_k: Array) -> tuple[Any, bool]:
         """Write the k largest candidates and put back the others; see `Row.emit`.
@@ -57,14 +57,14 @@ class Candidates:
         row, memory = self._row, self._row.scratch
         sure = self._listed - self._between
         if sure.sum() < row.k:
-            at, kept, starts = loops.settle(memory.band_bits, self._between, sure, row.k)
+            at, kept, starts = selection.settle(memory.band_bits, self._between, sure, row.k)
         else:  # the threshold is above the band
             nothing = np.zeros_like(sure)
-            at, kept, starts = loops.settle(memory.bits, self._listed, nothing, row.k)
+            at, kept, starts = selection.settle(memory.bits, self._listed, nothing, row.k)
 
         def emit_pieces(piece: int, stop: int) -> bool:
             return bool(
-                loops.keep(
+                selection.keep(
                     row.residual, memory.positions, memory.values, memory.bits, self._listed,
                     at, kept, starts, piece, stop, positions_k, values_k,
                 )

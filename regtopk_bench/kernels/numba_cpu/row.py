@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from regtopk_bench.kernels.guess import Guess
-from regtopk_bench.kernels.numba_cpu import loops
+from regtopk_bench.kernels.numba_cpu import passes, selection
 from regtopk_bench.kernels.numba_cpu.in_cache import BITS, INFINITY
-from regtopk_bench.kernels.numba_cpu.loops import Array
+from regtopk_bench.kernels.numba_cpu.passes import Array
 from regtopk_bench.kernels.numba_cpu.scratch import scratch, spread
 from regtopk_bench.kernels.numba_cpu.vector import LANES
 
@@ -64,7 +64,7 @@ class Row:
 
     def _scan_piece(self, grad_J: Array | None, low: Any, high: Any, piece: int) -> Any:
         memory = self.scratch
-        return loops.scan(
+        return passes.scan(
             self.residual, grad_J, self.corrected, self.factors,
             self.bounds[piece], self.bounds[piece + 1], low, high,
             memory.words, memory.positions[piece], memory.scores[piece],
@@ -87,16 +87,16 @@ class Row:
         if listed.sum() > self.limit:  # only where all of them equal low
             taken = np.diff(np.minimum(np.cumsum(listed), wanted), prepend=0)
             for piece in range(self.pieces):
-                loops.mark_equal(
+                passes.mark_equal(
                     self.residual, self.bits, self.corrected, self.factors,
                     self.bounds[piece], self.bounds[piece + 1], memory.words, low, taken[piece],
                 )  # fmt: skip
             self.marked += taken
             return low
-        at, kept, starts = loops.settle(memory.bits, listed, self.marked, self.k)
+        at, kept, starts = selection.settle(memory.bits, listed, self.marked, self.k)
         for piece in range(self.pieces):
             bits = memory.bits[piece, : listed[piece]]
-            loops.mark(memory.words, memory.positions[piece], bits, at, kept[piece])
+            selection.mark(memory.words, memory.positions[piece], bits, at, kept[piece])
         self.marked = np.diff(starts)
         return at
 
@@ -116,7 +116,7 @@ class Row:
         def emit_piece(piece: int) -> bool:
             outputs = slice(ends[piece], ends[piece + 1])
             return bool(
-                loops.emit(
+                selection.emit(
                     self.residual, self.bounds[piece], self.bounds[piece + 1],
                     self.scratch.words, keep, positions_k[outputs], values_k[outputs],
                 )
@@ -136,7 +136,7 @@ class Row:
             return nothing, self.beyond
         scores = np.empty(blocks * LANES, self.residual.dtype)
         stride = (dim - LANES) // blocks
-        loops.sample(self.residual, grad_J, self.corrected, self.factors, stride, scores)
+        passes.sample(self.residual, grad_J, self.corrected, self.factors, stride, scores)
         bits = np.sort(scores.view(self.bits.dtype))[::-1]
         expected = self.k * len(bits) / dim
         spread = 4.0 * math.sqrt(expected * (1.0 - self.k / dim)) + 4.0
@@ -162,7 +162,7 @@ class Row:
             shift = max(0, shift - 11)
 
     def _histogram_piece(self, base: Any, shift: int, piece: int) -> Any:
-        return loops.histogram(
+        return passes.histogram(
             self.residual, self.bits, self.corrected, self.factors,
             self.bounds[piece], self.bounds[piece + 1], base, shift,
         )  # fmt: skip

@@ -6,8 +6,9 @@ reaches a little more than the guess, and lists those between a little less and 
 marked scores are at most k, and with the listed ones at least k, then the largest of the listed
 complete the k largest of all, exactly. If not, a sample of what is stored gives new bounds, and
 after that a histogram gives bounds that are certain; each costs a pass that only reads. The
-marked entries are emitted, in order, at the end. The guess decides how long a step takes,
-never what it selects.
+marked entries are emitted, in order, at the end. At low densities all that reaches the lower
+bound is taken out in the first pass instead. The guess decides how long a step takes, never what
+it selects.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
 from regtopk_bench.kernels.numba_cpu.candidates import Candidates
-from regtopk_bench.kernels.numba_cpu.loops import Array
+from regtopk_bench.kernels.numba_cpu.passes import Array
 from regtopk_bench.kernels.numba_cpu.row import Row
 
 _SPARSE = 1 / 16
