@@ -73,6 +73,7 @@ def simulate(
     initial: Any = None,
     processes: int | str = "auto",
     seed: int = 0,
+    evaluate_every: int = 1,
     on_round: OnRound | None = None,
 ) -> Trace:
     """Train a workload with sparsified gradients, and record what happens.
@@ -89,6 +90,8 @@ def simulate(
         initial: θ⁰ (J,); drawn by the workload from `seed` when None.
         processes: How many processes host the workers; "auto" takes what should be fastest.
         seed: Seed of the initial parameters, at least 0.
+        evaluate_every: After how many rounds metrics are evaluated; after the last they always
+            are.
         on_round: Called after each round; returning True stops the run early.
 
     Returns:
@@ -108,7 +111,9 @@ def simulate(
         raise ConfigurationError(
             f"processes {processes} is not between 1 and the number of workers, {workload.workers}"
         )
-    run = _Run(plan, processes, on_round)
+    if evaluate_every < 1:
+        raise ConfigurationError(f"evaluate_every {evaluate_every} is below 1")
+    run = _Run(plan, processes, on_round, evaluate_every)
     try:
         if processes == 1:
             run.rounds(LocalTransport(workload.workers))
@@ -208,6 +213,7 @@ class _Run:
     plan: _Plan
     processes: int
     on_round: OnRound | None
+    evaluate_every: int = 1
     recording: bool = True
     recorder: Recorder = field(init=False)
     parameters: Tensor = field(init=False)
@@ -217,7 +223,7 @@ class _Run:
         self.parameters = self.plan.initial.clone()
         if self.recording:
             encoding = Encoding.of(workload.dim, workload.dtype)
-            self.recorder = Recorder(workload, encoding, self.processes)
+            self.recorder = Recorder(workload, encoding, self.processes, self.evaluate_every)
 
     def trace(self) -> Trace:
         return self.recorder.trace(self.parameters)

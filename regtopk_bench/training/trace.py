@@ -39,7 +39,7 @@ class Trace:
     """The course of one run; `trace["gap"]` is a metric, one value after each round."""
 
     metrics: Mapping[str, NDArray[np.float64]]
-    """Every metric of the workload, float64 (rounds,)."""
+    """Every metric of the workload, float64 (rounds,); NaN after rounds not evaluated."""
 
     final_parameters: NDArray[np.floating]
     """θ after the last round, (J,)."""
@@ -82,8 +82,10 @@ class Recorder:
     workload: Workload
     encoding: Encoding
     processes: int
+    evaluate_every: int = 1
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+    _evaluated: list[int] = field(default_factory=list)
     _uplink: list[int] = field(default_factory=list)
     _downlink: list[int] = field(default_factory=list)
     _coordination: list[int] = field(default_factory=list)
@@ -111,9 +113,12 @@ class Recorder:
     def trace(self, parameters_J: Tensor) -> Trace:
         """Return what was recorded so far, with the current parameters."""
         self._flush()
+        rounds = len(self._uplink)
+        if rounds and self._evaluated[-1:] != [rounds - 1]:
+            self._evaluate(parameters_J[None], [rounds - 1])
         counted = (self._uplink, self._downlink, self._coordination)
         return Trace(
-            metrics={name: np.concatenate(parts) for name, parts in self._metrics.items()},
+            metrics={name: self._by_round(parts) for name, parts in self._metrics.items()},
             final_parameters=parameters_J.numpy().copy(),
             bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
             encoding=self.encoding,
@@ -129,11 +134,24 @@ class Recorder:
         return sum(self.encoding.size(count, dim) for count in messages.counts.tolist())
 
     def _flush(self) -> None:
-        """Evaluate the rounds that are waiting."""
-        waiting_TJ = torch.from_numpy(self._parameters_TJ[: self._pending])
-        for name, values_T in self.workload.metrics(waiting_TJ).items():
-            self._metrics.setdefault(name, []).append(values_T)
+        """Evaluate those of the waiting rounds whose turn it is."""
+        first, every = len(self._downlink), self.evaluate_every
+        skipped = -(first + 1) % every
+        waiting_TJ = torch.from_numpy(self._parameters_TJ[: self._pending][skipped::every])
+        self._evaluate(waiting_TJ, list(range(first + skipped, first + self._pending, every)))
         workers, dim = self.workload.workers, self.workload.dim
         for nonzero in np.count_nonzero(self._aggregates_TJ[: self._pending], axis=1).tolist():
             self._downlink.append(workers * self.encoding.size(nonzero, dim))
         self._pending = 0
+
+    def _evaluate(self, parameters_TJ: Tensor, rounds: list[int]) -> None:
+        if not rounds and self._metrics:
+            return
+        for name, values_T in self.workload.metrics(parameters_TJ).items():
+            self._metrics.setdefault(name, []).append(values_T)
+        self._evaluated += rounds
+
+    def _by_round(self, parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+        values = np.full(len(self._uplink), np.nan)
+        values[self._evaluated] = np.concatenate(parts)
+        return values

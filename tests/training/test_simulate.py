@@ -122,6 +122,20 @@ def test_a_trace_has_one_value_after_each_round() -> None:
     assert trace.rounds_per_second > 0.0
 
 
+@pytest.mark.parametrize("every", [2, 3, 7, 100])
+@pytest.mark.parametrize("rounds", [1, 6, 601])
+def test_metrics_may_be_evaluated_now_and_then(every: int, rounds: int) -> None:
+    problem = rb.LinearRegression.synthetic(workers=2, samples=9, dim=5, seed=0)
+    settings: dict[str, Any] = {"rounds": rounds, "learning_rate": 0.01, "processes": 1}
+    always = rb.simulate(problem, rb.TopK(k=2), **settings)["gap"]
+    gap = rb.simulate(problem, rb.TopK(k=2), **settings, evaluate_every=every)["gap"]
+    assert len(gap) == rounds
+    chosen = [number for number in range(rounds) if (number + 1) % every == 0]
+    chosen = sorted({*chosen, rounds - 1})
+    assert np.flatnonzero(np.isfinite(gap)).tolist() == chosen
+    assert np.allclose(gap[chosen], always[chosen], rtol=1e-9)
+
+
 def test_no_rounds_give_an_empty_trace() -> None:
     trace = rb.simulate(workload(), rb.TopK(k=3), rounds=0, learning_rate=0.01)
     assert trace.rounds == 0
@@ -159,6 +173,7 @@ def test_an_interrupt_keeps_the_trace() -> None:
     ("wrong", "message"),
     [
         ({"rounds": -1}, "rounds -1"),
+        ({"evaluate_every": 0}, "evaluate_every 0"),
         ({"learning_rate": 0.0}, "learning rate"),
         ({"learning_rate": float("nan")}, "learning rate"),
         ({"seed": -1}, "seed"),
