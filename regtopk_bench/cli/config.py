@@ -54,4 +54,6 @@ def _table(command: str, resolved: Resolved[Any]) -> Table:
 def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

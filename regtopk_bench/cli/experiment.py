@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
@@ -14,9 +18,9 @@ from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Result, Run, Scalar, Setting, store
 from regtopk_bench.results.environment import environment
 from regtopk_bench.results.runs import run_of
-from regtopk_bench.training import RoundInfo, Trace
+from regtopk_bench.training import Checkpoints, Trace
 
-OnRound = Callable[[RoundInfo], None]
+_CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,27 @@ class Cell:
 
     configuration: Mapping[str, Scalar]
     rounds: int
-    simulate: Callable[[OnRound | None], Trace]
+    simulate: Callable[..., Trace]
+    """`training.simulate` but for `on_round` and `checkpoints`."""
+    facts: Mapping[str, float] = field(default_factory=dict)
+    """What a result says beside the metrics."""
 
     def __str__(self) -> str:
         """Name the run in a few words."""
         names = [name for name in ("density", "seed") if name in self.configuration]
         shown = [f"{name} {self.configuration[name]}" for name in names]
         return " ".join([str(self.configuration["algorithm"]), *shown])
+
+    @property
+    def identity(self) -> str:
+        """The configuration as text that is the same for the same configuration."""
+        return json.dumps(self.configuration, sort_keys=True)
+
+    def checkpoints(self, folder: Path, every: int) -> Checkpoints:
+        """Return the place of its checkpoints in an experiment's folder."""
+        digest = hashlib.sha256(self.identity.encode()).hexdigest()[:8]
+        name = f"{str(self).replace(' ', '-')}-{digest}"
+        return Checkpoints(folder / _CHECKPOINTS / name, every, self.identity)
 
 
 @dataclass
@@ -40,22 +58,45 @@ class Experiment:
 
     invocation: Invocation
     command: str
+    resumed: tuple[Path, Result] | None = None
+    """The folder and the result of an experiment that this one goes on with."""
     runs: list[Run] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
-    def run(self, cells: Iterable[Cell], total_rounds: int) -> None:
+    def run(
+        self,
+        cells: Iterable[Cell],
+        total_rounds: int,
+        *,
+        checkpoint_every: int | None = None,
+        unit: str = "rounds",
+        per_round: int = 1,
+    ) -> None:
         """Run cells one after the other: see `keep`.
 
         Runs whose gradients stop being finite do not keep the others from running; a broken
         pool does.
-        """
-        self.keep(lambda: self._run_all(cells, total_rounds))
 
-    def keep(self, work: Callable[[], bool]) -> None:
+        Args:
+            cells: What to run; those that the resumed experiment has finished are not run again.
+            total_rounds: Of all cells.
+            checkpoint_every: Rounds from one checkpoint to the next; None writes none.
+            unit: What progress counts.
+            per_round: How many of them a round has.
+        """
+
+        def work(folder: Path | None) -> bool:
+            with Counted(self.invocation.err, total_rounds * per_round, unit) as progress:
+                return self._run_all(cells, progress, per_round, folder, checkpoint_every)
+
+        self.keep(work)
+
+    def keep(self, work: Callable[[Path | None], bool]) -> None:
         """Do the work, then save and print its runs, whatever happened, and report failures.
 
         Args:
-            work: Adds to `runs` and `failures`; returns whether it did all it had to.
+            work: Adds to `runs` and `failures`; returns whether it did all it had to. It is given
+                the folder of the experiment, if there is one.
 
         Raises:
             ConfigurationError: If the output folder cannot be written to.
@@ -63,17 +104,21 @@ class Experiment:
             KeyboardInterrupt: When the user stopped the experiment.
         """
         settings = self.invocation.resolved.settings
-        folder = store.new_folder(Path(settings.output), self.command) if settings.save else None
+        if self.resumed:
+            folder: Path | None = self.resumed[0]
+        else:
+            parent = Path(settings.output)
+            folder = store.new_folder(parent, self.command) if settings.save else None
         interrupted, whole = False, False
         try:
-            whole = work()
+            whole = work(folder)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             if self.runs:
                 self._report(folder, draw=whole)
-            elif folder:
-                folder.rmdir()
+            elif folder and not self.resumed:
+                shutil.rmtree(folder)
         if interrupted:
             raise KeyboardInterrupt
         if self.failures:
@@ -81,32 +126,55 @@ class Experiment:
             more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
             raise RunError(self.failures[0] + more)
 
-    def _run_all(self, cells: Iterable[Cell], total_rounds: int) -> bool:
+    def _run_all(
+        self,
+        cells: Iterable[Cell],
+        progress: Counted,
+        per_round: int,
+        folder: Path | None,
+        checkpoint_every: int | None,
+    ) -> bool:
         """Run the cells; return whether all had their turn."""
         watched = self.invocation.err.is_terminal and not self.invocation.quiet
         finished_rounds = 0
-        with Counted(self.invocation.err, total_rounds) as progress:
-            for cell in cells:
-                progress.begin(str(cell), finished_rounds)
+        for cell in cells:
+            run = self._finished_before(cell)
+            if run is None:
+                progress.begin(str(cell), finished_rounds * per_round)
+                options: dict[str, Any] = {}
+                if folder and checkpoint_every:
+                    store.write(self._result(), folder)  # without it nothing can be resumed
+                    options["checkpoints"] = cell.checkpoints(folder, checkpoint_every)
+                if watched:
+                    options["on_round"] = lambda info: progress.update(info.round * per_round)
                 try:
-                    trace = cell.simulate(
-                        (lambda info: progress.update(info.round)) if watched else None
-                    )
-                    self.runs.append(run_of(cell.configuration, trace))
+                    trace = cell.simulate(**options)
+                    run = run_of(cell.configuration, trace, facts=cell.facts)
                 except InterruptedRun as stop:
-                    self.runs.append(run_of(cell.configuration, stop.trace, "stopped"))
+                    self.runs.append(
+                        run_of(cell.configuration, stop.trace, "stopped", facts=cell.facts)
+                    )
                     raise
                 except RunError as error:
                     if error.trace is None:
                         raise
-                    failed = run_of(cell.configuration, error.trace, "failed", str(error))
-                    self.runs.append(failed)
+                    run = run_of(
+                        cell.configuration, error.trace, "failed", str(error), facts=cell.facts
+                    )
                     self.failures.append(f"{cell}: {error}")
                     if not isinstance(error, NonFiniteGradientError):
+                        self.runs.append(run)
                         return False
-                finished_rounds += cell.rounds
-                self._describe(cell, self.runs[-1])
+            self.runs.append(run)
+            finished_rounds += cell.rounds
+            self._describe(cell, run)
         return True
+
+    def _finished_before(self, cell: Cell) -> Run | None:
+        """Return the run of a cell that the resumed experiment has finished."""
+        before = self.resumed[1].runs if self.resumed else []
+        same = (run for run in before if run.cell == cell.configuration)
+        return next((run for run in same if run.status == "finished"), None)
 
     def _describe(self, cell: Cell, run: Run) -> None:
         if self.invocation.verbose:
@@ -116,19 +184,23 @@ class Experiment:
                 f"processes {run.execution['processes']}"
             )
 
-    def _report(self, folder: Path | None, *, draw: bool) -> None:
-        """Save and print; whoever stops a run early does not wait for its plot."""
-        settings = self.invocation.resolved.settings
-        result = Result(
+    def _result(self) -> Result:
+        resolved = self.invocation.resolved
+        return Result(
             command=self.command,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             settings={
-                name: Setting(value=value, source=self.invocation.resolved.sources[name])
-                for name, value in asdict(settings).items()
+                name: Setting(value=value, source=resolved.sources[name])
+                for name, value in asdict(resolved.settings).items()
             },
             environment=environment(),
             runs=self.runs,
         )
+
+    def _report(self, folder: Path | None, *, draw: bool) -> None:
+        """Save and print; whoever stops a run early does not wait for its plot."""
+        settings = self.invocation.resolved.settings
+        result = self._result()
         try:
             if folder:
                 store.write(result, folder)
@@ -138,5 +210,8 @@ class Experiment:
             self.failures.append(f"cannot save to {folder}: {error.strerror}")
         print_result(result, settings.format, self.invocation.out)
         if folder:
-            more = "" if draw else f" (to draw it: regtopk-bench show {folder})"
-            self.invocation.note(f"saved {folder}{more}")
+            self.invocation.note(f"saved {folder}")
+            if (folder / _CHECKPOINTS).is_dir() and any((folder / _CHECKPOINTS).iterdir()):
+                self.invocation.note(f"to go on: regtopk-bench {self.command} --resume {folder}")
+            elif not draw:
+                self.invocation.note(f"to draw it: regtopk-bench show {folder}")

@@ -140,7 +140,7 @@ def _annotation(declared: Field[Any]) -> Any:
     text = f"{spec.help} {escape(f'[default: {default}]')}" if default else spec.help
     shared: Mapping[str, Any] = {"help": text, "rich_help_panel": spec.panel}
     if isinstance(declared.default, bool):
-        return Annotated[bool | None, typer.Option(f"{flag}/--no-{declared.name}", **shared)]
+        return Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", **shared)]
     names = [flag, *([spec.short] if spec.short else [])]
     option = typer.Option(*names, **shared, metavar=spec.metavar)
     return Annotated[list[str] | None if spec.repeatable else str | None, option]
@@ -149,6 +149,8 @@ def _annotation(declared: Field[Any]) -> Any:
 def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
+    if default is None:
+        return ""
     if isinstance(default, tuple):
         return ", ".join(_shown(item) for item in default)
     return f"{default:g}" if isinstance(default, float) else str(default)

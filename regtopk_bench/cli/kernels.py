@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from regtopk_bench.cli.device import choose_device
 from regtopk_bench.cli.experiment import Experiment
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
@@ -24,7 +25,7 @@ _BUSY_LOAD = 0.5
 def run_kernels(invocation: Invocation) -> None:
     """Time kernels on every distribution, size and density."""
     settings: KernelsSettings = invocation.resolved.settings
-    device = _device(settings.device)
+    device = choose_device(settings.device)
     if isinstance(settings.threads, int):
         torch.set_num_threads(settings.threads)
     if os.getloadavg()[0] > _BUSY_LOAD:
@@ -34,7 +35,7 @@ def run_kernels(invocation: Invocation) -> None:
         )
     experiment = Experiment(invocation, "kernels")
     try:
-        experiment.keep(lambda: _measure_all(experiment, settings, device))
+        experiment.keep(lambda _: _measure_all(experiment, settings, device))
     finally:
         warning = noise(experiment.runs)
         if warning:
@@ -81,12 +82,3 @@ def _cases(settings: KernelsSettings) -> Iterator[tuple[str, int, float]]:
         for dim in settings.size:
             for density in settings.density:
                 yield distribution, dim, density
-
-
-def _device(wanted: str) -> str:
-    """Return "cpu" or "cuda"."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise RunError("PyTorch sees no CUDA device here; time the CPU with --device cpu")
-    return wanted

@@ -65,6 +65,17 @@ def _linreg(invocation: Invocation) -> None:
     run_linreg(invocation)
 
 
+@command_options("cifar")
+def _cifar(invocation: Invocation) -> None:
+    """Train a network on images with simulated workers, and compare what sparsifiers cost.
+
+    Without options: a small network on CIFAR-10, with dense, Top-k and RegTop-k.
+    """
+    from regtopk_bench.cli.cifar import run_cifar
+
+    run_cifar(invocation)
+
+
 @command_options("toy")
 def _toy(invocation: Invocation) -> None:
     """Show the paper's motivational example: two workers whose gradients cancel."""
@@ -84,6 +95,7 @@ def _kernels(invocation: Invocation) -> None:
 
 
 app.command("linreg", epilog=_EPILOG)(_linreg)
+app.command("cifar", epilog=_EPILOG)(_cifar)
 app.command("toy", epilog=_EPILOG)(_toy)
 app.command("kernels", epilog=_EPILOG)(_kernels)
 

@@ -44,6 +44,7 @@ class Counted:
             transient=True,
             auto_refresh=False,
         )
+        self.total = total
         self._task = self._progress.add_task("", total=total)
         self._finished = 0
         self._next_update = time.monotonic() + _DELAY_SECONDS
@@ -63,7 +64,9 @@ class Counted:
         self._started = True
         self._next_update = now + _REFRESH_SECONDS
         completed = self._finished + round
-        self._progress.update(self._task, completed=completed, description=self._description)
+        self._progress.update(
+            self._task, completed=completed, total=self.total, description=self._description
+        )
         self._progress.refresh()
 
     def __enter__(self) -> Counted:

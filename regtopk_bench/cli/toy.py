@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from regtopk_bench.cli.experiment import Cell, Experiment, OnRound
+from regtopk_bench.cli.experiment import Cell, Experiment
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.results import Scalar
 from regtopk_bench.settings import ToySettings
-from regtopk_bench.sparsify import Sparsifier, algorithm
-from regtopk_bench.training import Trace, simulate
+from regtopk_bench.sparsify import algorithm
+from regtopk_bench.training import simulate
 from regtopk_bench.workloads import LogisticToy
 
 
@@ -28,14 +29,12 @@ def _cells(settings: ToySettings) -> Iterator[Cell]:
         configuration: dict[str, Scalar] = {"algorithm": name, **used, "rounds": settings.rounds}
         configuration |= {"learning_rate": settings.learning_rate}
 
-        def run(on_round: OnRound | None, sparsifier: Sparsifier = sparsifier) -> Trace:
-            return simulate(
-                LogisticToy(),
-                sparsifier,
-                rounds=settings.rounds,
-                learning_rate=settings.learning_rate,
-                processes=1,
-                on_round=on_round,
-            )
-
+        run = functools.partial(
+            simulate,
+            LogisticToy(),
+            sparsifier,
+            rounds=settings.rounds,
+            learning_rate=settings.learning_rate,
+            processes=1,
+        )
         yield Cell(configuration, settings.rounds, run)

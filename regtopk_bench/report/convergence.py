@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from regtopk_bench.report.comparison import comparison_table
 from regtopk_bench.report.sparkline import sparkline
 from regtopk_bench.report.table import Cell, Column, Row, Table
-from regtopk_bench.results.schema import Result
+from regtopk_bench.results.schema import Result, Run
 from regtopk_bench.results.summary import (
     Estimate,
     Group,
-    compare,
     estimate,
+    first_round,
     groups,
     log10,
-    rounds_to,
+    mean_if_all,
 )
 from regtopk_bench.sparsify import ALGORITHMS
 
@@ -28,7 +29,12 @@ _CURVE_FLOOR = -30.0
 def convergence_tables(result: Result, unicode: bool = True) -> list[Table]:
     """Return the tables of a `linreg` result: convergence, and the comparison by seed."""
     tables = [_convergence(result, unicode)]
-    comparison = _comparison(groups(result.runs))
+    comparison = comparison_table(
+        groups(result.runs),
+        "RegTop-k minus Top-k, paired by seed (negative: RegTop-k is closer)",
+        {"log10 gap": _log10_gap},
+        digits=3,
+    )
     return tables + ([comparison] if comparison else [])
 
 
@@ -74,21 +80,18 @@ def _convergence(result: Result, unicode: bool) -> Table:
 
 def _cells(group: Group, target: float) -> list[Cell]:
     gap = estimate(log10(group.values("gap")))
-    reached = [rounds_to(run.traces.get("gap", []), target) for run in group.runs]
-    rounds = _mean_if_all(reached)
+    reached = [first_round(np.array(run.traces.get("gap", [])) <= target) for run in group.runs]
+    rounds = mean_if_all(reached)
     workers = float(group.values("workers")[0])
     per_round = group.values("uplink_bytes") / np.maximum(group.values("rounds"), 1) / workers
-    to_target = _mean_if_all(
-        [
-            sum(run.traces["uplink_bytes"][:count]) / workers if count else None
-            for run, count in zip(group.runs, reached, strict=True)
-        ]
+    to_target = mean_if_all(
+        [uplink_to(run, count) for run, count in zip(group.runs, reached, strict=True)]
     )
     speed = group.mean_execution("rounds_per_second")
     return [
         Cell(str(group.cell["algorithm"])),
         Cell(f"{group.cell['density']:g}", group.cell["density"]),
-        Cell(_outcome(group, gap), gap.mean),
+        Cell(outcome(group, gap), gap.mean),
         Cell("–" if rounds is None else f"{rounds:.0f}", rounds if rounds is not None else ""),
         Cell(f"{per_round.mean() / 1e3:.3g}", float(per_round.mean())),
         Cell("–" if to_target is None else f"{to_target / 1e3:.4g}", to_target or ""),
@@ -96,20 +99,28 @@ def _cells(group: Group, target: float) -> list[Cell]:
     ]
 
 
-def _outcome(group: Group, gap: Estimate) -> str:
+def _log10_gap(run: Run) -> float:
+    return float(log10(np.array(run.metrics.get("gap", math.nan))))
+
+
+def outcome(group: Group, value: Estimate, digits: int = 2) -> str:
+    """Return a mean with its interval, or where runs failed."""
     if group.failures:
         failed = len(group.failures)
         rounds = min(int(run.metrics["rounds"]) for run in group.failures)
         share = "" if failed == len(group.runs) else f"{failed}/{len(group.runs)} "
         return f"{share}failed @{rounds + 1}"
-    if not math.isfinite(gap.mean):
+    if not math.isfinite(value.mean):
         return "–"
-    return f"{gap.mean:.2f}" + (f"±{gap.half_width:.2f}" if gap.half_width is not None else "")
+    spread = "" if value.half_width is None else f"±{value.half_width:.{digits}f}"
+    return f"{value.mean:.{digits}f}{spread}"
 
 
-def _mean_if_all(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
+def uplink_to(run: Run, rounds: int | None) -> float | None:
+    """Return the bytes that one worker has sent after so many rounds."""
+    if rounds is None:
+        return None
+    return sum(run.traces["uplink_bytes"][:rounds]) / run.metrics["workers"]
 
 
 def _best(section: Sequence[Group]) -> Group | None:
@@ -164,38 +175,3 @@ def _notes(everything: Sequence[Group], seeds: int, marked: bool) -> list[str]:
             f"{', '.join(map(str, processes))} process{'es' if processes != [1] else ''}"
         )
     return notes
-
-
-def _comparison(everything: Sequence[Group]) -> Table | None:
-    """Compare RegTop-k with Top-k by seed, at each density that has both."""
-    of: dict[str, dict[object, Group]] = {"topk": {}, "regtopk": {}}
-    for group in everything:
-        of.get(str(group.cell["algorithm"]), {})[group.cell["density"]] = group
-    rows = []
-    for density in (density for density in of["regtopk"] if density in of["topk"]):
-        found = compare(of["regtopk"][density], of["topk"][density], "gap")
-        if found is None:
-            continue
-        difference, half_width = found.difference.mean, found.difference.half_width
-        rows.append(
-            Row(
-                [
-                    Cell(f"{density:g}", density),
-                    Cell(f"{difference:+.3f}±{half_width:.3f}", difference),
-                    Cell(f"{found.p_t:.2g}", found.p_t),
-                    Cell(f"{found.p_wilcoxon:.2g}", found.p_wilcoxon),
-                    Cell(str(found.seeds), found.seeds),
-                ]
-            )
-        )
-    if not rows:
-        return None
-    columns = [
-        Column("density", "density"),
-        Column("Δ log10 gap", "log10_gap_difference"),
-        Column("p (t-test)", "p_t"),
-        Column("p (Wilcoxon)", "p_wilcoxon"),
-        Column("seeds", "seeds"),
-    ]
-    title = "RegTop-k minus Top-k, paired by seed (negative: RegTop-k is closer)"
-    return Table(title, columns, rows)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from regtopk_bench.report.convergence import by_density
+from regtopk_bench.report.images import accuracy
 from regtopk_bench.report.kernels import name_of, quartiles, share_of_limit
-from regtopk_bench.results.schema import Result
+from regtopk_bench.results.schema import Result, Run
 from regtopk_bench.results.summary import Group, log10
 
 # Okabe and Ito's palette tells apart with any colour vision; dashes do without colour.
@@ -42,22 +45,36 @@ _FONT: dict[Any, Any] = {
 
 def convergence_plot(result: Result, path: Path) -> None:
     """Draw log10 of the gap, one row of panels per density; the suffix sets the format."""
-    sections = by_density(result)
-    dense = [group for section in sections for group in section if group.cell["density"] == 1.0]
-    sparse = [section for section in sections if section[0].cell["density"] != 1.0]
-    panels = [dense + section for section in sparse] or [dense]
+    panels = _by_density(result)
     with matplotlib.rc_context(_FONT):
         figure, axes = _panels(len(panels), 2, width=6.9, height=1.9)
-        for (rounds_axes, bytes_axes), panel in zip(axes, panels, strict=True):
+        for row, panel in zip(axes, panels, strict=True):
             for group in panel:
-                _draw(rounds_axes, bytes_axes, group)
-            rounds_axes.set_title(f"density {panel[-1].cell['density']:g}", loc="left")
-            rounds_axes.set_ylabel("log₁₀ ‖θ − θ*‖²")
-        axes[-1, 0].set_xlabel("round")
+                _draw(row, group, lambda run: log10(np.array(run.traces.get("gap", []))), 1e3)
+            row[0].set_title(f"density {panel[-1].cell['density']:g}", loc="left")
+            row[0].set_ylabel("log₁₀ ‖θ − θ*‖²")
         axes[-1, 1].set_xlabel("kB sent per worker")
-        handles = {line.get_label(): line for panel in axes[:, 0] for line in panel.lines}
-        shown = [name for name in _LABELS.values() if name in handles]
-        figure.legend([handles[name] for name in shown], shown, loc="upper right", ncols=len(shown))
+        _finish_panels(figure, axes)
+        _save(figure, path)
+
+
+def image_plot(result: Result, path: Path) -> None:
+    """Draw accuracy and loss, two rows of panels per density, bytes on a logarithmic axis."""
+    panels = _by_density(result)
+    with matplotlib.rc_context(_FONT):
+        figure, axes = _panels(2 * len(panels), 2, width=6.9, height=1.9, share="row")
+        for number, panel in enumerate(panels):
+            accuracies, losses = axes[2 * number], axes[2 * number + 1]
+            for group in panel:
+                _draw(accuracies, group, lambda run: 100.0 * accuracy(run), 1e6)
+                _draw(losses, group, lambda run: np.array(run.traces.get("loss", [])), 1e6)
+            accuracies[0].set_title(f"density {panel[-1].cell['density']:g}", loc="left")
+            accuracies[0].set_ylabel("test accuracy, %")
+            losses[0].set_ylabel("test loss")
+            for row in (accuracies, losses):
+                row[1].set_xscale("log")
+        axes[-1, 1].set_xlabel("MB sent per worker")
+        _finish_panels(figure, axes)
         _save(figure, path)
 
 
@@ -117,14 +134,24 @@ def throughput_plot(result: Result, path: Path) -> None:
         _save(figure, path)
 
 
-def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, Any]:
+def _by_density(result: Result) -> list[list[Group]]:
+    """Return what belongs into the panels of each density, dense runs into all of them."""
+    sections = by_density(result)
+    dense = [group for section in sections for group in section if group.cell["density"] == 1.0]
+    sparse = [section for section in sections if section[0].cell["density"] != 1.0]
+    return [dense + section for section in sparse] or [dense]
+
+
+def _panels(
+    rows: int, columns: int, width: float, height: float, share: bool | Literal["row"] = True
+) -> tuple[Figure, Any]:
     """Return a figure of panels with room, in inches, for labels, and a legend at the top.
 
     Fixed margins, because a layout that measures every text draws the figure twice.
     """
     left, right, bottom, top, gap = 0.55, 0.12, 0.42, 0.5, 0.45
     figure = Figure(figsize=(width, rows * height + top + bottom - gap))
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share)
     whole = rows * height + top + bottom - gap
     figure.subplots_adjust(
         left=left / width,
@@ -137,21 +164,35 @@ def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figur
     return figure, axes
 
 
-def _draw(rounds_axes: Axes, bytes_axes: Axes, group: Group) -> None:
+def _draw(
+    row: Sequence[Axes], group: Group, curve: Callable[[Run], NDArray[np.float64]], unit: float
+) -> None:
+    """Draw the mean and range of a curve over seeds, against rounds and against bytes."""
     name = str(group.cell["algorithm"])
-    traces = [log10(np.array(run.traces.get("gap", []))) for run in group.runs]
-    length = min(map(len, traces))
+    curves = [curve(run) for run in group.runs]
+    length = min(map(len, curves))
     if not length:
         return
-    curves_ST = np.array([trace[:length] for trace in traces])
+    curves_ST = np.array([each[:length] for each in curves])
+    known = np.isfinite(curves_ST).any(axis=0)  # where a metric was evaluated
+    curves_ST = curves_ST[:, known]
     sent = np.array(group.runs[0].traces["uplink_bytes"][:length]).cumsum()
-    kilobytes = sent / group.runs[0].metrics["workers"] / 1e3
-    for axes, x in ((rounds_axes, np.arange(1, length + 1)), (bytes_axes, kilobytes)):
-        axes.plot(x, curves_ST.mean(axis=0), label=_LABELS[name], **_STYLES[name])
+    sent = sent / group.runs[0].metrics["workers"] / unit
+    for axes, x in zip(row, (np.arange(1, length + 1), sent), strict=True):
+        axes.plot(x[known], curves_ST.mean(axis=0), label=_LABELS[name], **_STYLES[name])
         if len(curves_ST) > 1:
             low, high = curves_ST.min(axis=0), curves_ST.max(axis=0)
-            axes.fill_between(x, low, high, color=_STYLES[name]["color"], alpha=0.15, linewidth=0)
+            colour = _STYLES[name]["color"]
+            axes.fill_between(x[known], low, high, color=colour, alpha=0.15, linewidth=0)
         _finish(axes)
+
+
+def _finish_panels(figure: Figure, axes: Any) -> None:
+    """Label the rounds and make one legend for all panels."""
+    axes[-1, 0].set_xlabel("round")
+    handles = {line.get_label(): line for panel in axes[:, 0] for line in panel.lines}
+    shown = [name for name in _LABELS.values() if name in handles]
+    figure.legend([handles[name] for name in shown], shown, loc="upper right", ncols=len(shown))
 
 
 def _finish(axes: Axes) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.convergence import convergence_tables
+from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
 from regtopk_bench.report.table import Table, print_tables
 from regtopk_bench.report.toy import toy_table
@@ -24,6 +25,8 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
     match result.command:
         case "linreg":
             return convergence_tables(result, unicode)
+        case "cifar":
+            return image_tables(result)
         case "toy":
             return [toy_table(result)]
         case "kernels":
@@ -37,6 +40,7 @@ def plot(result: Result, folder: Path, plot_format: str) -> Path:
 
     draw, name = {
         "linreg": (plots.convergence_plot, "convergence"),
+        "cifar": (plots.image_plot, "accuracy"),
         "toy": (plots.toy_plot, "convergence"),
         "kernels": (plots.throughput_plot, "throughput"),
     }[result.command]

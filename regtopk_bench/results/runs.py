@@ -15,8 +15,17 @@ def run_of(
     trace: Trace,
     status: Literal["finished", "failed", "stopped"] = "finished",
     error: str | None = None,
+    facts: Mapping[str, float] | None = None,
 ) -> Run:
-    """Return a trace as a run: its metrics' last values, its bytes, its times."""
+    """Return a trace as a run: its metrics' last values, its bytes, its times.
+
+    Args:
+        cell: Its configuration and seed.
+        trace: What happened.
+        status: How it ended.
+        error: What went wrong.
+        facts: More to say among the metrics.
+    """
     sent = trace.bytes_sent
     metrics = {name: float(values[-1]) for name, values in trace.metrics.items() if len(values)}
     metrics |= {
@@ -36,7 +45,7 @@ def run_of(
         cell=dict(cell),
         status=status,
         error=error,
-        metrics=metrics,
+        metrics=metrics | dict(facts or {}),
         traces=traces,
         execution=execution,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 from datetime import datetime
 from pathlib import Path
@@ -100,9 +101,14 @@ def _trace_lines(run: Run, which: tuple[str, ...]) -> list[dict[str, object]]:
     traces = list(run.traces.items())
     length = max((len(values) for _, values in traces), default=0)
     return [
-        {**cell, "round": round + 1, **{name: values[round] for name, values in traces}}
+        {**cell, "round": round + 1, **{name: _shown(values[round]) for name, values in traces}}
         for round in range(length)
     ]
+
+
+def _shown(value: int | float) -> int | float | str:
+    """Return nothing for what was not evaluated after a round."""
+    return "" if math.isnan(value) else value
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,11 @@ class Estimate:
     mean: float
     half_width: float | None
     """From Student's t over the seeds; None for a single seed."""
+
+    def times(self, factor: float) -> Estimate:
+        """Return it in another unit."""
+        half_width = None if self.half_width is None else factor * self.half_width
+        return Estimate(factor * self.mean, half_width)
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Comparison:
 
     density: Scalar
     difference: Estimate
-    """Of log10 of the metric, first minus second."""
+    """First minus second."""
 
     p_t: float
     """Paired t-test, two-sided."""
@@ -108,17 +113,15 @@ class Comparison:
     seeds: int
 
 
-def compare(first: Group, second: Group, metric: str) -> Comparison | None:
-    """Compare log10 of a metric by seed; None for fewer than two seeds in common."""
-    by_seed = {run.cell["seed"]: run.metrics.get(metric, math.nan) for run in second.runs}
+def compare(first: Group, second: Group, value: Callable[[Run], float]) -> Comparison | None:
+    """Compare a value of runs by seed; None for fewer than two seeds in common."""
+    by_seed = {run.cell["seed"]: value(run) for run in second.runs}
     pairs = [
-        (run.metrics.get(metric, math.nan), by_seed[run.cell["seed"]])
-        for run in first.runs
-        if run.cell["seed"] in by_seed
+        (value(run), by_seed[run.cell["seed"]]) for run in first.runs if run.cell["seed"] in by_seed
     ]
-    logs = log10(np.array(pairs, dtype=np.float64).reshape(-1, 2))
-    logs = logs[np.isfinite(logs).all(axis=1)]
-    difference = logs[:, 0] - logs[:, 1]
+    values_S2 = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    values_S2 = values_S2[np.isfinite(values_S2).all(axis=1)]
+    difference = values_S2[:, 0] - values_S2[:, 1]
     if len(difference) < 2:
         return None
     from scipy import stats
@@ -128,14 +131,20 @@ def compare(first: Group, second: Group, metric: str) -> Comparison | None:
     elif np.ptp(difference) == 0.0:
         p_t, p_wilcoxon = 0.0, float(stats.wilcoxon(difference).pvalue)
     else:
-        p_t = float(stats.ttest_rel(logs[:, 0], logs[:, 1]).pvalue)
+        p_t = float(stats.ttest_rel(values_S2[:, 0], values_S2[:, 1]).pvalue)
         p_wilcoxon = float(stats.wilcoxon(difference).pvalue)
     return Comparison(
         first.cell.get("density"), estimate(difference), p_t, p_wilcoxon, len(difference)
     )
 
 
-def rounds_to(trace: Sequence[float], target: float) -> int | None:
-    """Return the first round, from 1, after which a trace is at most the target."""
-    reached = np.flatnonzero(np.asarray(trace) <= target)
-    return int(reached[0]) + 1 if len(reached) else None
+def first_round(reached: NDArray[np.bool_]) -> int | None:
+    """Return the first round, from 1, after which something holds."""
+    rounds = np.flatnonzero(reached)
+    return int(rounds[0]) + 1 if len(rounds) else None
+
+
+def mean_if_all(values: Sequence[float | None]) -> float | None:
+    """Return the mean of values that all are known."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None

@@ -1,9 +1,11 @@
 """Settings: what can be set, where values come from, and which one holds."""
 
 from regtopk_bench.settings.file import SettingsFile, load
-from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, variable_name
+from regtopk_bench.settings.resolve import Resolved, continued, flag_name, resolve, variable_name
 from regtopk_bench.settings.schema import (
     COMMANDS,
+    CifarSettings,
+    ComparisonSettings,
     KernelsSettings,
     LinregSettings,
     ReportSettings,
@@ -12,12 +14,15 @@ from regtopk_bench.settings.schema import (
 
 __all__ = [
     "COMMANDS",
+    "CifarSettings",
+    "ComparisonSettings",
     "KernelsSettings",
     "LinregSettings",
     "ReportSettings",
     "Resolved",
     "SettingsFile",
     "ToySettings",
+    "continued",
     "flag_name",
     "load",
     "resolve",

@@ -32,8 +32,10 @@ def integer(minimum: int) -> Parser:
     return parse
 
 
-def number(*, above: float | None = None, minimum: float | None = None) -> Parser:
-    """Parse a finite number above, or at least, a bound."""
+def number(
+    *, above: float | None = None, minimum: float | None = None, below: float | None = None
+) -> Parser:
+    """Parse a finite number above or at least one bound, and below another."""
 
     def parse(raw: Any) -> float:
         try:
@@ -46,20 +48,30 @@ def number(*, above: float | None = None, minimum: float | None = None) -> Parse
             raise ValueError(f"{raw} is not above {above:g}")
         if minimum is not None and value < minimum:
             raise ValueError(f"{raw} is below {minimum:g}")
+        if below is not None and not value < below:
+            raise ValueError(f"{raw} is not below {below:g}")
         return value
 
     return parse
 
 
-def density(raw: Any) -> float:
-    """Parse the fraction of entries kept, in (0, 1]."""
+def fraction(raw: Any) -> float:
+    """Parse a number in (0, 1]."""
     try:
         value = float(raw)
     except (TypeError, ValueError):
         value = math.nan
     if not 0.0 < value <= 1.0:
-        raise ValueError(f"{raw} is not in (0, 1]; it is the fraction of entries kept")
+        raise ValueError(f"{raw} is not in (0, 1]")
     return value
+
+
+def density(raw: Any) -> float:
+    """Parse the fraction of entries kept, in (0, 1]."""
+    try:
+        return fraction(raw)
+    except ValueError as error:
+        raise ValueError(f"{error}; it is the fraction of entries kept") from None
 
 
 def choice(names: Iterable[str]) -> Parser:

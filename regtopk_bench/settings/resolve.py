@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 from regtopk_bench.errors import ConfigurationError
@@ -63,6 +63,40 @@ def resolve(
         else:
             sources[declared.name] = "built-in"
     return Resolved(COMMANDS[command](**values), sources)
+
+
+def continued(
+    command: str, resolved: Resolved[Any], before: Mapping[str, Any], free: Collection[str]
+) -> Resolved[Any]:
+    """Return the settings of a run that is gone on with.
+
+    Args:
+        command: The command.
+        resolved: What was given now.
+        before: The values that the run was started with.
+        free: Settings that may change, as they do not decide what comes out.
+
+    Raises:
+        ConfigurationError: If anything else was given now and is not what it was.
+    """
+    values, sources = {}, dict(resolved.sources)
+    for declared in fields(COMMANDS[command]):
+        name, source = declared.name, sources[declared.name]
+        given = source not in ("built-in", "defaults")
+        if name not in before or (name in free and given):
+            continue
+        try:
+            stored = None if before[name] is None else spec_of(declared).parse(before[name])
+        except ValueError:  # an empty list
+            stored = declared.default
+        now = getattr(resolved.settings, name)
+        if given and name not in free and now != stored:
+            raise ConfigurationError(
+                f"{flag_name(name)} is {now} ({source}), but the run to resume has {stored}: "
+                "leave it out, or start a new run"
+            )
+        values[name], sources[name] = stored, "resumed run"
+    return Resolved(replace(resolved.settings, **values), sources)
 
 
 def flag_name(name: str) -> str:

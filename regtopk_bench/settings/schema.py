@@ -60,6 +60,12 @@ def setting(
     return field(default=default, metadata={"spec": spec})
 
 
+def other_default(settings: type[Any], name: str, default: Any) -> Any:
+    """Declare a setting of another command again, with another default."""
+    (declared,) = (each for each in fields(settings) if each.name == name)
+    return field(default=default, metadata=declared.metadata)
+
+
 def spec_of(declared: Field[Any]) -> Spec:
     """Return how a field was declared."""
     spec: Spec = declared.metadata["spec"]
@@ -117,37 +123,11 @@ class RegTopKSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinregSettings(RegTopKSettings, ReportSettings):
-    """Distributed linear regression, by default in the paper's setting."""
+class ComparisonSettings(RegTopKSettings, ReportSettings):
+    """Several algorithms on one problem."""
 
     workers: int = setting(
         20, "Number of simulated workers, N.", PROBLEM, parsers.integer(1), "INT", "-n"
-    )
-    samples: int = setting(500, "Data points per worker, D.", PROBLEM, parsers.integer(1), "INT")
-    dim: int = setting(100, "Number of parameters, J.", PROBLEM, parsers.integer(1), "INT")
-    mean_variance: float = setting(
-        5.0,
-        "Variance of the mean of each worker's model: how much workers disagree.",
-        PROBLEM,
-        parsers.number(minimum=0.0),
-        "FLOAT",
-    )
-    model_variance: float = setting(
-        1.0,
-        "Variance of a model's entries around its mean.",
-        PROBLEM,
-        parsers.number(minimum=0.0),
-        "FLOAT",
-    )
-    noise_variance: float = setting(
-        0.5, "Variance of the noise on targets.", PROBLEM, parsers.number(minimum=0.0), "FLOAT"
-    )
-    dtype: str = setting(
-        "float64",
-        "Precision of data and gradients: float32, float64.",
-        PROBLEM,
-        parsers.choice(("float32", "float64")),
-        "NAME",
     )
     rounds: int = setting(2500, "Rounds of training.", TRAINING, parsers.integer(0), "INT", "-r")
     learning_rate: float = setting(
@@ -196,18 +176,209 @@ class LinregSettings(RegTopKSettings, ReportSettings):
         "INT|auto",
         "-p",
     )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        if isinstance(self.processes, int) and self.processes > self.workers:
+            raise ConfigurationError(
+                f"processes {self.processes} exceeds workers {self.workers}: lower --processes"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinregSettings(ComparisonSettings):
+    """Distributed linear regression, by default in the paper's setting."""
+
+    samples: int = setting(500, "Data points per worker, D.", PROBLEM, parsers.integer(1), "INT")
+    dim: int = setting(100, "Number of parameters, J.", PROBLEM, parsers.integer(1), "INT")
+    mean_variance: float = setting(
+        5.0,
+        "Variance of the mean of each worker's model: how much workers disagree.",
+        PROBLEM,
+        parsers.number(minimum=0.0),
+        "FLOAT",
+    )
+    model_variance: float = setting(
+        1.0,
+        "Variance of a model's entries around its mean.",
+        PROBLEM,
+        parsers.number(minimum=0.0),
+        "FLOAT",
+    )
+    noise_variance: float = setting(
+        0.5, "Variance of the noise on targets.", PROBLEM, parsers.number(minimum=0.0), "FLOAT"
+    )
+    dtype: str = setting(
+        "float64",
+        "Precision of data and gradients: float32, float64.",
+        PROBLEM,
+        parsers.choice(("float32", "float64")),
+        "NAME",
+    )
     target: float = setting(
         1e-6, "Gap whose first round is reported.", REPORT, parsers.number(above=0.0), "FLOAT"
     )
 
     def __post_init__(self) -> None:
         """Check what concerns several settings at once."""
+        super().__post_init__()
         for k in self.k:
             if k > self.dim:
                 raise ConfigurationError(f"k {k} exceeds dim {self.dim}: lower --k or raise --dim")
-        if isinstance(self.processes, int) and self.processes > self.workers:
+
+
+@dataclass(frozen=True, kw_only=True)
+class CifarSettings(ComparisonSettings):
+    """A network that classifies images, trained by workers with their own."""
+
+    dataset: str = setting(
+        "cifar10",
+        "Images where --data names none: cifar10, fetched once; synthetic, made up.",
+        PROBLEM,
+        parsers.choice(("cifar10", "synthetic")),
+        "NAME",
+    )
+    data: str | None = setting(
+        None,
+        "Images: a cifar-10-batches-py folder, a folder with train/ and test/ or val/, or an "
+        "archive of either.",
+        PROBLEM,
+        parsers.text,
+        "PATH",
+    )
+    image_size: int | None = setting(
+        None,
+        "Side that images are brought to; else they are taken as they are.",
+        PROBLEM,
+        parsers.integer(1),
+        "INT",
+    )
+    cache: str = setting(
+        "~/.cache/regtopk-bench",
+        "Folder for what is fetched, unpacked and decoded.",
+        PROBLEM,
+        parsers.text,
+        "DIR",
+    )
+    model: str = setting(
+        "cnn",
+        "Network: cnn, resnet18 (with the stem for small images), or torchvision's by name.",
+        PROBLEM,
+        parsers.text,
+        "NAME",
+        "-m",
+    )
+    weights: str = setting(
+        "none",
+        "Weights to start from: none, imagenet (torchvision's), or a file.",
+        PROBLEM,
+        parsers.text,
+        "NAME|PATH",
+    )
+    freeze_backbone: bool = setting(
+        False, "Train the classifier only.", PROBLEM, parsers.boolean, ""
+    )
+    workers: int = other_default(ComparisonSettings, "workers", 8)
+    partition: str = setting(
+        "iid",
+        "How images are dealt out: iid, iid-unequal, dirichlet:ALPHA, shards.",
+        PROBLEM,
+        parsers.text,
+        "NAME",
+    )
+    weighting: str = setting(
+        "equal",
+        "Share ω of a worker in the aggregate: equal, or by the size of its data.",
+        PROBLEM,
+        parsers.choice(("equal", "size")),
+        "NAME",
+    )
+    batch: int = setting(
+        20, "Images per worker and step.", PROBLEM, parsers.integer(1), "INT", "-b"
+    )
+    augment: bool = setting(
+        False, "Shift and mirror training images at random.", PROBLEM, parsers.boolean, ""
+    )
+    rounds: int = other_default(ComparisonSettings, "rounds", 500)
+    learning_rate: float = other_default(ComparisonSettings, "learning_rate", 0.05)
+    schedule: str = setting(
+        "constant",
+        "Course of the learning rate: constant, step (a tenth at 1/2 and 3/4), cosine.",
+        TRAINING,
+        parsers.choice(("constant", "step", "cosine")),
+        "NAME",
+    )
+    warm_up: int = setting(
+        0, "Rounds in which the learning rate rises.", TRAINING, parsers.integer(0), "INT"
+    )
+    momentum: float = setting(
+        0.0,
+        "Momentum of the update, applied on the aggregate, in [0, 1).",
+        TRAINING,
+        parsers.number(minimum=0.0, below=1.0),
+        "FLOAT",
+    )
+    weight_decay: float = setting(
+        0.0,
+        "Weight decay, applied on the aggregate.",
+        TRAINING,
+        parsers.number(minimum=0.0),
+        "FLOAT",
+    )
+    local_steps: int = setting(
+        1, "Steps of a worker before it sends their sum.", TRAINING, parsers.integer(1), "INT"
+    )
+    evaluate_every: int = setting(
+        50, "Rounds from one evaluation to the next.", TRAINING, parsers.integer(1), "INT"
+    )
+    algorithm: tuple[str, ...] = other_default(
+        ComparisonSettings, "algorithm", ("dense", "topk", "regtopk")
+    )
+    density: tuple[float, ...] = other_default(ComparisonSettings, "density", (0.001,))
+    mu: float = other_default(RegTopKSettings, "mu", 5.0)
+    scope: str = setting(
+        "global",
+        "Where the k largest are sought: global, in the whole gradient; layer, in each tensor.",
+        SPARSIFICATION,
+        parsers.choice(("global", "layer")),
+        "NAME",
+    )
+    device: str = setting(
+        "auto",
+        "Where gradients are computed: " + ", ".join(DEVICES) + ".",
+        EXECUTION,
+        parsers.choice(DEVICES),
+        "NAME",
+    )
+    amp: bool = setting(
+        False, "Compute in bfloat16 where that is safe.", EXECUTION, parsers.boolean, ""
+    )
+    checkpoint_every: int = setting(
+        50, "Rounds from one checkpoint to the next.", EXECUTION, parsers.integer(1), "INT"
+    )
+    resume: str | None = setting(
+        None,
+        "Folder of a run to go on with, with its settings.",
+        EXECUTION,
+        parsers.text,
+        "RUN",
+    )
+    target: float = setting(
+        0.5,
+        "Test accuracy whose first round is reported, in (0, 1].",
+        REPORT,
+        parsers.fraction,
+        "FLOAT",
+    )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        if self.k and self.scope == "layer":
+            raise ConfigurationError("--k with --scope layer: give a --density, as layers differ")
+        if self.warm_up > self.rounds:
             raise ConfigurationError(
-                f"processes {self.processes} exceeds workers {self.workers}: lower --processes"
+                f"warm_up {self.warm_up} exceeds rounds {self.rounds}: lower --warm-up"
             )
 
 
@@ -216,12 +387,8 @@ class ToySettings(RegTopKSettings, ReportSettings):
     """The motivational example: two workers whose gradients cancel."""
 
     rounds: int = setting(150, "Rounds of training.", TRAINING, parsers.integer(1), "INT", "-r")
-    learning_rate: float = setting(
-        0.9, "Learning rate η.", TRAINING, parsers.number(above=0.0), "FLOAT", "-l"
-    )
-    mu: float = setting(
-        1.0, "Temperature μ of RegTop-k.", SPARSIFICATION, parsers.number(above=0.0), "FLOAT"
-    )
+    learning_rate: float = other_default(ComparisonSettings, "learning_rate", 0.9)
+    mu: float = other_default(RegTopKSettings, "mu", 1.0)
     at: tuple[int, ...] = setting(
         (),
         "Round after which the loss is shown, repeatable; else 1, 2, 5, 10, … and the last.",
@@ -230,9 +397,7 @@ class ToySettings(RegTopKSettings, ReportSettings):
         "INT",
         repeatable=True,
     )
-    save: bool = setting(
-        False, "Save result.json, traces.csv and the plot.", REPORT, parsers.boolean, ""
-    )
+    save: bool = other_default(ReportSettings, "save", False)
 
     def __post_init__(self) -> None:
         """Check what concerns several settings at once."""
@@ -315,6 +480,7 @@ class KernelsSettings(ReportSettings):
 
 COMMANDS: dict[str, type[ReportSettings]] = {
     "linreg": LinregSettings,
+    "cifar": CifarSettings,
     "toy": ToySettings,
     "kernels": KernelsSettings,
 }

@@ -3,6 +3,7 @@
 from regtopk_bench.sparsify.base import Alone, Peers, SparseGradient, Sparsifier
 from regtopk_bench.sparsify.dense import Dense
 from regtopk_bench.sparsify.oracle import Oracle
+from regtopk_bench.sparsify.per_layer import PerLayer
 from regtopk_bench.sparsify.randomk import RandomK
 from regtopk_bench.sparsify.registry import ALGORITHMS, Algorithm, algorithm
 from regtopk_bench.sparsify.regtopk import RegTopK
@@ -15,6 +16,7 @@ __all__ = [
     "Dense",
     "Oracle",
     "Peers",
+    "PerLayer",
     "RandomK",
     "RegTopK",
     "SparseGradient",

@@ -8,11 +8,14 @@ that live in its process and does not know where the others live.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+
+from regtopk_bench.errors import ConfigurationError
 
 
 class SparseGradient(NamedTuple):
@@ -95,3 +98,22 @@ class Sparsifier(ABC):
 
     def feedback(self, state: Any, aggregate_J: Tensor) -> None:  # noqa: B027 - optional
         """Tell the state what the server made of all messages: Σ ω_n · message_n, (J,)."""
+
+    def state_dict(self, state: Any) -> dict[str, Tensor]:
+        """Return all that decides about later rounds; every tensor has a row per worker, (N, …).
+
+        Rows of several processes can so be put together, and dealt out anew to others. The
+        tensors are the state's own and change with it.
+
+        Raises:
+            ConfigurationError: If the sparsifier does not define it.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__} cannot be saved and resumed: it has no state_dict"
+        )
+
+    def load_state_dict(self, state: Any, rows: Mapping[str, Tensor]) -> None:
+        """Bring a state fresh from `init` to where `state_dict` was called, for its workers."""
+        raise ConfigurationError(
+            f"{type(self).__name__} cannot be saved and resumed: it has no load_state_dict"
+        )

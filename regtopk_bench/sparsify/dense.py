@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -45,3 +46,10 @@ class Dense(Sparsifier):
         """Send the gradients as they are."""
         check_finite(grad_NJ)
         return SparseGradient(state.indices_NJ, grad_NJ, dim=grad_NJ.shape[1])
+
+    def state_dict(self, state: DenseState) -> dict[str, Tensor]:
+        """Return nothing: no round depends on those before it."""
+        return {}
+
+    def load_state_dict(self, state: DenseState, rows: Mapping[str, Tensor]) -> None:
+        """See `Sparsifier.load_state_dict`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -90,3 +91,11 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
             peers=peers or Alone(),
             guesses=[kernels.Guess() for _ in range(workers)],
         )
+
+    def state_dict(self, state: Any) -> dict[str, Tensor]:
+        """Return the residual. Thresholds remembered make a step fast, not different."""
+        return {"residual": state.residual_NJ}
+
+    def load_state_dict(self, state: Any, rows: Mapping[str, Tensor]) -> None:
+        """See `Sparsifier.load_state_dict`."""
+        state.residual_NJ.copy_(rows["residual"])

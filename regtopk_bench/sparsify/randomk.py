@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,3 +59,13 @@ class RandomK(ErrorFeedbackSparsifier):
             state.residual_NJ.zero_()
             message.values.mul_(dim / state.k)
         return message
+
+    def state_dict(self, state: RandomKState) -> dict[str, Tensor]:
+        """Return the residual and the number of the round."""
+        workers = len(state.residual_NJ)
+        return super().state_dict(state) | {"round": torch.full((workers,), state.round)}
+
+    def load_state_dict(self, state: RandomKState, rows: Mapping[str, Tensor]) -> None:
+        """See `Sparsifier.load_state_dict`."""
+        super().load_state_dict(state, rows)
+        state.round = int(rows["round"][0])

@@ -7,6 +7,7 @@ published code computes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -97,6 +98,22 @@ class RegTopK(ErrorFeedbackSparsifier):
             state.factors_Nk = self._factors(ratio_Nk)
         else:
             state.distortion_Nk = aggregate_J.take(indices_Nk) - sent_Nk * share_N[:, None]
+
+    def state_dict(self, state: RegTopKState) -> dict[str, Tensor]:
+        """Return the residual, what was sent last, and what the aggregate made of it."""
+        rows = super().state_dict(state)
+        if state.sent is not None:
+            rows |= {"indices": state.sent.indices, "values": state.sent.values}
+        optional = {"factors": state.factors_Nk, "distortion": state.distortion_Nk}
+        return rows | {name: value for name, value in optional.items() if value is not None}
+
+    def load_state_dict(self, state: RegTopKState, rows: Mapping[str, Tensor]) -> None:
+        """See `Sparsifier.load_state_dict`."""
+        super().load_state_dict(state, rows)
+        if "indices" in rows:
+            dim = state.residual_NJ.shape[1]
+            state.sent = SparseGradient(rows["indices"], rows["values"], dim)
+        state.factors_Nk, state.distortion_Nk = rows.get("factors"), rows.get("distortion")
 
     def _factors(self, ratio_Nk: Tensor) -> Tensor:
         """Return tanh(|1 + Δ|/μ) given |1 + Δ|/μ, relative to the constant elsewhere."""

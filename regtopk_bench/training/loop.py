@@ -7,9 +7,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from regtopk_bench.errors import (
@@ -19,9 +21,11 @@ from regtopk_bench.errors import (
     RunError,
 )
 from regtopk_bench.sparsify import SparseGradient, Sparsifier
+from regtopk_bench.threads import available_cores, single_threaded
+from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.encoding import Encoding
 from regtopk_bench.training.exchange import aggregate, gather_messages
-from regtopk_bench.training.threads import available_cores, single_threaded
+from regtopk_bench.training.schedule import Schedule
 from regtopk_bench.training.trace import Recorder, Trace
 from regtopk_bench.transport import LocalTransport, Transport, open_pool
 from regtopk_bench.workloads import Workload
@@ -32,6 +36,7 @@ from regtopk_bench.workloads.base import as_float_tensor
 _POOL_START_SECONDS = 4.0
 _EXCHANGE_SECONDS = 1e-4
 _PROBES = 3
+_LONG_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +58,42 @@ class RoundInfo:
 OnRound = Callable[[RoundInfo], bool | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Plan:
     """What every process of a run has to know."""
 
     workload: Workload
     sparsifier: Sparsifier
+    initial: Tensor
     rounds: int
     learning_rate: float
-    initial: Tensor
+    schedule: Schedule
+    momentum: float
+    weight_decay: float
+    local_steps: int
+    checkpoints: Checkpoints | None
+    resume_from: Path | None
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could have."""
+        for name, value, least in (
+            ("rounds", self.rounds, 0),
+            ("local_steps", self.local_steps, 1),
+        ):
+            if value < least:
+                raise ConfigurationError(f"{name} {value} is below {least}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
+            raise ConfigurationError(
+                f"learning rate {self.learning_rate} is not a finite number above 0"
+            )
+        if not 0.0 <= self.momentum < 1.0:
+            raise ConfigurationError(f"momentum {self.momentum} is not in [0, 1)")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0.0):
+            raise ConfigurationError(f"weight_decay {self.weight_decay} is not a number from 0 up")
+        if len(self.initial) != self.workload.dim:
+            raise ConfigurationError(
+                f"{len(self.initial)} initial parameters for a workload of {self.workload.dim}"
+            )
 
 
 def simulate(
@@ -73,14 +105,19 @@ def simulate(
     initial: Any = None,
     processes: int | str = "auto",
     seed: int = 0,
+    schedule: Schedule | None = None,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    local_steps: int = 1,
     evaluate_every: int = 1,
+    checkpoints: Checkpoints | None = None,
     on_round: OnRound | None = None,
 ) -> Trace:
     """Train a workload with sparsified gradients, and record what happens.
 
     One round computes every worker's gradient, compresses it, exchanges the messages, and
-    applies θ ← θ - η g with the aggregate g = Σ ω_n · message_n. The trace is the same, bit
-    for bit, for any number of processes.
+    applies θ ← θ - η g with the aggregate g = Σ ω_n · message_n. On a CPU the trace is the same,
+    bit for bit, for any number of processes, and whether it was resumed or not.
 
     Args:
         workload: The problem, its data and its N workers.
@@ -90,8 +127,17 @@ def simulate(
         initial: θ⁰ (J,); drawn by the workload from `seed` when None.
         processes: How many processes host the workers; "auto" takes what should be fastest.
         seed: Seed of the initial parameters, at least 0.
+        schedule: What η is multiplied by in each round; constant when None.
+        momentum: m of v ← m v + g + λ θ, θ ← θ - η v, with the aggregate g, as
+            `torch.optim.SGD` does with a gradient; 0 for none.
+        weight_decay: λ of the same.
+        local_steps: Steps that each worker takes by itself, θ_n ← θ_n - η g_n, before it sends
+            the sum of the gradients on its way, (θ - θ_n)/η (local SGD, Stich,
+            arXiv 1805.09767).
         evaluate_every: After how many rounds metrics are evaluated; after the last they always
             are.
+        checkpoints: Where to save the run now and then. If a checkpoint is there, the run goes
+            on from it. They are removed when the run is finished.
         on_round: Called after each round; returning True stops the run early.
 
     Returns:
@@ -104,23 +150,30 @@ def simulate(
         WorkerDiedError: When a process of the pool ended.
         InterruptedRun: On Ctrl-C, with the rounds finished in `trace`.
     """
-    plan = _plan(workload, sparsifier, rounds, learning_rate, initial, seed)
-    if processes == "auto":
-        processes = fastest_processes(plan)
-    elif isinstance(processes, str) or not 1 <= processes <= workload.workers:
-        raise ConfigurationError(
-            f"processes {processes} is not between 1 and the number of workers, {workload.workers}"
-        )
     if evaluate_every < 1:
         raise ConfigurationError(f"evaluate_every {evaluate_every} is below 1")
-    run = _Run(plan, processes, on_round, evaluate_every)
+    plan = _Plan(
+        workload=workload,
+        sparsifier=sparsifier,
+        initial=_initial_parameters(workload, initial, seed),
+        rounds=rounds,
+        learning_rate=learning_rate,
+        schedule=schedule or Schedule(),
+        momentum=momentum,
+        weight_decay=weight_decay,
+        local_steps=local_steps,
+        checkpoints=checkpoints,
+        resume_from=checkpoints.latest() if checkpoints else None,
+    )
+    run = _Run(plan, _processes(plan, processes), on_round, evaluate_every)
     try:
-        if processes == 1:
+        _prepare_kernels(plan)
+        if run.processes == 1:
             run.rounds(LocalTransport(workload.workers))
         else:
             job = functools.partial(_host, plan)
-            itemsize = workload.dtype.itemsize
-            with open_pool(workload.workers, processes, workload.dim, itemsize, job) as transport:
+            shape = (workload.workers, run.processes, workload.dim, workload.dtype.itemsize)
+            with open_pool(*shape, job) as transport:
                 run.rounds(transport)
     except _StoppedError:
         pass
@@ -129,46 +182,45 @@ def simulate(
         raise
     except KeyboardInterrupt:
         raise InterruptedRun(run.trace()) from None
-    return run.trace()
+    trace = run.trace()
+    if checkpoints and trace.rounds == rounds:
+        checkpoints.remove()
+    return trace
 
 
-def _plan(
-    workload: Workload,
-    sparsifier: Sparsifier,
-    rounds: int,
-    learning_rate: float,
-    initial: Any,
-    seed: int,
-) -> _Plan:
-    if rounds < 0:
-        raise ConfigurationError(f"rounds {rounds} is below 0")
-    if not (math.isfinite(learning_rate) and learning_rate > 0.0):
-        raise ConfigurationError(f"learning rate {learning_rate} is not a finite number above 0")
+def _initial_parameters(workload: Workload, initial: Any, seed: int) -> Tensor:
     if seed < 0:
         raise ConfigurationError(f"seed {seed} is below 0")
     if initial is None:
-        parameters_J = workload.initial_parameters(seed)
-    else:
-        parameters_J = as_float_tensor(initial, "initial parameters", 1).to(workload.dtype)
-    if len(parameters_J) != workload.dim:
+        return workload.initial_parameters(seed)
+    given_J = as_float_tensor(initial, "initial parameters", 1)
+    return given_J.to(dtype=workload.dtype, device=workload.device)
+
+
+def _processes(plan: _Plan, wanted: int | str) -> int:
+    workers, device = plan.workload.workers, plan.workload.device.type
+    if wanted == "auto":
+        return fastest_processes(plan)
+    if isinstance(wanted, str) or not 1 <= wanted <= workers:
         raise ConfigurationError(
-            f"{len(parameters_J)} initial parameters for a workload of {workload.dim}"
+            f"processes {wanted} is not between 1 and the number of workers, {workers}"
         )
-    return _Plan(workload, sparsifier, rounds, learning_rate, parameters_J)
+    if wanted > 1 and device != "cpu":
+        raise ConfigurationError(f"processes {wanted}: on {device} one process hosts all workers")
+    return wanted
 
 
 def fastest_processes(plan: _Plan) -> int:
     """Estimate which number of processes finishes first, from timed gradients."""
     workload = plan.workload
     candidates = range(1, min(available_cores(), workload.workers) + 1)
-    if len(candidates) == 1 or plan.rounds == 0:
+    if len(candidates) == 1 or plan.rounds == 0 or workload.device.type != "cpu":
         return 1
-    gradient_seconds = math.inf
     with single_threaded():
-        for _ in range(_PROBES):
-            start = time.perf_counter()
-            workload.gradients(plan.initial, range(workload.workers), 0)
-            gradient_seconds = min(gradient_seconds, time.perf_counter() - start)
+        gradient_seconds = _seconds_of_gradients(plan, range(1)) * workload.workers
+        if gradient_seconds < _LONG_SECONDS:  # many workers at once may cost less than one by one
+            everyone = range(workload.workers)
+            gradient_seconds = min(_seconds_of_gradients(plan, everyone) for _ in range(_PROBES))
 
     def expected_seconds(processes: int) -> float:
         largest_shard = math.ceil(workload.workers / processes) / workload.workers
@@ -178,6 +230,27 @@ def fastest_processes(plan: _Plan) -> int:
         return _POOL_START_SECONDS + plan.rounds * per_round
 
     return min(candidates, key=expected_seconds)
+
+
+def _seconds_of_gradients(plan: _Plan, workers: range) -> float:
+    start = time.perf_counter()
+    plan.workload.gradients(plan.initial, workers, 0)
+    return time.perf_counter() - start
+
+
+def _prepare_kernels(plan: _Plan) -> None:
+    """Run the sparsifier on one made-up worker, so that what is compiled or loaded is ready."""
+    workload = plan.workload
+    weights_1 = torch.ones(1, dtype=workload.dtype, device=workload.device)
+    grad_1J = torch.linspace(-1.0, 1.0, workload.dim, dtype=workload.dtype, device=workload.device)[
+        None
+    ]
+    state = plan.sparsifier.init(
+        1, workload.dim, workload.dtype, workload.device, weights=weights_1
+    )
+    for _ in range(2):
+        message = plan.sparsifier.compress(state, grad_1J)
+        plan.sparsifier.feedback(state, aggregate(message, weights_1))
 
 
 def _host(plan: _Plan, transport: Transport) -> None:
@@ -217,10 +290,12 @@ class _Run:
     recording: bool = True
     recorder: Recorder = field(init=False)
     parameters: Tensor = field(init=False)
+    velocity: Tensor | None = field(init=False)
 
     def __post_init__(self) -> None:
         workload = self.plan.workload
         self.parameters = self.plan.initial.clone()
+        self.velocity = torch.zeros_like(self.parameters) if self.plan.momentum else None
         if self.recording:
             encoding = Encoding.of(workload.dim, workload.dtype)
             self.recorder = Recorder(workload, encoding, self.processes, self.evaluate_every)
@@ -234,21 +309,27 @@ class _Run:
             self._rounds(transport)
 
     def _rounds(self, transport: Transport) -> None:
-        plan, workload, sparsifier = self.plan, self.plan.workload, self.plan.sparsifier
+        plan, sparsifier = self.plan, self.plan.sparsifier
         workers, parameters_J = transport.workers, self.parameters
-        weights_N = workload.weights_N.to(workload.dtype)
+        weights_N = plan.workload.weights_N.to(parameters_J)
         peers = _CountedPeers(transport)
         state = sparsifier.init(
             len(workers),
-            workload.dim,
-            workload.dtype,
+            plan.workload.dim,
+            parameters_J.dtype,
+            parameters_J.device,
             weights=weights_N[workers.start : workers.stop],
             peers=peers,
         )
-        clock = time.perf_counter
-        for round in range(plan.rounds):
+        if transport.processes > 1:
+            _prepare_kernels(plan)
+        first = self._resume(state, workers)
+        transport.all_gather(torch.zeros(len(workers)))  # so that all begin at the same time
+        clock = _clock_of(parameters_J)
+        for round in range(first, plan.rounds):
+            rate = plan.learning_rate * plan.schedule.factor(round, plan.rounds)
             started = clock()
-            grad_nJ = workload.gradients(parameters_J, workers, round)
+            grad_nJ = self._gradients(workers, round, rate)
             computed = clock()
             try:
                 message = sparsifier.compress(state, grad_nJ)
@@ -261,17 +342,83 @@ class _Run:
             exchanged = clock()
             sparsifier.feedback(state, aggregate_J)
             fed_back = clock()
-            parameters_J.sub_(aggregate_J, alpha=plan.learning_rate)
+            self._descend(aggregate_J, rate)
             updated = clock()
-            if not self.recording:
-                continue
-            seconds = self.recorder.seconds
-            seconds["gradient"] += computed - started
-            seconds["sparsify"] += (compressed - computed) + (fed_back - exchanged)
-            seconds["exchange"] += exchanged - compressed
-            seconds["update"] += updated - fed_back
-            self.recorder.record(parameters_J, messages, aggregate_J, peers.take_count())
+            if self.recording:
+                seconds = self.recorder.seconds
+                seconds["gradient"] += computed - started
+                seconds["sparsify"] += (compressed - computed) + (fed_back - exchanged)
+                seconds["exchange"] += exchanged - compressed
+                seconds["update"] += updated - fed_back
+                self.recorder.record(parameters_J, messages, aggregate_J, peers.take_count())
+            if plan.checkpoints and plan.checkpoints.due(round + 1):
+                self._save(plan.checkpoints, round + 1, state, transport)
             if self.on_round and self.on_round(
                 RoundInfo(round + 1, plan.rounds, parameters_J, messages, aggregate_J)
             ):
                 raise _StoppedError
+
+    def _gradients(self, workers: range, round: int, rate: float) -> Tensor:
+        """Return what each worker has to tell: its gradient, or the sum of those on its way."""
+        workload, steps = self.plan.workload, self.plan.local_steps
+        if steps == 1:
+            return workload.gradients(self.parameters, workers, round)
+        sums_nJ = self.parameters.new_zeros(len(workers), workload.dim)
+        for sum_J, worker in zip(sums_nJ, workers, strict=True):
+            local_J, alone = self.parameters.clone(), range(worker, worker + 1)
+            for step in range(round * steps, (round + 1) * steps):
+                (grad_J,) = workload.gradients(local_J, alone, step)
+                local_J.sub_(grad_J, alpha=rate)
+                sum_J.add_(grad_J)
+        return sums_nJ
+
+    def _descend(self, aggregate_J: Tensor, rate: float) -> None:
+        """Apply the aggregate to the parameters."""
+        direction_J = aggregate_J
+        if self.plan.weight_decay:
+            direction_J = direction_J.add(self.parameters, alpha=self.plan.weight_decay)
+        if self.velocity is not None:
+            direction_J = self.velocity.mul_(self.plan.momentum).add_(direction_J)
+        self.parameters.sub_(direction_J, alpha=rate)
+
+    def _save(
+        self, checkpoints: Checkpoints, finished: int, state: Any, transport: Transport
+    ) -> None:
+        """Write a checkpoint: all processes give their rows, the opener writes them."""
+        rows = {}
+        for name, rows_n in self.plan.sparsifier.state_dict(state).items():
+            (rows_N,) = transport.all_gather(rows_n)
+            if self.recording:
+                rows[name] = rows_N.clone()
+        if self.recording:
+            content = {"parameters": self.parameters, "velocity": self.velocity, "rows": rows}
+            checkpoints.save(finished, {**content, "recorder": self.recorder.state_dict()})
+
+    def _resume(self, state: Any, workers: range) -> int:
+        """Go to where the checkpoint was written, if there is one; return the round, from 0."""
+        plan = self.plan
+        if plan.checkpoints is None or plan.resume_from is None:
+            return 0
+        content = plan.checkpoints.load(plan.resume_from)
+        self.parameters.copy_(content["parameters"])
+        if self.velocity is not None:
+            self.velocity.copy_(content["velocity"])
+        own = slice(workers.start, workers.stop)
+        device = self.parameters.device
+        rows = {name: rows_N[own].to(device) for name, rows_N in content["rows"].items()}
+        plan.sparsifier.load_state_dict(state, {name: row.clone() for name, row in rows.items()})
+        if self.recording:
+            self.recorder.load_state_dict(content["recorder"])
+        return int(content["finished"])
+
+
+def _clock_of(tensor: Tensor) -> Callable[[], float]:
+    """Return a clock that waits for the tensor's device before it is read."""
+    if tensor.device.type != "cuda":
+        return time.perf_counter
+
+    def read() -> float:
+        torch.cuda.synchronize(tensor.device)
+        return time.perf_counter()
+
+    return read

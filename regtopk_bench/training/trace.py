@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,15 +96,20 @@ class Recorder:
         """Make room for a block of parameter vectors."""
         dim = self.workload.dim
         rows = max(1, min(_BLOCK_ROUNDS, _BLOCK_ENTRIES // dim))
-        block_TJ = torch.empty(rows, dim, dtype=self.workload.dtype)
-        self._parameters_TJ, self._aggregates_TJ = block_TJ.numpy(), block_TJ.clone().numpy()
+        self._parameters_TJ = torch.empty(
+            rows, dim, dtype=self.workload.dtype, device=self.workload.device
+        )
+        self._aggregates_TJ = torch.empty_like(self._parameters_TJ)
+        # Taken apart once: indexing a tensor costs as much as copying a small row.
+        self._rows = list(zip(self._parameters_TJ, self._aggregates_TJ, strict=True))
 
     def record(
         self, parameters_J: Tensor, messages: SparseGradient, aggregate_J: Tensor, coordination: int
     ) -> None:
         """Record a finished round."""
-        self._parameters_TJ[self._pending] = parameters_J.numpy()
-        self._aggregates_TJ[self._pending] = aggregate_J.numpy()
+        parameters_row_J, aggregate_row_J = self._rows[self._pending]
+        parameters_row_J.copy_(parameters_J)
+        aggregate_row_J.copy_(aggregate_J)
         self._uplink.append(self._message_bytes(messages))
         self._coordination.append(coordination)
         self._pending += 1
@@ -119,13 +125,35 @@ class Recorder:
         counted = (self._uplink, self._downlink, self._coordination)
         return Trace(
             metrics={name: self._by_round(parts) for name, parts in self._metrics.items()},
-            final_parameters=parameters_J.numpy().copy(),
+            final_parameters=parameters_J.cpu().numpy().copy(),
             bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
             encoding=self.encoding,
             seconds=self.seconds,
             workers=self.workload.workers,
             processes=self.processes,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was recorded so far, in lists and numbers."""
+        self._flush()
+        return {
+            "metrics": {
+                name: [value for part in parts for value in part.tolist()]
+                for name, parts in self._metrics.items()
+            },
+            "evaluated": list(self._evaluated),
+            "uplink": list(self._uplink),
+            "downlink": list(self._downlink),
+            "coordination": list(self._coordination),
+            "seconds": dict(self.seconds),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what was recorded before."""
+        self._metrics = {name: [np.array(values)] for name, values in state["metrics"].items()}
+        self._evaluated = list(state["evaluated"])
+        self._uplink, self._downlink = list(state["uplink"]), list(state["downlink"])
+        self._coordination, self.seconds = list(state["coordination"]), dict(state["seconds"])
 
     def _message_bytes(self, messages: SparseGradient) -> int:
         dim = self.workload.dim
@@ -137,10 +165,10 @@ class Recorder:
         """Evaluate those of the waiting rounds whose turn it is."""
         first, every = len(self._downlink), self.evaluate_every
         skipped = -(first + 1) % every
-        waiting_TJ = torch.from_numpy(self._parameters_TJ[: self._pending][skipped::every])
+        waiting_TJ = self._parameters_TJ[: self._pending][skipped::every]
         self._evaluate(waiting_TJ, list(range(first + skipped, first + self._pending, every)))
         workers, dim = self.workload.workers, self.workload.dim
-        for nonzero in np.count_nonzero(self._aggregates_TJ[: self._pending], axis=1).tolist():
+        for nonzero in _count_nonzero(self._aggregates_TJ[: self._pending]):
             self._downlink.append(workers * self.encoding.size(nonzero, dim))
         self._pending = 0
 
@@ -155,3 +183,10 @@ class Recorder:
         values = np.full(len(self._uplink), np.nan)
         values[self._evaluated] = np.concatenate(parts)
         return values
+
+
+def _count_nonzero(values_TJ: Tensor) -> list[int]:
+    """Return how many entries of each row are not 0."""
+    if values_TJ.device.type == "cpu":  # NumPy is several times faster there
+        return [int(count) for count in np.count_nonzero(values_TJ.numpy(), axis=1)]
+    return [int(count) for count in values_TJ.count_nonzero(dim=1).tolist()]

@@ -31,6 +31,9 @@ class Workload(ABC):
     dtype: torch.dtype
     """dtype of parameters and gradients."""
 
+    device: torch.device = torch.device("cpu")
+    """Where parameters and gradients live."""
+
     weights_N: Tensor
     """ω, the share of each worker in the aggregate; they add up to 1."""
 

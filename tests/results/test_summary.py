@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from regtopk_bench.results import Run
-from regtopk_bench.results.summary import compare, estimate, groups, log10, rounds_to
+from regtopk_bench.results.summary import compare, estimate, first_round, groups, log10, mean_if_all
 
 
 def run(algorithm: str, seed: int, gap: float) -> Run:
@@ -18,6 +18,10 @@ def run(algorithm: str, seed: int, gap: float) -> Run:
         traces={"gap": [1.0, gap]},
         execution={},
     )
+
+
+def log10_gap(run: Run) -> float:
+    return math.log10(run.metrics["gap"])
 
 
 def test_runs_are_grouped_by_all_but_the_seed() -> None:
@@ -47,7 +51,7 @@ def test_the_interval_is_students() -> None:
 def test_comparison_pairs_by_seed() -> None:
     first = groups([run("regtopk", seed, 10.0 ** -(seed + 3)) for seed in (0, 1, 2, 9)])[0]
     second = groups([run("topk", seed, 10.0 ** -(seed + 1.5 * seed % 1)) for seed in (2, 1, 0)])[0]
-    found = compare(first, second, "gap")
+    found = compare(first, second, log10_gap)
     assert found is not None
     ours = np.array([-3.0, -4.0, -5.0])
     theirs = np.array([-0.0, -1.5, -2.0])
@@ -59,9 +63,9 @@ def test_comparison_pairs_by_seed() -> None:
 
 def test_comparison_needs_two_common_seeds_and_survives_equality() -> None:
     one = groups([run("topk", 0, 1.0)])[0]
-    assert compare(one, one, "gap") is None
+    assert compare(one, one, log10_gap) is None
     two = groups([run("topk", 0, 1.0), run("topk", 1, 2.0)])[0]
-    equal = compare(two, two, "gap")
+    equal = compare(two, two, log10_gap)
     assert equal is not None
     assert (equal.difference.mean, equal.p_t, equal.p_wilcoxon) == (0.0, 1.0, 1.0)
 
@@ -71,7 +75,14 @@ def test_log10_of_zero_can_be_drawn() -> None:
     assert math.isnan(log10(np.array([math.nan]))[0])
 
 
-def test_rounds_to_target_count_from_one() -> None:
-    assert rounds_to([3.0, 1.0, 0.5], 1.0) == 2
-    assert rounds_to([3.0, 1.0], 0.1) is None
-    assert rounds_to([], 1.0) is None
+def test_the_first_round_that_holds() -> None:
+    assert first_round(np.array([3.0, 1.0, 0.5]) <= 1.0) == 2
+    assert first_round(np.array([np.nan, 0.4, np.nan, 0.6]) >= 0.5) == 4
+    assert first_round(np.array([3.0, 1.0]) <= 0.1) is None
+    assert first_round(np.array([]) <= 1.0) is None
+
+
+def test_a_mean_needs_all_values() -> None:
+    assert mean_if_all([1.0, 2.0]) == 1.5
+    assert mean_if_all([1.0, None]) is None
+    assert mean_if_all([]) is None

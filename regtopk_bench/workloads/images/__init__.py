@@ -4,6 +4,7 @@ from regtopk_bench.workloads.images.classification import ImageClassification
 from regtopk_bench.workloads.images.dataset import ImageData, Images, load_images
 from regtopk_bench.workloads.images.models import build_model
 from regtopk_bench.workloads.images.partition import partition, skew
+from regtopk_bench.workloads.images.synthetic import synthetic_images
 
 __all__ = [
     "ImageClassification",
@@ -13,4 +14,5 @@ __all__ = [
     "load_images",
     "partition",
     "skew",
+    "synthetic_images",
 ]

@@ -52,6 +52,20 @@ class ImageData:
     train: Images
     test: Images
 
+    @property
+    def side(self) -> int:
+        """Height of the images in pixels."""
+        return self.train.pixels_NCHW.shape[2]
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The first 12 digits of a SHA-256 of all pixels and labels: the same data, the same."""
+        content = hashlib.sha256(repr((self.classes, self.train.pixels_NCHW.shape)).encode())
+        for part in (self.train, self.test):
+            content.update(part.pixels_NCHW.contiguous().numpy().data)
+            content.update(part.labels_N.numpy().data)
+        return content.hexdigest()[:12]
+
 
 def load_images(
     path: Path | None,
@@ -188,20 +202,45 @@ def _decoded(
     for file in files:
         identity.update(os.fsencode(file.identity))
     stored = cache / "decoded" / f"{identity.hexdigest()[:24]}.npy"
-    if stored.is_file():
-        pixels_NCHW = np.load(stored, mmap_mode="c")
-    else:
+    pixels_NCHW = _stored(stored)
+    if pixels_NCHW is None:
         pixels_NCHW = _decode(files, side, report)
         stored.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = stored.with_name(f".{stored.name}.{os.getpid()}")
-        try:
-            with unfinished.open("wb") as sink:
-                np.save(sink, pixels_NCHW)
-            unfinished.replace(stored)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        _store(pixels_NCHW, stored)
     labels_N = torch.tensor([file.label for file in files])
     return Images(torch.from_numpy(pixels_NCHW), labels_N)
+
+
+def _stored(file: Path) -> NDArray[np.uint8] | None:
+    """Map an array that was stored, if it is still as it was written."""
+    try:
+        expected = _checksum_file(file).read_text()
+        with file.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() != expected:
+                return None
+        pixels_NCHW: NDArray[np.uint8] = np.load(file, mmap_mode="c")
+    except (OSError, ValueError):
+        return None
+    return pixels_NCHW
+
+
+def _store(pixels_NCHW: NDArray[np.uint8], file: Path) -> None:
+    """Write an array, then its checksum, without which it does not count."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with unfinished.open("w+b") as content:
+            np.save(content, pixels_NCHW)
+            content.seek(0)
+            checksum = hashlib.file_digest(content, "sha256").hexdigest()
+        unfinished.replace(file)
+        unfinished.write_text(checksum)
+        unfinished.replace(_checksum_file(file))
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _checksum_file(file: Path) -> Path:
+    return file.with_suffix(".sha256")
 
 
 def _decode(

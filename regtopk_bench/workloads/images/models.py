@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import pickle
 from pathlib import Path
 from typing import Any
@@ -14,27 +13,33 @@ from regtopk_bench.errors import ConfigurationError, RunError, suggest
 
 _IMAGENET_CLASSES = 1000
 _GROUPS = 8
+_CNN_SIDE = 4
 
 
 class SmallCNN(nn.Sequential):
-    """Three convolutions with group normalisation, about 96,000 parameters for ten classes.
+    """Three convolutions with group normalisation, about 105,000 parameters for ten classes.
 
     Group normalisation, unlike batch normalisation, has no statistics that workers would have
-    to agree on.
+    to agree on. What shrinks the images comes first in each block, as is cheapest on a CPU.
     """
 
     def __init__(self, classes: int) -> None:
-        widths = (3, 32, 64, 128)
-        layers: list[nn.Module] = []
-        for before, after in itertools.pairwise(widths):
-            layers += [
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.GroupNorm(_GROUPS, after),
-                nn.ReLU(),
-                nn.MaxPool2d(2),
-            ]
-        layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)]
-        super().__init__(*layers)
+        narrow, middle, wide = 16, 64, 128
+        super().__init__(
+            nn.Conv2d(3, narrow, 3, padding=1),
+            nn.MaxPool2d(2),
+            nn.GroupNorm(_GROUPS, narrow),
+            nn.ReLU(),
+            nn.Conv2d(narrow, middle, 3, stride=2, padding=1),
+            nn.GroupNorm(_GROUPS, middle),
+            nn.ReLU(),
+            nn.Conv2d(middle, wide, 3, stride=2, padding=1),
+            nn.GroupNorm(_GROUPS, wide),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(_CNN_SIDE),  # of 32×32 images nothing is averaged
+            nn.Flatten(),
+            nn.Linear(wide * _CNN_SIDE**2, classes),
+        )
 
 
 def build_model(

@@ -1,0 +1,44 @@
+"""How the learning rate changes from round to round."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from regtopk_bench.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """What the learning rate is multiplied by in each round."""
+
+    shape: Literal["constant", "step", "cosine"] = "constant"
+    """constant: 1. step: 1, then a tenth from half of the rounds on and a hundredth from three
+    quarters on (as He et al., arXiv 1512.03385, on CIFAR-10). cosine: ½(1 + cos πt/T), t counted
+    from the end of the warm-up (Loshchilov & Hutter, arXiv 1608.03983)."""
+
+    warm_up: int = 0
+    """Rounds in which the learning rate rises in equal steps to its full value."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not defined."""
+        if self.shape not in ("constant", "step", "cosine"):
+            raise ConfigurationError(
+                f'schedule "{self.shape}" is none of "constant", "step" and "cosine"'
+            )
+        if self.warm_up < 0:
+            raise ConfigurationError(f"warm_up {self.warm_up} is below 0")
+
+    def factor(self, round: int, rounds: int) -> float:
+        """Return the factor in a round, from 0, of a training of so many rounds."""
+        if round < self.warm_up:
+            return (round + 1) / self.warm_up
+        match self.shape:
+            case "step":
+                return 0.1 ** ((2 * round >= rounds) + (4 * round >= 3 * rounds))
+            case "cosine":
+                done = (round - self.warm_up) / max(1, rounds - self.warm_up)
+                return 0.5 * (1.0 + math.cos(math.pi * done))
+            case _:
+                return 1.0
