@@ -16,6 +16,7 @@ ROOT = Path(rb.__file__).parent
 # Data flows this way; a module imports only from its own layer and those before it.
 LAYERS = (
     "errors",
+    "files",
     "threads",
     "kernels",
     "sparsify",
@@ -29,7 +30,7 @@ LAYERS = (
     "cli",
 )
 # The settings and the results of a command do not know each other.
-FORBIDDEN = {("settings", layer) for layer in LAYERS[2:10]}
+FORBIDDEN = {("settings", layer) for layer in LAYERS[3:11]}
 FORBIDDEN |= {("workloads", "sparsify"), ("workloads", "kernels"), ("transport", "workloads")}
 
 

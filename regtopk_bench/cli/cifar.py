@@ -123,6 +123,11 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
             side=settings.image_size,
             on_images=show if watched else None,
         )
+    height, width = data.train.pixels_NCHW.shape[2:]
+    if height != width:
+        raise ConfigurationError(
+            f"images have {width}×{height} pixels, and networks want squares: give --image-size"
+        )
     if invocation.verbose:
         invocation.note(
             f"{len(data.train)} images to train on, {len(data.test)} to test with, "

@@ -6,13 +6,13 @@ import csv
 import io
 import json
 import math
-import os
 from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.files import written_atomically
 from regtopk_bench.results.schema import SCHEMA, VERSION, Result, Run
 
 RESULT_FILE = "result.json"
@@ -51,7 +51,8 @@ def dump(result: Result) -> str:
 
 def write(result: Result, folder: Path) -> None:
     """Write `result.json` and `traces.csv`, each whole or not at all."""
-    _write_atomically(folder / RESULT_FILE, dump(result) + "\n")
+    with written_atomically(folder / RESULT_FILE) as file:
+        file.write(f"{dump(result)}\n".encode())
     names = dict.fromkeys(name for run in result.runs for name in run.traces)
     text = io.StringIO()
     which = _WHICH_KERNEL if result.command == "kernels" else _WHICH_RUN
@@ -59,7 +60,8 @@ def write(result: Result, folder: Path) -> None:
     table.writeheader()
     for run in result.runs:
         table.writerows(_trace_lines(run, which))
-    _write_atomically(folder / TRACES_FILE, text.getvalue())
+    with written_atomically(folder / TRACES_FILE) as file:
+        file.write(text.getvalue().encode())
 
 
 def read(path: Path) -> Result:
@@ -109,16 +111,3 @@ def _trace_lines(run: Run, which: tuple[str, ...]) -> list[dict[str, object]]:
 def _shown(value: int | float) -> int | float | str:
     """Return nothing for what was not evaluated after a round."""
     return "" if math.isnan(value) else value
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -63,6 +63,11 @@ class Sparsifier(ABC):
     A sparsifier holds its hyper-parameters and nothing else; what changes from round to
     round is in the state that `init` returns. One round calls `compress`, then `feedback`.
     """
+
+    splits: ClassVar[bool] = False
+    """Whether the workers of a process may have several states, each for some of them, and be
+    compressed a few at a time: so their gradients need not all be in memory. Not if `compress`
+    asks its peers."""
 
     @abstractmethod
     def init(

@@ -69,6 +69,8 @@ class ErrorFeedback:
 class ErrorFeedbackSparsifier(Budget, Sparsifier):
     """A sparsifier that sends k entries and keeps the others as residual."""
 
+    splits: ClassVar[bool] = True
+
     State: ClassVar[type[ErrorFeedback]] = ErrorFeedback
     """What `init` makes; its fields beyond `ErrorFeedback`'s have defaults."""
 

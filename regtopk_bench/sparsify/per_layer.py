@@ -35,6 +35,11 @@ class PerLayer(Sparsifier):
     dims: tuple[int, ...]
     """How many parameters each layer has, in order; they add up to J."""
 
+    @property
+    def splits(self) -> bool:  # type: ignore[override]
+        """Whether what selects within a layer can be split."""
+        return self.sparsifier.splits
+
     def init(
         self,
         workers: int,

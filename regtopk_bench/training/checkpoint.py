@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from regtopk_bench.errors import ConfigurationError, RunError
+from regtopk_bench.files import written_atomically
 
 _MAGIC = b"regtopk-bench checkpoint 1 "
 _KEPT = 2
@@ -58,21 +58,15 @@ class Checkpoints:
         torch.save({"identity": self.identity, "finished": finished, **content}, serialized)
         body = serialized.getbuffer()
         path = self.folder / f"round-{finished:08d}{_SUFFIX}"
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("wb") as file:
+            with written_atomically(path) as file:
                 file.write(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n")
                 file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
             for old in self._paths()[:-_KEPT]:
                 old.unlink()
         except OSError as error:
             raise RunError(f"cannot write checkpoint {path}: {error.strerror}") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def latest(self) -> Path | None:
         """Return the newest checkpoint, if there is any."""

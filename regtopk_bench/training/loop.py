@@ -24,9 +24,9 @@ from regtopk_bench.sparsify import SparseGradient, Sparsifier
 from regtopk_bench.threads import available_cores, single_threaded
 from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.encoding import Encoding
-from regtopk_bench.training.exchange import aggregate, gather_messages
+from regtopk_bench.training.exchange import aggregate, gather_messages, join_messages
 from regtopk_bench.training.schedule import Schedule
-from regtopk_bench.training.trace import Recorder, Trace
+from regtopk_bench.training.trace import PHASES, Recorder, Trace
 from regtopk_bench.transport import LocalTransport, Transport, open_pool
 from regtopk_bench.workloads import Workload
 from regtopk_bench.workloads.base import as_float_tensor
@@ -36,6 +36,9 @@ from regtopk_bench.workloads.base import as_float_tensor
 _POOL_START_SECONDS = 4.0
 _EXCHANGE_SECONDS = 1e-4
 _PROBES = 3
+# Gradients at a time: on a CPU as many as fit into a cache, on a GPU as many as fit at all.
+_CPU_ENTRIES = 2**20
+_GPU_ENTRIES = 2**29
 _LONG_SECONDS = 0.3
 
 
@@ -313,46 +316,56 @@ class _Run:
         workers, parameters_J = transport.workers, self.parameters
         weights_N = plan.workload.weights_N.to(parameters_J)
         peers = _CountedPeers(transport)
-        state = sparsifier.init(
-            len(workers),
-            plan.workload.dim,
-            parameters_J.dtype,
-            parameters_J.device,
-            weights=weights_N[workers.start : workers.stop],
-            peers=peers,
-        )
+        shares = _shares(workers, plan)
+        states = [
+            sparsifier.init(
+                len(share),
+                plan.workload.dim,
+                parameters_J.dtype,
+                parameters_J.device,
+                weights=weights_N[share.start : share.stop],
+                peers=peers,
+            )
+            for share in shares
+        ]
         if transport.processes > 1:
             _prepare_kernels(plan)
-        first = self._resume(state, workers)
+        first = self._resume(shares, states)
         transport.all_gather(torch.zeros(len(workers)))  # so that all begin at the same time
         clock = _clock_of(parameters_J)
         for round in range(first, plan.rounds):
             rate = plan.learning_rate * plan.schedule.factor(round, plan.rounds)
-            started = clock()
-            grad_nJ = self._gradients(workers, round, rate)
-            computed = clock()
-            try:
-                message = sparsifier.compress(state, grad_nJ)
-            except NonFiniteGradientError as error:
-                worker = workers.start + error.worker
-                raise NonFiniteGradientError(worker, error.entries, round + 1) from None
+            spent = dict.fromkeys(PHASES, 0.0)
+            parts = []
+            for share, state in zip(shares, states, strict=True):
+                started = clock()
+                grad_nJ = self._gradients(share, round, rate)
+                computed = clock()
+                try:
+                    parts.append(sparsifier.compress(state, grad_nJ))
+                except NonFiniteGradientError as error:
+                    worker = share.start + error.worker
+                    raise NonFiniteGradientError(worker, error.entries, round + 1) from None
+                del grad_nJ
+                spent["gradient"] += computed - started
+                spent["sparsify"] += clock() - computed
             compressed = clock()
+            message = join_messages(parts)
             messages = gather_messages(message, transport)
             aggregate_J = aggregate(messages, weights_N)
             exchanged = clock()
-            sparsifier.feedback(state, aggregate_J)
+            for state in states:
+                sparsifier.feedback(state, aggregate_J)
             fed_back = clock()
             self._descend(aggregate_J, rate)
             updated = clock()
             if self.recording:
-                seconds = self.recorder.seconds
-                seconds["gradient"] += computed - started
-                seconds["sparsify"] += (compressed - computed) + (fed_back - exchanged)
-                seconds["exchange"] += exchanged - compressed
-                seconds["update"] += updated - fed_back
-                self.recorder.record(parameters_J, messages, aggregate_J, peers.take_count())
+                spent["exchange"] += exchanged - compressed
+                spent["sparsify"] += fed_back - exchanged
+                spent["update"] += updated - fed_back
+                self.recorder.record(parameters_J, messages, aggregate_J, peers.take_count(), spent)
             if plan.checkpoints and plan.checkpoints.due(round + 1):
-                self._save(plan.checkpoints, round + 1, state, transport)
+                self._save(plan.checkpoints, round + 1, states, transport)
             if self.on_round and self.on_round(
                 RoundInfo(round + 1, plan.rounds, parameters_J, messages, aggregate_J)
             ):
@@ -382,19 +395,20 @@ class _Run:
         self.parameters.sub_(direction_J, alpha=rate)
 
     def _save(
-        self, checkpoints: Checkpoints, finished: int, state: Any, transport: Transport
+        self, checkpoints: Checkpoints, finished: int, states: list[Any], transport: Transport
     ) -> None:
         """Write a checkpoint: all processes give their rows, the opener writes them."""
+        own = [self.plan.sparsifier.state_dict(state) for state in states]
         rows = {}
-        for name, rows_n in self.plan.sparsifier.state_dict(state).items():
-            (rows_N,) = transport.all_gather(rows_n)
+        for name in own[0]:
+            (rows_N,) = transport.all_gather(torch.cat([each[name] for each in own]))
             if self.recording:
                 rows[name] = rows_N.clone()
         if self.recording:
             content = {"parameters": self.parameters, "velocity": self.velocity, "rows": rows}
             checkpoints.save(finished, {**content, "recorder": self.recorder.state_dict()})
 
-    def _resume(self, state: Any, workers: range) -> int:
+    def _resume(self, shares: list[range], states: list[Any]) -> int:
         """Go to where the checkpoint was written, if there is one; return the round, from 0."""
         plan = self.plan
         if plan.checkpoints is None or plan.resume_from is None:
@@ -403,13 +417,23 @@ class _Run:
         self.parameters.copy_(content["parameters"])
         if self.velocity is not None:
             self.velocity.copy_(content["velocity"])
-        own = slice(workers.start, workers.stop)
-        device = self.parameters.device
-        rows = {name: rows_N[own].to(device) for name, rows_N in content["rows"].items()}
-        plan.sparsifier.load_state_dict(state, {name: row.clone() for name, row in rows.items()})
+        for share, state in zip(shares, states, strict=True):
+            own = slice(share.start, share.stop)
+            rows = {name: rows_N[own].clone() for name, rows_N in content["rows"].items()}
+            rows = {name: rows_n.to(self.parameters.device) for name, rows_n in rows.items()}
+            plan.sparsifier.load_state_dict(state, rows)
         if self.recording:
             self.recorder.load_state_dict(content["recorder"])
         return int(content["finished"])
+
+
+def _shares(workers: range, plan: _Plan) -> list[range]:
+    """Split workers into those whose gradients are in memory at the same time."""
+    if not plan.sparsifier.splits:
+        return [workers]
+    entries = _CPU_ENTRIES if plan.workload.device.type == "cpu" else _GPU_ENTRIES
+    size = max(1, entries // plan.workload.dim)
+    return [workers[start : start + size] for start in range(0, len(workers), size)]
 
 
 def _clock_of(tensor: Tensor) -> Callable[[], float]:

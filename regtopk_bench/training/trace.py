@@ -104,9 +104,16 @@ class Recorder:
         self._rows = list(zip(self._parameters_TJ, self._aggregates_TJ, strict=True))
 
     def record(
-        self, parameters_J: Tensor, messages: SparseGradient, aggregate_J: Tensor, coordination: int
+        self,
+        parameters_J: Tensor,
+        messages: SparseGradient,
+        aggregate_J: Tensor,
+        coordination: int,
+        spent: Mapping[str, float],
     ) -> None:
-        """Record a finished round."""
+        """Record a finished round, with the bytes of coordination and the seconds it took."""
+        for phase, seconds in spent.items():
+            self.seconds[phase] += seconds
         parameters_row_J, aggregate_row_J = self._rows[self._pending]
         parameters_row_J.copy_(parameters_J)
         aggregate_row_J.copy_(aggregate_J)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import regtopk_bench as rb
-from regtopk_bench.sparsify import ALGORITHMS
+from regtopk_bench.sparsify import ALGORITHMS, PerLayer
 from tests.strategies import DTYPES, Batch, batches
 
 
@@ -189,3 +189,26 @@ def test_gradients_of_another_shape_are_refused(row: Conformance) -> None:
         sparsifier.compress(state, torch.zeros(5, dtype=torch.float64))
     with pytest.raises(rb.ConfigurationError, match="float32"):
         sparsifier.compress(state, torch.zeros(3, 5, dtype=torch.float32))
+
+
+@every
+@pytest.mark.parametrize("per_layer", [False, True])
+def test_a_state_can_be_saved_and_resumed(row: Conformance, per_layer: bool) -> None:
+    """A state made of another's rows goes on as if nothing had happened."""
+    grads = torch.randn(7, 5, 24, dtype=torch.float64)
+    sparsifier = PerLayer(row.make(3), (10, 14)) if per_layer else row.make(3)
+    weights = torch.full((5,), 1 / 5, dtype=torch.float64)
+    state = sparsifier.init(5, 24, weights=weights)
+    for finished, grad in enumerate(grads):
+        rows = {name: rows.clone() for name, rows in sparsifier.state_dict(state).items()}
+        assert all(len(value) == 5 for value in rows.values())
+        resumed = sparsifier.init(5, 24, weights=weights)
+        sparsifier.load_state_dict(resumed, rows)
+        message, again = (sparsifier.compress(each, grad) for each in (state, resumed))
+        assert torch.equal(message.indices, again.indices), finished
+        assert torch.equal(message.values, again.values)
+        aggregate = rb.aggregate(message, weights)
+        for each in (state, resumed):
+            sparsifier.feedback(each, aggregate)
+        for name, value in sparsifier.state_dict(state).items():
+            assert torch.equal(value, sparsifier.state_dict(resumed)[name])

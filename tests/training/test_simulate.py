@@ -3,14 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import regtopk_bench as rb
-from regtopk_bench.training import Encoding
+from regtopk_bench.training import Checkpoints, Encoding, loop
+from regtopk_bench.training.exchange import join_messages
 from tests.training import published
 
 
@@ -218,3 +221,51 @@ def test_selections_do_not_depend_on_the_number_of_threads() -> None:
         for threads in ("1", "2")
     }
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    "sparsifier",
+    [rb.TopK(k=3), rb.RegTopK(k=3, mu=2.0), rb.RandomK(k=3), rb.Oracle(k=3), rb.Dense()],
+    ids=lambda sparsifier: type(sparsifier).__name__,
+)
+@pytest.mark.parametrize("entries", [1, 70])
+def test_a_few_workers_at_a_time_give_the_same_bits(
+    sparsifier: rb.Sparsifier, entries: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[int] = []
+    gradients = rb.LinearRegression.gradients
+
+    def watching(self: rb.LinearRegression, theta: Tensor, workers: range, round: int) -> Tensor:
+        asked.append(len(workers))
+        return gradients(self, theta, workers, round)
+
+    options: dict[str, Any] = {"rounds": 12, "learning_rate": 0.01, "processes": 1}
+    whole = rb.simulate(workload(), sparsifier, **options)
+    monkeypatch.setattr(loop, "_CPU_ENTRIES", entries)
+    monkeypatch.setattr(rb.LinearRegression, "gradients", watching)
+    checkpoints = Checkpoints(tmp_path, 5)
+    stopped = rb.simulate(
+        workload(),
+        sparsifier,
+        **options,
+        checkpoints=checkpoints,
+        on_round=lambda info: info.round == 7,
+    )
+    assert stopped.rounds == 7
+    resumed = rb.simulate(workload(), sparsifier, **options, checkpoints=checkpoints)
+    assert np.array_equal(whole.final_parameters, resumed.final_parameters)
+    assert np.array_equal(whole.bytes_sent.downlink, resumed.bytes_sent.downlink)
+    assert max(asked) == (max(1, entries // workload().dim) if sparsifier.splits else 4)
+
+
+def test_messages_of_different_lengths_are_joined() -> None:
+    def message(counts: list[int], first: int) -> rb.SparseGradient:
+        rows = torch.arange(first, first + 3 * len(counts)).view(len(counts), 3)[:, : max(counts)]
+        sent = torch.arange(max(counts)) < torch.tensor(counts)[:, None]
+        return rb.SparseGradient(rows * sent, rows * sent * 1.0, 100, torch.tensor(counts))
+
+    joined = join_messages([message([1, 0], 10), message([3, 2], 20)])
+    assert joined.indices.tolist() == [[10, 0, 0], [0, 0, 0], [20, 21, 22], [23, 24, 0]]
+    assert joined.values.tolist() == joined.indices.tolist()
+    assert joined.counts is not None
+    assert joined.counts.tolist() == [1, 0, 3, 2]

@@ -49,8 +49,9 @@ def unpack(archive: Path, cache: Path) -> Path:
             if not folder.is_dir():
                 raise
     except _DAMAGED as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
         raise RunError(
-            f"archive {archive} is damaged or truncated ({error}): fetch it again"
+            f"archive {archive} is damaged or truncated ({reason}): fetch it again"
         ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regtopk_bench.errors import RunError
+from regtopk_bench.files import written_atomically
 from regtopk_bench.workloads.images.archive import is_archive, unpack
 
 _CIFAR_FOLDER = "cifar-10-batches-py"
@@ -226,17 +227,12 @@ def _stored(file: Path) -> NDArray[np.uint8] | None:
 
 def _store(pixels_NCHW: NDArray[np.uint8], file: Path) -> None:
     """Write an array, then its checksum, without which it does not count."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        with unfinished.open("w+b") as content:
-            np.save(content, pixels_NCHW)
-            content.seek(0)
-            checksum = hashlib.file_digest(content, "sha256").hexdigest()
-        unfinished.replace(file)
-        unfinished.write_text(checksum)
-        unfinished.replace(_checksum_file(file))
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_atomically(file) as content:
+        np.save(content, pixels_NCHW)
+        content.seek(0)
+        checksum = hashlib.file_digest(content, "sha256").hexdigest()
+    with written_atomically(_checksum_file(file)) as content:
+        content.write(checksum.encode())
 
 
 def _checksum_file(file: Path) -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from regtopk_bench import Dense, TopK, simulate
+from regtopk_bench import Dense, RegTopK, TopK, simulate
 from regtopk_bench.workloads.images import (
     ImageClassification,
     ImageData,
@@ -32,13 +33,17 @@ DATA = ImageData(("red", "green", "blue"), images(200, 0), images(50, 1))
 
 
 def workload(
-    model: str = "cnn", workers: int = 4, augment: bool = True, side: int = 16
+    model: str | nn.Module = "cnn", workers: int = 4, augment: bool = True, **options: Any
 ) -> ImageClassification:
     torch.manual_seed(0)
-    network = build_model(model, classes=3, side=side)
+    network = build_model(model, classes=3, side=16) if isinstance(model, str) else model
     labels = DATA.train.labels_N.numpy()
     shares = partition(labels, workers, "iid", batch=8, seed=0)
-    return ImageClassification(DATA, network, shares, batch=8, seed=5, augment=augment)
+    return ImageClassification(DATA, network, shares, batch=8, seed=5, augment=augment, **options)
+
+
+def dropping() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(3 * 16 * 16, 3))
 
 
 def test_the_mean_of_the_workers_gradients_is_that_of_the_whole_batch() -> None:
@@ -87,9 +92,10 @@ def test_training_learns_colours() -> None:
     assert trace["loss"][-1] < trace["loss"][0]
 
 
-@pytest.mark.parametrize("model", ["cnn", "resnet18"])
+@pytest.mark.parametrize("model", ["cnn", "resnet18", "dropping"])
 def test_a_gradient_does_not_depend_on_who_shares_the_process(model: str) -> None:
-    problem, alone = workload(model), workload(model)
+    problem, alone = (workload(dropping() if model == "dropping" else model) for _ in range(2))
+    alone._model.load_state_dict(problem._model.state_dict())
     start_J = problem.initial_parameters(0)
     with torch.random.fork_rng():
         together = problem.gradients(start_J, range(4), 2)
@@ -136,3 +142,131 @@ def test_a_workload_can_be_sent_to_other_processes() -> None:
     copy = pickle.loads(pickle.dumps(problem))
     assert torch.equal(copy.gradients(start_J, range(1, 3), 1), expected)
     assert np.array_equal(copy._shares[2], problem._shares[2])
+
+
+def test_dropout_is_drawn_anew_for_each_worker_and_round() -> None:
+    problem = workload(dropping())
+    before = torch.random.get_rng_state()
+    gradients = problem.gradients(problem.initial_parameters(0), range(4), 0)
+    assert torch.equal(before, torch.random.get_rng_state())
+    untouched = (gradients[:, :768] == 0.0).float()  # dropped of all 8 images
+    assert untouched.mean() == pytest.approx(0.9**8, abs=0.05)
+    assert not torch.equal(untouched[0], untouched[1])
+
+
+@pytest.mark.parametrize("model", ["cnn", "resnet18"])
+def test_workers_together_compute_what_they_compute_alone(model: str) -> None:
+    """The way of a GPU, on the CPU."""
+    problem = workload(model)
+    start_J = problem.initial_parameters(0)
+    one_by_one = problem.gradients(start_J, range(4), 3)
+    problem._prepare_to_train()
+    together = problem._together(start_J, range(4), 3)
+    # Where a unit is at its threshold, rounding decides: not many are.
+    difference = (together - one_by_one).norm(dim=1) / one_by_one.norm(dim=1)
+    assert float(difference.max()) < 0.02
+    assert float(difference.median()) < 1e-4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("amp", [False, True])
+def test_training_on_a_gpu_follows_that_on_the_cpu(amp: bool) -> None:
+    traces = [
+        simulate(
+            workload(device=device, amp=amp), TopK(density=0.01), rounds=60, learning_rate=0.05
+        )
+        for device in ("cpu", "cuda")
+    ]
+    for trace in traces:
+        assert trace["accuracy"][-1] > 0.9
+    losses = [trace["loss"][0] for trace in traces]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1 if amp else 1e-3)
+    assert traces[1].processes == 1
+
+
+def test_bfloat16_changes_gradients_a_little() -> None:
+    exact, rounded = workload(), workload(amp=True)
+    start_J = exact.initial_parameters(0)
+    first, second = (each.gradients(start_J, range(4), 0) for each in (exact, rounded))
+    assert second.dtype == torch.float32
+    assert not torch.equal(first, second)
+    assert float((first - second).norm() / first.norm()) < 0.1
+    assert rounded.metrics(start_J[None])["loss"][0] == pytest.approx(
+        exact.metrics(start_J[None])["loss"][0], rel=0.05
+    )
+
+
+def test_every_run_begins_with_the_initial_parameters() -> None:
+    problem = workload()
+    first, second = (
+        simulate(problem, TopK(density=0.1), rounds=3, learning_rate=0.05, processes=1)
+        for _ in range(2)
+    )
+    assert np.array_equal(first["loss"], second["loss"])
+    assert problem.layer_dims[:2] == (16 * 3 * 3 * 3, 16)
+    assert sum(problem.layer_dims) == problem.dim
+
+
+def test_every_algorithm_sees_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int, Tensor, Tensor]] = []
+    batch = ImageClassification.batch
+
+    def watching(self: ImageClassification, worker: int, step: int) -> tuple[Tensor, Tensor]:
+        images, labels = batch(self, worker, step)
+        seen.append((worker, step, images, labels))
+        return images, labels
+
+    monkeypatch.setattr(ImageClassification, "batch", watching)
+    courses = []
+    for sparsifier in (Dense(), TopK(density=0.01), RegTopK(density=0.01, mu=5.0)):
+        problem = workload()
+        simulate(problem, sparsifier, rounds=3, learning_rate=0.05, processes=1)
+        courses.append((list(seen), problem.initial_parameters(0)))
+        seen.clear()
+    for course, start_J in courses[1:]:
+        assert torch.equal(start_J, courses[0][1])
+        assert len(course) == 4 * 3
+        for ours, theirs in zip(course, courses[0][0], strict=True):
+            assert ours[:2] == theirs[:2]
+            assert torch.equal(ours[2], theirs[2])
+            assert torch.equal(ours[3], theirs[3])
+
+
+def test_a_pool_gives_the_same_bits() -> None:
+    options: dict[str, Any] = {"rounds": 4, "learning_rate": 0.05, "evaluate_every": 2}
+    one, two = (
+        simulate(workload(), RegTopK(density=0.01, mu=5.0), processes=processes, **options)
+        for processes in (1, 2)
+    )
+    assert np.array_equal(one.final_parameters, two.final_parameters)
+    for name in ("accuracy", "loss"):
+        assert np.array_equal(one[name], two[name], equal_nan=True)
+
+
+def test_layers_that_are_frozen_keep_their_statistics() -> None:
+    torch.manual_seed(0)
+    network = build_model("resnet18", classes=3, side=16, freeze_backbone=True)
+    assert isinstance(network.bn1, nn.BatchNorm2d)
+    network.bn1.running_mean.fill_(0.25)  # type: ignore[union-attr]
+    problem = workload(network)
+    assert problem.dim == 512 * 3 + 3
+    start_J = problem.initial_parameters(0)
+    alone = problem.gradients(start_J, range(1), 0)
+    problem.metrics(start_J[None])
+    assert bool((network.bn1.running_mean == 0.25).all())  # type: ignore[union-attr]
+    # With fixed statistics an image's features do not depend on its batch.
+    network.eval()
+    images, labels = problem.batch(0, 0)
+    loss = cross_entropy(network(images), labels)
+    (weight, bias) = torch.autograd.grad(loss, list(network.fc.parameters()))  # type: ignore[union-attr]
+    assert torch.allclose(alone[0], torch.cat([weight.flatten(), bias]), atol=1e-6)
+
+
+def test_weights_by_size_reach_the_aggregate() -> None:
+    weights = torch.tensor([0.7, 0.1, 0.1, 0.1], dtype=torch.float64)
+    problem = workload(weights=weights)
+    start_J = problem.initial_parameters(0)
+    grads = problem.gradients(start_J, range(4), 0)
+    trace = simulate(problem, Dense(), rounds=1, learning_rate=1.0, processes=1)
+    expected = start_J - weights.float() @ grads
+    assert torch.allclose(torch.from_numpy(trace.final_parameters), expected, atol=1e-6)

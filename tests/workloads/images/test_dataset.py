@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from regtopk_bench import RunError
-from regtopk_bench.workloads.images import ImageData, load_images
+from regtopk_bench.workloads.images import ImageData, load_images, synthetic_images
 
 
 def draw(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (4, 3)) -> None:
@@ -56,6 +56,50 @@ def test_a_folder_is_decoded_once(folder: Path, tmp_path: Path) -> None:
     draw(folder / "train" / "cat" / "2.png", (2, 2, 200))
     again = load_images(folder, tmp_path / "cache")
     assert again.train.pixels_NCHW[-1, 2, 0, 0] == 200
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "unfinished", "no array"])
+def test_a_damaged_cache_is_noticed_and_made_again(
+    folder: Path, tmp_path: Path, damage: str
+) -> None:
+    decoded = tmp_path / "cache" / "decoded"
+    digest = load_images(folder, tmp_path / "cache").digest
+    for stored in sorted(decoded.glob("*.npy")):
+        content = bytearray(stored.read_bytes())
+        match damage:
+            case "truncated":
+                stored.write_bytes(content[:-5])
+            case "flipped":
+                content[-5] ^= 1
+                stored.write_bytes(content)
+            case "unfinished":  # stopped before the checksum was written
+                stored.with_suffix(".sha256").unlink()
+            case "no array":
+                stored.write_bytes(b"")
+    seen: list[tuple[int, int]] = []
+    check(load_images(folder, tmp_path / "cache", on_images=lambda *at: seen.append(at)))
+    assert load_images(folder, tmp_path / "cache").digest == digest
+    assert {file.suffix for file in decoded.iterdir()} == {".npy", ".sha256"}
+    assert len(list(decoded.iterdir())) == 4
+
+
+def test_a_digest_tells_data_apart(folder: Path, tmp_path: Path) -> None:
+    before = load_images(folder, tmp_path / "cache").digest
+    (folder / "train" / "ant" / "0.png").touch()
+    assert load_images(folder, tmp_path / "other").digest == before
+    draw(folder / "test" / "cat" / "0.png", (2, 0, 8))
+    assert load_images(folder, tmp_path / "cache").digest != before
+
+
+def test_synthetic_images_follow_their_seed() -> None:
+    first, same, other = (
+        synthetic_images(side=16, train=300, test=50, seed=seed) for seed in (0, 0, 1)
+    )
+    assert first.digest == same.digest != other.digest
+    assert first.train.pixels_NCHW.shape == (300, 3, 16, 16)
+    assert first.test.pixels_NCHW.dtype == torch.uint8
+    assert len(first.classes) == 10
+    assert first.train.labels_N.unique().tolist() == list(range(10))
 
 
 def test_val_serves_as_test(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Call = Callable[..., Any]
+
+TINY = ["--dataset", "synthetic", "--image-size", "8", "--processes", "1"]
+SMALL = [*TINY, "--workers", "4", "--rounds", "12", "--evaluate-every", "4", "--density", "0.01"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of noise, 20 images each, to train on, and 4 each to test with."""
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 20), ("test", 4)):
+        for name in ("dark", "light"):
+            home = tmp_path / "images" / part / name
+            home.mkdir(parents=True)
+            for number in range(count):
+                pixels = draw.integers(0, 128, (32, 32, 3)) + 127 * (name == "light")
+                Image.fromarray(pixels.astype(np.uint8)).save(home / f"{number}.png")
+    return tmp_path / "images"
+
+
+def test_the_table_fits_80_columns_and_says_that_images_are_made_up(run: Call) -> None:
+    done = run("cifar", *SMALL, "--seeds", "0-2", "-d", "0.02")
+    assert done.exit_code == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "SYNTHETIC images: cnn (J=104,490), N=4 workers, iid, batch 20" in done.stdout
+    assert "paired by seed" in done.stdout
+    assert "mean total variation distance" in done.stdout
+    for name in ("dense", "topk", "regtopk", "±"):
+        assert name in done.stdout
+
+
+def test_a_run_saves_result_traces_and_plot_and_no_checkpoints(run: Call) -> None:
+    done = run("cifar", *SMALL, "--checkpoint-every", "5", "--plot-format", "svg")
+    (folder,) = Path("runs").iterdir()
+    assert f"saved {folder}" in done.stderr
+    files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    assert sorted(files) == ["accuracy.svg", "result.json", "traces.csv"]
+    rows = list(csv.DictReader(io.StringIO((folder / "traces.csv").read_text())))
+    assert len(rows) == 3 * 12
+    assert [row["accuracy"] != "" for row in rows[:12]] == [False, False, False, True] * 3
+
+
+def test_every_format_prints_the_saved_result(run: Call) -> None:
+    document = json.loads(run("cifar", *SMALL, "--format", "json").stdout)
+    (folder,) = Path("runs").iterdir()
+    assert document == json.loads((folder / "result.json").read_text())
+    (topk,) = (one for one in document["runs"] if one["cell"]["algorithm"] == "topk")
+    assert topk["metrics"]["uplink_bytes"] == 12 * 4 * 1044 * (4 + 4)
+    assert topk["traces"]["accuracy"][:3] == [None, None, None]
+    assert topk["traces"]["accuracy"][-1] == topk["metrics"]["accuracy"]
+    assert topk["cell"]["dim"] == 104_490
+    rows = list(csv.DictReader(io.StringIO(run("show", str(folder), "-f", "csv").stdout)))
+    assert [row["algorithm"] for row in rows] == ["dense", "topk", "regtopk"]
+    shares = [float(rows[1][f"{phase}_share"]) for phase in ("gradient", "sparsify")]
+    assert 0.5 < shares[0] < 1.0
+    assert float(rows[1]["images_per_second"]) > 10.0
+    for output_format in ("markdown", "latex"):
+        assert "topk" in run("show", str(folder), "--no-plot", "-f", output_format).stdout
+
+
+def results(text: str) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = json.loads(text)["runs"]
+    for one in runs:
+        del one["execution"]
+    return runs
+
+
+def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
+    options = [*TINY, "--rounds", "60", "--evaluate-every", "7", "--momentum", "0.9", "-d", "0.01"]
+    options += ["--schedule", "cosine", "--local-steps", "2", "-a", "topk", "-a", "regtopk"]
+    whole = results(run("cifar", *options, "--no-save", "-f", "json").stdout)
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", *options, "--checkpoint-every", "3"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(Path().glob("runs/*/checkpoints/regtopk*/*")):
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    (folder,) = Path("runs").iterdir()
+    assert f"to go on: regtopk-bench cifar --resume {folder}" in stderr
+    stored = json.loads((folder / "result.json").read_text())
+    assert [one["status"] for one in stored["runs"]] == ["finished", "stopped"]
+
+    resumed = run("cifar", "--resume", str(folder), "-f", "json", "--processes", "2")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert results(resumed.stdout) == whole
+    assert not list(folder.glob("checkpoints/*"))
+    assert json.loads(resumed.stdout)["settings"]["momentum"] == {
+        "value": 0.9,
+        "source": "resumed run",
+    }
+
+
+def test_a_killed_run_can_be_resumed(run: Call) -> None:
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", *SMALL, "--rounds", "300"]
+    process = subprocess.Popen([*command, "--checkpoint-every", "3", "-a", "topk"])
+    while not list(Path().glob("runs/*/checkpoints/topk*/*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (folder,) = Path("runs").iterdir()
+    resumed = run("cifar", "--resume", str(folder), "-f", "json")
+    assert resumed.exit_code == 0, resumed.stderr
+    (topk,) = json.loads(resumed.stdout)["runs"]
+    assert topk["status"] == "finished"
+    assert topk["metrics"]["rounds"] == 300
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--rounds", "13"], "--rounds is 13 (flag), but the run to resume has 12"),
+        (["--momentum", "0.5"], "--momentum is 0.5 (flag), but the run to resume has 0.0"),
+        (["-d", "0.1"], "--density is (0.1,) (flag), but the run to resume has (0.01,)"),
+    ],
+)
+def test_resuming_with_another_configuration(run: Call, flags: list[str], message: str) -> None:
+    run("cifar", *SMALL, "-a", "topk")
+    (folder,) = Path("runs").iterdir()
+    before = (folder / "result.json").read_bytes()
+    done = run("cifar", "--resume", str(folder), *flags)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_what_cannot_be_resumed(run: Call) -> None:
+    done = run("cifar", "--resume", "nowhere")
+    assert done.exit_code == 2
+    assert "cannot read result nowhere" in done.stderr
+    run("linreg", "--rounds", "1", "--processes", "1")
+    (folder,) = Path("runs").iterdir()
+    done = run("cifar", "--resume", str(folder))
+    assert done.exit_code == 2
+    assert "is a run of linreg, not of cifar" in done.stderr
+
+
+def test_a_resumed_run_with_nothing_left_prints_its_result(run: Call) -> None:
+    first = run("cifar", *SMALL, "-a", "topk")
+    (folder,) = Path("runs").iterdir()
+    again = run("cifar", "--resume", str(folder))
+    assert again.exit_code == 0
+    assert again.stdout == first.stdout
+    assert len(list(Path("runs").iterdir())) == 1
+
+
+def test_layers_partitions_and_weights(run: Call) -> None:
+    flags = ["--scope", "layer", "--partition", "dirichlet:0.1", "--weighting", "size", "-b", "5"]
+    done = run("cifar", *SMALL, *flags, "--augment", "--amp", "-f", "json", "--no-save")
+    assert done.exit_code == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    layers = [432, 16, 16, 16, 9216, 64, 64, 64, 73728, 128, 128, 128, 20480, 10]
+    entries = sum(max(1, dim // 100) for dim in layers)
+    assert runs[1]["metrics"]["uplink_bytes"] == 12 * 4 * entries * 8
+    assert runs[1]["metrics"]["skew"] > 0.5
+    assert runs[0]["metrics"]["uplink_bytes"] == 12 * 4 * 104_490 * 4
+
+
+def test_only_the_classifier_of_a_torchvision_model(run: Call, folder: Path) -> None:
+    done = run(
+        *("cifar", "--data", str(folder), "--cache", "cache", "--model", "resnet18"),
+        *("--freeze-backbone", "--workers", "2", "-b", "4", "-r", "3", "--evaluate-every", "3"),
+        *("--momentum", "0.9", "-d", "0.01", "--seeds", "0-1", "--processes", "1"),
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "images: resnet18 (J=1,026), N=2 workers" in " ".join(done.stdout.split())
+    assert "p (Wilcoxon)" in done.stdout
+
+
+BAD = {
+    "missing data": (["--data", "nowhere"], 3, "there is no nowhere: give a folder"),
+    "no images": (["--data", "empty"], 3, "holds neither cifar-10-batches-py/ nor train/"),
+    "no archive": (["--data", "text.txt"], 3, "neither a folder nor an archive"),
+    "truncated archive": (["--data", "half.tar.xz"], 3, "is damaged or truncated"),
+    "workers": (["--data", "images", "-n", "50"], 2, "50 workers cannot share 40 images"),
+    "batch": (["--data", "images"], 2, "are not a batch of 20 for each of 8 workers"),
+    "partition": ([*TINY, "--partition", "odd"], 2, 'unknown partition "odd"'),
+    "alpha": ([*TINY, "--partition", "dirichlet:x"], 2, "needs a number above 0"),
+    "model": ([*TINY, "-m", "resnet81"], 2, 'no model "resnet81"; did you mean "resnet18"?'),
+    "size": ([*TINY, "-m", "alexnet"], 2, "cannot take images of 8×8"),
+    "weights": ([*TINY, "--weights", "gone.pt"], 3, "cannot read weights gone.pt"),
+    "momentum": ([*TINY, "--momentum", "1"], 2, "--momentum: 1 is not below 1"),
+    "warm-up": ([*TINY, "-r", "3", "--warm-up", "4"], 2, "warm_up 4 exceeds rounds 3"),
+    "layer and k": ([*TINY, "--scope", "layer", "-k", "5"], 2, "--k with --scope layer"),
+    "too large k": ([*TINY, "-k", "200000", "-a", "topk"], 2, "k 200000 exceeds the 104490"),
+    "target": ([*TINY, "--target", "50"], 2, "--target: 50 is not in (0, 1]"),
+    "schedule": ([*TINY, "--schedule", "cosin"], 2, 'did you mean "cosine"?'),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line(case: str, run: Call, folder: Path) -> None:
+    flags, code, message = BAD[case]
+    Path("empty").mkdir()
+    Path("text.txt").write_text("no images")
+    Path("half.tar.xz").write_bytes(b"\xfd7zXZ\x00 and then nothing")
+    done = run("cifar", *flags, "--cache", "cache")
+    assert done.exit_code == code, done.stderr
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+    assert not list(Path().glob("runs/*"))
+
+
+def test_an_image_that_does_not_decode_is_named(run: Call, folder: Path) -> None:
+    (folder / "train" / "dark" / "7.png").write_bytes(b"\x89PNG but not really")
+    done = run("cifar", "--data", str(folder), "--cache", "cache")
+    assert done.exit_code == 3
+    assert "7.png is not an image that can be decoded" in done.stderr
+
+
+def test_images_that_are_not_square(run: Call, folder: Path) -> None:
+    for file in folder.rglob("*.png"):
+        Image.new("RGB", (8, 6)).save(file)
+    flags = ["-n", "2", "-b", "4", "-r", "2", "--cache", "cache", "--data", str(folder)]
+    done = run("cifar", *flags)
+    assert done.exit_code == 2
+    assert "images have 8×6 pixels, and networks want squares: give --image-size" in done.stderr
+    assert run("cifar", *flags, "--image-size", "8").exit_code == 0
+
+
+def test_what_cannot_be_fetched_says_what_to_do(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    done = run("cifar", "--cache", "cache")
+    assert done.exit_code == 3
+    assert "cannot fetch CIFAR-10" in done.stderr
+    assert "--data" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_gpu_is_one_line(run: Call) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    done = run("cifar", *SMALL, "--device", "cuda")
+    assert done.exit_code == 3
+    assert "PyTorch sees no CUDA device here" in done.stderr
+
+
+def test_divergence_keeps_the_other_runs(run: Call) -> None:
+    done = run("cifar", *SMALL, "--learning-rate", "1e20", "-a", "dense", "-a", "topk")
+    assert done.exit_code == 3
+    assert "non-finite gradient at worker" in done.stderr
+    assert "failed @" in done.stdout
+    (folder,) = Path("runs").iterdir()
+    assert (folder / "result.json").exists()

@@ -1,0 +1,157 @@
+"""A run that was stopped and resumed is the run that was not, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import regtopk_bench as rb
+from regtopk_bench.sparsify import PerLayer
+from regtopk_bench.training import Checkpoints
+
+ALGORITHMS = {
+    "dense": rb.Dense(),
+    "topk": rb.TopK(k=2),
+    "regtopk": rb.RegTopK(k=2, mu=1.0),
+    "current": rb.RegTopK(k=2, mu=1.0, denominator="current"),
+    "randomk": rb.RandomK(k=2),
+    "oracle": rb.Oracle(k=2),
+    "per layer": PerLayer(rb.RegTopK(k=1, mu=1.0), (3, 5)),
+}
+
+
+def train(sparsifier: rb.Sparsifier, **options: Any) -> rb.Trace:
+    return rb.simulate(
+        rb.LinearRegression.synthetic(workers=3, samples=30, dim=8, seed=1),
+        sparsifier,
+        rounds=20,
+        learning_rate=0.02,
+        momentum=0.5,
+        **{"processes": 1, **options},
+    )
+
+
+def stop_after(rounds: int) -> Any:
+    return lambda info: info.round == rounds
+
+
+def assert_same(first: rb.Trace, second: rb.Trace) -> None:
+    assert np.array_equal(first.final_parameters, second.final_parameters)
+    assert np.array_equal(first["gap"], second["gap"], equal_nan=True)
+    for name in ("uplink", "downlink", "coordination"):
+        counted = (getattr(trace.bytes_sent, name) for trace in (first, second))
+        assert np.array_equal(*counted)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_resumed_run_equals_one_that_was_not_stopped(
+    name: str, every: int, tmp_path: Path
+) -> None:
+    sparsifier, checkpoints = ALGORITHMS[name], Checkpoints(tmp_path / "run", 4, "it")
+    stopped = train(
+        sparsifier, checkpoints=checkpoints, on_round=stop_after(10), evaluate_every=every
+    )
+    assert stopped.rounds == 10
+    rounds = []
+    resumed = train(
+        sparsifier,
+        checkpoints=checkpoints,
+        evaluate_every=every,
+        on_round=lambda info: rounds.append(info.round),
+    )
+    assert rounds == list(range(9, 21))
+    assert_same(resumed, train(sparsifier, evaluate_every=every))
+    assert not checkpoints.folder.exists()
+
+
+def test_it_can_be_resumed_with_other_processes(tmp_path: Path) -> None:
+    sparsifier, checkpoints = ALGORITHMS["regtopk"], Checkpoints(tmp_path / "run", 5)
+    train(sparsifier, checkpoints=checkpoints, on_round=stop_after(7), processes=2)
+    train(sparsifier, checkpoints=checkpoints, on_round=stop_after(12), processes=1)
+    resumed = train(sparsifier, checkpoints=checkpoints, processes=3)
+    assert resumed.processes == 3
+    assert_same(resumed, train(sparsifier))
+
+
+def test_seconds_are_added_up(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run", 5)
+    train(rb.Dense(), checkpoints=checkpoints, on_round=stop_after(10))
+    (_, newest) = sorted(checkpoints.folder.iterdir())
+    before = checkpoints.load(newest)["recorder"]["seconds"]
+    resumed = train(rb.Dense(), checkpoints=checkpoints)
+    assert all(resumed.seconds[phase] > before[phase] > 0.0 for phase in before)
+
+
+def test_the_last_two_are_kept_and_nothing_else(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run", 2)
+    train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(9))
+    names = sorted(path.name for path in checkpoints.folder.iterdir())
+    assert names == ["round-00000006.checkpoint", "round-00000008.checkpoint"]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other"])
+def test_a_damaged_one_is_refused_and_the_one_before_offered(damage: str, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run", 4)
+    train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(10))
+    newest = checkpoints.latest()
+    assert newest is not None
+    content = bytearray(newest.read_bytes())
+    match damage:
+        case "truncated":
+            newest.write_bytes(content[: len(content) // 2])
+        case "flipped":
+            content[len(content) // 2] ^= 1
+            newest.write_bytes(content)
+        case "empty":
+            newest.write_bytes(b"")
+        case "other":
+            newest.write_text("something else\n")
+    expected = r"round-00000008.* is damaged .* remove it to go on from .* round-00000004"
+    with pytest.raises(rb.RunError, match=expected):
+        train(rb.TopK(k=1), checkpoints=checkpoints)
+    newest.unlink()
+    assert_same(train(rb.TopK(k=1), checkpoints=checkpoints), train(rb.TopK(k=1)))
+
+
+def test_without_one_before_the_run_starts_again(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "run", 4)
+    train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(5))
+    newest = checkpoints.latest()
+    assert newest is not None
+    newest.write_bytes(b"")
+    with pytest.raises(rb.RunError, match="remove it to start this run again"):
+        train(rb.TopK(k=1), checkpoints=checkpoints)
+
+
+def test_another_configuration_is_refused(tmp_path: Path) -> None:
+    train(rb.TopK(k=1), checkpoints=Checkpoints(tmp_path / "run", 4, "one"), on_round=stop_after(5))
+    with pytest.raises(rb.ConfigurationError, match="is of another configuration"):
+        train(rb.TopK(k=1), checkpoints=Checkpoints(tmp_path / "run", 4, "another"))
+
+
+def test_nothing_but_plain_data_is_loaded(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (Path(tmp_path / "harmed").touch, ())
+
+    checkpoints = Checkpoints(tmp_path / "run", 4)
+    checkpoints.save(4, {"evil": Evil()})
+    newest = checkpoints.latest()
+    assert newest is not None
+    with pytest.raises(rb.RunError, match="is damaged"):
+        checkpoints.load(newest)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file in the way")
+    with pytest.raises(rb.RunError, match="cannot write checkpoint") as caught:
+        train(rb.TopK(k=1), checkpoints=Checkpoints(tmp_path / "run", 4))
+    assert caught.value.trace is not None
+    assert caught.value.trace.rounds == 4
+    with pytest.raises(rb.ConfigurationError, match="at least 1"):
+        Checkpoints(tmp_path, 0)
