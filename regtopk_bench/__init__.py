@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from regtopk_bench.sparsify import (
         Dense,
         Oracle,
+        PerLayer,
         RandomK,
         RegTopK,
         SparseGradient,
         Sparsifier,
         TopK,
     )
-    from regtopk_bench.training import RoundInfo, Trace, aggregate, simulate
+    from regtopk_bench.training import Checkpoints, RoundInfo, Schedule, Trace, aggregate, simulate
     from regtopk_bench.workloads import LinearRegression, LogisticToy, Workload
 
 _HOME = {
+    "Checkpoints": "training",
     "ConfigurationError": "errors",
     "Dense": "sparsify",
     "InterruptedRun": "errors",
@@ -38,11 +40,13 @@ _HOME = {
     "LogisticToy": "workloads",
     "NonFiniteGradientError": "errors",
     "Oracle": "sparsify",
+    "PerLayer": "sparsify",
     "RandomK": "sparsify",
     "RegTopK": "sparsify",
     "RegtopkBenchError": "errors",
     "RoundInfo": "training",
     "RunError": "errors",
+    "Schedule": "training",
     "SparseGradient": "sparsify",
     "Sparsifier": "sparsify",
     "TopK": "sparsify",
@@ -54,6 +58,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Checkpoints",
     "ConfigurationError",
     "Dense",
     "InterruptedRun",
@@ -61,11 +66,13 @@ __all__ = [
     "LogisticToy",
     "NonFiniteGradientError",
     "Oracle",
+    "PerLayer",
     "RandomK",
     "RegTopK",
     "RegtopkBenchError",
     "RoundInfo",
     "RunError",
+    "Schedule",
     "SparseGradient",
     "Sparsifier",
     "TopK",

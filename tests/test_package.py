@@ -37,6 +37,7 @@ FORBIDDEN |= {("workloads", "sparsify"), ("workloads", "kernels"), ("transport",
 def test_public_names() -> None:
     assert rb.__all__ == sorted(rb.__all__, key=str.lower) or rb.__all__ == sorted(rb.__all__)
     assert set(rb.__all__) == {
+        "Checkpoints",
         "ConfigurationError",
         "Dense",
         "InterruptedRun",
@@ -44,11 +45,13 @@ def test_public_names() -> None:
         "LogisticToy",
         "NonFiniteGradientError",
         "Oracle",
+        "PerLayer",
         "RandomK",
         "RegTopK",
         "RegtopkBenchError",
         "RoundInfo",
         "RunError",
+        "Schedule",
         "SparseGradient",
         "Sparsifier",
         "TopK",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ class Oracle(ErrorFeedbackSparsifier):
     An upper bound, not a method: to know that sum the workers would have to exchange
     their whole gradients first. Those bytes are counted, as coordination.
     """
+
+    splits: ClassVar[bool] = False
 
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
         """Send what is largest in the mean of all accumulated gradients."""
