@@ -10,32 +10,11 @@ proportional set size over all processes of the run, so that shared pages count 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import subprocess
 import sys
 import time
-from pathlib import Path
 
-
-def family(pid: int) -> list[int]:
-    """Return a process and all below it."""
-    found = [pid]
-    for known in found:
-        try:
-            for task in Path(f"/proc/{known}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-        except OSError:
-            continue
-    return found
-
-
-def proportional_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+from memory import run_watched
 
 
 def measure(workers: int, rounds: int, processes: str) -> str:
@@ -43,12 +22,7 @@ def measure(workers: int, rounds: int, processes: str) -> str:
     command += ["--dim", "10000", "--samples", "50", "--rounds", str(rounds), "-d", "0.01"]
     command += ["-a", "topk", "-a", "regtopk", "-p", processes, "-f", "json", "--no-save"]
     started = time.monotonic()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    peak, out = 0, None
-    while out is None:
-        peak = max(peak, sum(map(proportional_bytes, family(child.pid))))
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            out, _ = child.communicate(timeout=0.25)
+    out, peak = run_watched(command)
     runs = json.loads(out)["runs"]
     cells = []
     for run in runs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -211,7 +212,9 @@ class Experiment:
         print_result(result, settings.format, self.invocation.out)
         if folder:
             self.invocation.note(f"saved {folder}")
-            if (folder / _CHECKPOINTS).is_dir() and any((folder / _CHECKPOINTS).iterdir()):
+            with contextlib.suppress(OSError):  # where checkpoints are left, or never were
+                (folder / _CHECKPOINTS).rmdir()
+            if (folder / _CHECKPOINTS).is_dir():
                 self.invocation.note(f"to go on: regtopk-bench {self.command} --resume {folder}")
             elif not draw:
                 self.invocation.note(f"to draw it: regtopk-bench show {folder}")

@@ -21,7 +21,7 @@ from regtopk_bench.results.summary import Group, log10
 # Okabe and Ito's palette tells apart with any colour vision; dashes do without colour.
 _STYLES: dict[str, dict[str, Any]] = {
     "dense": {"color": "#000000", "linestyle": (0, (1, 1.2)), "linewidth": 1.8, "zorder": 4},
-    "topk": {"color": "#D55E00", "linestyle": (0, (5, 1.5))},
+    "topk": {"color": "#D55E00", "linestyle": (0, (5, 1.5)), "zorder": 3},
     "regtopk": {"color": "#0072B2", "linestyle": "-"},
     "randomk": {"color": "#CC79A7", "linestyle": (0, (3, 1, 1, 1))},
     "oracle": {"color": "#009E73", "linestyle": (0, (7, 2, 1, 2))},

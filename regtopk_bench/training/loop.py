@@ -282,6 +282,13 @@ class _CountedPeers:
         return sent
 
 
+class _NoPeers:
+    """What a sparsifier is given whose workers are compressed a few at a time."""
+
+    def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        raise ConfigurationError("a sparsifier that asks its peers must have splits = False")
+
+
 @dataclass
 class _Run:
     """One process's part in a run."""
@@ -324,7 +331,7 @@ class _Run:
                 parameters_J.dtype,
                 parameters_J.device,
                 weights=weights_N[share.start : share.stop],
-                peers=peers,
+                peers=peers if len(shares) == 1 else _NoPeers(),
             )
             for share in shares
         ]

@@ -260,6 +260,19 @@ def test_a_few_workers_at_a_time_give_the_same_bits(
     )
 
 
+def test_a_sparsifier_that_asks_its_peers_must_not_be_split(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Asking(rb.Oracle):
+        splits = True
+
+    options: dict[str, Any] = {"rounds": 1, "learning_rate": 0.01, "processes": 1}
+    rb.simulate(workload(), Asking(k=3), **options)
+    monkeypatch.setattr(loop, "_CPU_ENTRIES", 1)
+    with pytest.raises(rb.ConfigurationError, match="must have splits = False"):
+        rb.simulate(workload(), Asking(k=3), **options)
+
+
 def test_messages_of_different_lengths_are_joined() -> None:
     def message(counts: list[int], first: int) -> rb.SparseGradient:
         rows = torch.arange(first, first + 3 * len(counts)).view(len(counts), 3)[:, : max(counts)]
