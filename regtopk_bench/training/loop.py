@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,25 +19,21 @@ from regtopk_bench.errors import (
     RunError,
 )
 from regtopk_bench.sparsify import SparseGradient, Sparsifier
-from regtopk_bench.threads import available_cores, single_threaded
+from regtopk_bench.threads import single_threaded
 from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.encoding import Encoding
 from regtopk_bench.training.exchange import aggregate, gather_messages, join_messages
+from regtopk_bench.training.plan import Plan
+from regtopk_bench.training.processes import choose_processes
 from regtopk_bench.training.schedule import Schedule
 from regtopk_bench.training.trace import PHASES, Recorder, Trace
 from regtopk_bench.transport import LocalTransport, Transport, open_pool
 from regtopk_bench.workloads import Workload
 from regtopk_bench.workloads.base import as_float_tensor
 
-# Measured on two cores: starting a pool is dominated by importing PyTorch once, an exchange
-# by two hops through semaphores.
-_POOL_START_SECONDS = 4.0
-_EXCHANGE_SECONDS = 1e-4
-_PROBES = 3
 # Gradients at a time: on a CPU as many as fit into a cache, on a GPU as many as fit at all.
 _CPU_ENTRIES = 2**20
 _GPU_ENTRIES = 2**29
-_LONG_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +53,6 @@ class RoundInfo:
 
 
 OnRound = Callable[[RoundInfo], bool | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What every process of a run has to know."""
-
-    workload: Workload
-    sparsifier: Sparsifier
-    initial: Tensor
-    rounds: int
-    learning_rate: float
-    schedule: Schedule
-    momentum: float
-    weight_decay: float
-    local_steps: int
-    checkpoints: Checkpoints | None
-    resume_from: Path | None
-
-    def __post_init__(self) -> None:
-        """Refuse what no training could have."""
-        for name, value, least in (
-            ("rounds", self.rounds, 0),
-            ("local_steps", self.local_steps, 1),
-        ):
-            if value < least:
-                raise ConfigurationError(f"{name} {value} is below {least}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
-            raise ConfigurationError(
-                f"learning rate {self.learning_rate} is not a finite number above 0"
-            )
-        if not 0.0 <= self.momentum < 1.0:
-            raise ConfigurationError(f"momentum {self.momentum} is not in [0, 1)")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0.0):
-            raise ConfigurationError(f"weight_decay {self.weight_decay} is not a number from 0 up")
-        if len(self.initial) != self.workload.dim:
-            raise ConfigurationError(
-                f"{len(self.initial)} initial parameters for a workload of {self.workload.dim}"
-            )
 
 
 def simulate(
@@ -155,7 +111,7 @@ def simulate(
     """
     if evaluate_every < 1:
         raise ConfigurationError(f"evaluate_every {evaluate_every} is below 1")
-    plan = _Plan(
+    plan = Plan(
         workload=workload,
         sparsifier=sparsifier,
         initial=_initial_parameters(workload, initial, seed),
@@ -168,7 +124,7 @@ def simulate(
         checkpoints=checkpoints,
         resume_from=checkpoints.latest() if checkpoints else None,
     )
-    run = _Run(plan, _processes(plan, processes), on_round, evaluate_every)
+    run = _Run(plan, choose_processes(plan, processes), on_round, evaluate_every)
     try:
         _prepare_kernels(plan)
         if run.processes == 1:
@@ -200,48 +156,7 @@ def _initial_parameters(workload: Workload, initial: Any, seed: int) -> Tensor:
     return given_J.to(dtype=workload.dtype, device=workload.device)
 
 
-def _processes(plan: _Plan, wanted: int | str) -> int:
-    workers, device = plan.workload.workers, plan.workload.device.type
-    if wanted == "auto":
-        return fastest_processes(plan)
-    if isinstance(wanted, str) or not 1 <= wanted <= workers:
-        raise ConfigurationError(
-            f"processes {wanted} is not between 1 and the number of workers, {workers}"
-        )
-    if wanted > 1 and device != "cpu":
-        raise ConfigurationError(f"processes {wanted}: on {device} one process hosts all workers")
-    return wanted
-
-
-def fastest_processes(plan: _Plan) -> int:
-    """Estimate which number of processes finishes first, from timed gradients."""
-    workload = plan.workload
-    candidates = range(1, min(available_cores(), workload.workers) + 1)
-    if len(candidates) == 1 or plan.rounds == 0 or workload.device.type != "cpu":
-        return 1
-    with single_threaded():
-        gradient_seconds = _seconds_of_gradients(plan, range(1)) * workload.workers
-        if gradient_seconds < _LONG_SECONDS:  # many workers at once may cost less than one by one
-            everyone = range(workload.workers)
-            gradient_seconds = min(_seconds_of_gradients(plan, everyone) for _ in range(_PROBES))
-
-    def expected_seconds(processes: int) -> float:
-        largest_shard = math.ceil(workload.workers / processes) / workload.workers
-        if processes == 1:
-            return plan.rounds * gradient_seconds
-        per_round = gradient_seconds * largest_shard + _EXCHANGE_SECONDS
-        return _POOL_START_SECONDS + plan.rounds * per_round
-
-    return min(candidates, key=expected_seconds)
-
-
-def _seconds_of_gradients(plan: _Plan, workers: range) -> float:
-    start = time.perf_counter()
-    plan.workload.gradients(plan.initial, workers, 0)
-    return time.perf_counter() - start
-
-
-def _prepare_kernels(plan: _Plan) -> None:
+def _prepare_kernels(plan: Plan) -> None:
     """Run the sparsifier on one made-up worker, so that what is compiled or loaded is ready."""
     workload = plan.workload
     weights_1 = torch.ones(1, dtype=workload.dtype, device=workload.device)
@@ -256,7 +171,7 @@ def _prepare_kernels(plan: _Plan) -> None:
         plan.sparsifier.feedback(state, aggregate(message, weights_1))
 
 
-def _host(plan: _Plan, transport: Transport) -> None:
+def _host(plan: Plan, transport: Transport) -> None:
     """Take part in a run from another process of the pool."""
     _Run(plan, transport.processes, on_round=None, recording=False).rounds(transport)
 
@@ -293,7 +208,7 @@ class _NoPeers:
 class _Run:
     """One process's part in a run."""
 
-    plan: _Plan
+    plan: Plan
     processes: int
     on_round: OnRound | None
     evaluate_every: int = 1
@@ -434,7 +349,7 @@ class _Run:
         return int(content["finished"])
 
 
-def _shares(workers: range, plan: _Plan) -> list[range]:
+def _shares(workers: range, plan: Plan) -> list[range]:
     """Split workers into those whose gradients are in memory at the same time."""
     if not plan.sparsifier.splits:
         return [workers]

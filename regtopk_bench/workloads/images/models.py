@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,9 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
     if name not in known:
         raise ConfigurationError(f'no model "{name}"{suggest(name, ["cnn", *known])}')
     try:
-        model = models.get_model(name, weights="DEFAULT" if weights == "imagenet" else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of defaults that may change
+            model = models.get_model(name, weights="DEFAULT" if weights == "imagenet" else None)
     except OSError as error:  # urllib's errors are of this kind
         raise RunError(
             f"cannot fetch the weights of {name} ({error}): give a file with --weights"
@@ -95,6 +98,11 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
+    if getattr(model, "aux_logits", False):  # GoogLeNet's and Inception's classifiers half-way
+        model.aux_logits = False
+        for auxiliary in ("aux1", "aux2", "AuxLogits"):
+            if hasattr(model, auxiliary):
+                setattr(model, auxiliary, None)
     return model, _fit_classifier(model, name, classes)
 
 

@@ -41,6 +41,11 @@ def test_models_of_torchvision_have_their_classifier_fitted(name: str, side: int
     assert trained[0].shape[0] == 7
 
 
+def test_auxiliary_classifiers_are_left_out() -> None:
+    model = build_model("googlenet", classes=5, side=32)
+    assert model.train()(torch.rand(2, 3, 32, 32)).shape == (2, 5)
+
+
 def test_initial_parameters_follow_the_seed() -> None:
     models = []
     for seed in (3, 3, 4):

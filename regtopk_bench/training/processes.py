@@ -1,0 +1,61 @@
+"""How many processes a run should have."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.threads import available_cores, single_threaded
+from regtopk_bench.training.plan import Plan
+
+# Measured on two cores: starting a pool is dominated by importing PyTorch once, an exchange
+# by two hops through semaphores.
+_POOL_START_SECONDS = 4.0
+_EXCHANGE_SECONDS = 1e-4
+_PROBES = 3
+_LONG_SECONDS = 0.3
+
+
+def choose_processes(plan: Plan, wanted: int | str) -> int:
+    """Return how many processes a run gets that wants a number of them, or "auto"."""
+    workers, device = plan.workload.workers, plan.workload.device.type
+    if wanted == "auto":
+        return _fastest_processes(plan)
+    if isinstance(wanted, str) or not 1 <= wanted <= workers:
+        raise ConfigurationError(
+            f"processes {wanted} is not between 1 and the number of workers, {workers}"
+        )
+    if wanted > 1 and device != "cpu":
+        raise ConfigurationError(f"processes {wanted}: on {device} one process hosts all workers")
+    return wanted
+
+
+def _fastest_processes(plan: Plan) -> int:
+    """Estimate which number of processes finishes first, from timed gradients."""
+    workload = plan.workload
+    candidates = range(1, min(available_cores(), workload.workers) + 1)
+    if len(candidates) == 1 or plan.rounds == 0 or workload.device.type != "cpu":
+        return 1
+    with single_threaded():
+        gradient_seconds = _seconds_of_gradients(plan, range(1)) * workload.workers
+        if gradient_seconds < _LONG_SECONDS:  # many workers at once may cost less than one by one
+            everyone = range(workload.workers)
+            gradient_seconds = min(_seconds_of_gradients(plan, everyone) for _ in range(_PROBES))
+
+    gradient_seconds *= plan.local_steps
+
+    def expected_seconds(processes: int) -> float:
+        largest_shard = math.ceil(workload.workers / processes) / workload.workers
+        if processes == 1:
+            return plan.rounds * gradient_seconds
+        per_round = gradient_seconds * largest_shard + _EXCHANGE_SECONDS
+        return _POOL_START_SECONDS + plan.rounds * per_round
+
+    return min(candidates, key=expected_seconds)
+
+
+def _seconds_of_gradients(plan: Plan, workers: range) -> float:
+    start = time.perf_counter()
+    plan.workload.gradients(plan.initial, workers, 0)
+    return time.perf_counter() - start
