@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,12 @@ from typing import Any
 
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
-from regtopk_bench.errors import InterruptedRun, NonFiniteGradientError, RunError
+from regtopk_bench.errors import (
+    ConfigurationError,
+    InterruptedRun,
+    NonFiniteGradientError,
+    RunError,
+)
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Result, Run, Scalar, Setting, store
 from regtopk_bench.results.environment import environment
@@ -48,9 +52,13 @@ class Cell:
 
     def checkpoints(self, folder: Path, every: int) -> Checkpoints:
         """Return the place of its checkpoints in an experiment's folder."""
-        digest = hashlib.sha256(self.identity.encode()).hexdigest()[:8]
-        name = f"{str(self).replace(' ', '-')}-{digest}"
+        name = str(self).replace(" ", "-")
         return Checkpoints(folder / _CHECKPOINTS / name, every, self.identity)
+
+    def is_of(self, run: Run) -> bool:
+        """Tell whether a run has this cell's name; its configuration may be another."""
+        names = ("algorithm", "density", "seed")
+        return all(run.cell.get(name) == self.configuration.get(name) for name in names)
 
 
 @dataclass
@@ -172,10 +180,27 @@ class Experiment:
         return True
 
     def _finished_before(self, cell: Cell) -> Run | None:
-        """Return the run of a cell that the resumed experiment has finished."""
-        before = self.resumed[1].runs if self.resumed else []
-        same = (run for run in before if run.cell == cell.configuration)
-        return next((run for run in same if run.status == "finished"), None)
+        """Return the run of a cell that the resumed experiment has finished.
+
+        Raises:
+            ConfigurationError: If it was of another configuration.
+        """
+        for run in self._before():
+            if not cell.is_of(run):
+                continue
+            for name, now in cell.configuration.items():
+                if run.cell.get(name) != now:
+                    raise ConfigurationError(
+                        f"the run to resume had another {name}, {run.cell.get(name)} and not "
+                        f"{now}: resume with what it was started with, or start a new run"
+                    )
+            return run
+        return None
+
+    def _before(self) -> list[Run]:
+        """Return what the resumed experiment has finished."""
+        runs = self.resumed[1].runs if self.resumed else []
+        return [run for run in runs if run.status == "finished"]
 
     def _describe(self, cell: Cell, run: Run) -> None:
         if self.invocation.verbose:
@@ -195,7 +220,7 @@ class Experiment:
                 for name, value in asdict(resolved.settings).items()
             },
             environment=environment(),
-            runs=self.runs,
+            runs=self.runs + [run for run in self._before() if run not in self.runs],
         )
 
     def _report(self, folder: Path | None, *, draw: bool) -> None:

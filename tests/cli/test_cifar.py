@@ -86,8 +86,21 @@ def results(text: str) -> list[dict[str, Any]]:
 
 
 def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
-    options = [*TINY, "--rounds", "60", "--evaluate-every", "7", "--momentum", "0.9", "-d", "0.01"]
-    options += ["--schedule", "cosine", "--local-steps", "2", "-a", "topk", "-a", "regtopk"]
+    options = [*TINY, "--rounds", "40", "--evaluate-every", "7", "--momentum", "0.9", "-d", "0.01"]
+    options += [
+        "-n",
+        "3",
+        "-b",
+        "5",
+        "--schedule",
+        "cosine",
+        "--local-steps",
+        "2",
+        "-a",
+        "topk",
+        "-a",
+        "regtopk",
+    ]
     whole = results(run("cifar", *options, "--no-save", "-f", "json").stdout)
     command = [sys.executable, "-m", "regtopk_bench", "cifar", *options, "--checkpoint-every", "3"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -114,20 +127,25 @@ def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
     }
 
 
-def test_a_killed_run_can_be_resumed(run: Call) -> None:
-    command = [sys.executable, "-m", "regtopk_bench", "cifar", *SMALL, "--rounds", "300"]
-    process = subprocess.Popen([*command, "--checkpoint-every", "3", "-a", "topk"])
-    while not list(Path().glob("runs/*/checkpoints/topk*/*")):
-        assert process.poll() is None
+def kill_after_a_checkpoint(process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while not list(Path().glob("runs/*/checkpoints/*/round-*")):
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
+
+
+def test_a_killed_run_can_be_resumed(run: Call) -> None:
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", *SMALL, "--rounds", "100"]
+    kill_after_a_checkpoint(subprocess.Popen([*command, "--checkpoint-every", "3", "-a", "topk"]))
     (folder,) = Path("runs").iterdir()
     resumed = run("cifar", "--resume", str(folder), "-f", "json")
     assert resumed.exit_code == 0, resumed.stderr
     (topk,) = json.loads(resumed.stdout)["runs"]
     assert topk["status"] == "finished"
-    assert topk["metrics"]["rounds"] == 300
+    assert topk["metrics"]["rounds"] == 100
 
 
 @pytest.mark.parametrize(
@@ -146,6 +164,43 @@ def test_resuming_with_another_configuration(run: Call, flags: list[str], messag
     assert done.exit_code == 2
     assert message in done.stderr
     assert (folder / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_resuming_with_other_images(run: Call, folder: Path, finished: bool) -> None:
+    flags = ["--data", str(folder), "--cache", "cache", "-n", "2", "-b", "4", "-a", "topk"]
+    flags += ["--image-size", "8", "--processes", "1", "--evaluate-every", "1000"]
+    if finished:
+        run("cifar", *flags, "-r", "2")
+    else:
+        command = [sys.executable, "-m", "regtopk_bench", "cifar", *flags, "-r", "9999"]
+        process = subprocess.Popen([*command, "--checkpoint-every", "2"])
+        kill_after_a_checkpoint(process)
+    (run_folder,) = Path("runs").iterdir()
+    before = json.loads((run_folder / "result.json").read_text())["runs"]
+    checkpoints = list(run_folder.rglob("round-*"))
+    Image.new("RGB", (8, 8)).save(folder / "train" / "dark" / "3.png")
+    done = run("cifar", "--resume", str(run_folder))
+    assert done.exit_code == 2
+    assert ("had another images" if finished else "is of another configuration") in done.stderr
+    assert json.loads((run_folder / "result.json").read_text())["runs"] == before
+    assert list(run_folder.rglob("round-*")) == checkpoints
+    assert bool(checkpoints) != finished
+
+
+def test_what_was_finished_outlives_a_second_stop(run: Call) -> None:
+    """A failed run is tried again, while those after it are kept."""
+    whole = json.loads(run("cifar", *SMALL, "-f", "json").stdout)
+    (folder,) = Path("runs").iterdir()
+    whole["runs"][0]["status"] = "failed"
+    (folder / "result.json").write_text(json.dumps(whole))
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", "--resume", str(folder)]
+    kill_after_a_checkpoint(subprocess.Popen([*command, "--checkpoint-every", "1"]))
+    kept = json.loads((folder / "result.json").read_text())["runs"]
+    assert [one["cell"]["algorithm"] for one in kept] == ["topk", "regtopk"]
+    again = json.loads(run("cifar", "--resume", str(folder), "-f", "json").stdout)["runs"]
+    assert [one["status"] for one in again] == ["finished"] * 3
+    assert [one["metrics"] for one in again] == [one["metrics"] for one in whole["runs"]]
 
 
 def test_what_cannot_be_resumed(run: Call) -> None:
