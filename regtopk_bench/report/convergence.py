@@ -116,6 +116,14 @@ def outcome(group: Group, value: Estimate, digits: int = 2) -> str:
     return f"{value.mean:.{digits}f}{spread}"
 
 
+def stopped(runs: Sequence[Run]) -> list[str]:
+    """Return a note on runs that were interrupted, if there are any."""
+    count = sum(run.status == "stopped" for run in runs)
+    if not count:
+        return []
+    return [f"{count} run{'s' if count > 1 else ''} stopped early: the last round was not reached"]
+
+
 def uplink_to(run: Run, rounds: int | None) -> float | None:
     """Return the bytes that one worker has sent after so many rounds."""
     if rounds is None:
@@ -157,6 +165,7 @@ def _notes(everything: Sequence[Group], seeds: int, marked: bool) -> list[str]:
     if seeds > 1:
         notes.append(f"± 95 % confidence interval of the mean over {seeds} seeds")
     runs = [run for group in everything for run in group.runs]
+    notes += stopped(runs)
     if any(run.metrics.get("coordination_bytes") for run in runs):
         costs = max(
             of["coordination_bytes"] / max(of["rounds"], 1) / of["workers"]

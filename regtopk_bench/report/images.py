@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.report.comparison import comparison_table
-from regtopk_bench.report.convergence import by_density, outcome, uplink_to
+from regtopk_bench.report.convergence import by_density, outcome, stopped, uplink_to
 from regtopk_bench.report.table import Cell, Column, Row, Table
 from regtopk_bench.results.schema import Result, Run
 from regtopk_bench.results.summary import Group, estimate, first_round, groups, mean_if_all
@@ -106,7 +107,7 @@ def _title(result: Result) -> str:
     dims = {run.cell["dim"] for run in result.runs}
     dim = f" ({', '.join(f'J={dim:,}' for dim in dims)})" if dims else ""
     made_up = value("dataset") == "synthetic" and value("data") is None
-    images = "SYNTHETIC images" if made_up else str(value("data") or "CIFAR-10").rsplit("/")[-1]
+    images = "SYNTHETIC images" if made_up else Path(str(value("data") or "CIFAR-10")).name
     schedule = "" if value("schedule") == "constant" else f" ({value('schedule')})"
     return (
         f"{images}: {value('model')}{dim}, N={value('workers')} workers, {value('partition')}, "
@@ -121,6 +122,7 @@ def _notes(everything: Sequence[Group]) -> list[str]:
         return []
     seeds = len({run.cell["seed"] for run in runs})
     notes = [f"± 95 % confidence interval of the mean over {seeds} seeds"] if seeds > 1 else []
+    notes += stopped(runs)
     skews = [run.metrics["skew"] for run in runs if "skew" in run.metrics]
     if skews:
         notes.append(

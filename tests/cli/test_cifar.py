@@ -103,15 +103,18 @@ def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
     ]
     whole = results(run("cifar", *options, "--no-save", "-f", "json").stdout)
     command = [sys.executable, "-m", "regtopk_bench", "cifar", *options, "--checkpoint-every", "3"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     deadline = time.monotonic() + 60
     while not list(Path().glob("runs/*/checkpoints/regtopk*/*")):
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate()
+    stdout, stderr = process.communicate()
     assert process.returncode == 130
+    assert "1 run stopped early" in stdout
     (folder,) = Path("runs").iterdir()
     assert f"to go on: regtopk-bench cifar --resume {folder}" in stderr
     stored = json.loads((folder / "result.json").read_text())

@@ -273,6 +273,14 @@ def test_a_sparsifier_that_asks_its_peers_must_not_be_split(
         rb.simulate(workload(), Asking(k=3), **options)
 
 
+def test_a_gpu_hosts_all_workers_in_one_process() -> None:
+    class OnGpu(rb.LogisticToy):
+        device = torch.device("cuda")
+
+    with pytest.raises(rb.ConfigurationError, match="on cuda one process hosts all workers"):
+        rb.simulate(OnGpu(), rb.TopK(k=1), rounds=1, learning_rate=0.1, processes=2)
+
+
 def test_messages_of_different_lengths_are_joined() -> None:
     def message(counts: list[int], first: int) -> rb.SparseGradient:
         rows = torch.arange(first, first + 3 * len(counts)).view(len(counts), 3)[:, : max(counts)]

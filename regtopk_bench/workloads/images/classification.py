@@ -76,6 +76,7 @@ class ImageClassification(Workload):
         self._model = model.to(self.device)
         self._shares, self._batch, self._seed = shares, batch, seed
         self._augment, self._amp = augment, amp
+        self._sides = (data.train.pixels_NCHW.shape[2], data.train.pixels_NCHW.shape[3])
         self._trained = {
             name: parameter
             for name, parameter in model.named_parameters()
@@ -101,15 +102,7 @@ class ImageClassification(Workload):
 
     def batch(self, worker: int, step: int) -> tuple[Tensor, Tensor]:
         """Return what a worker trains on in a step: images (B, C, H, W) and labels (B,)."""
-        share = self._shares[worker]
-        epoch, position = divmod(step, len(share) // self._batch)
-        order = self._order(worker, epoch)
-        chosen = torch.from_numpy(share[order[position * self._batch :][: self._batch]])
-        chosen = chosen.to(self.device)
-        pixels_BCHW = self._train.pixels_NCHW[chosen]
-        if self._augment:
-            pixels_BCHW = _augmented(pixels_BCHW, [self._seed, worker, step])
-        return self._scaled(pixels_BCHW), self._train.labels_N[chosen]
+        return self._batches(range(worker, worker + 1), step)
 
     def gradients(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
         """Return the gradient of each worker's mean loss over its batch, (n, J)."""
@@ -129,6 +122,30 @@ class ImageClassification(Workload):
             accuracy_T[t], loss_T[t] = self._evaluate(self._test)
         return {"accuracy": accuracy_T, "loss": loss_T}
 
+    def _batches(self, workers: range, step: int) -> tuple[Tensor, Tensor]:
+        """Return the batches of some workers one after the other, with the launches of one."""
+        chosen = np.concatenate([self._chosen(worker, step) for worker in workers])
+        chosen_B = torch.from_numpy(chosen).to(self.device)
+        pixels_BCHW = self._train.pixels_NCHW[chosen_B]
+        if self._augment:
+            changes = [
+                _changes([self._seed, worker, step, 1], self._batch, self._sides)
+                for worker in workers
+            ]
+            rows_BH, columns_BW = (
+                torch.from_numpy(np.concatenate(each)).to(self.device)
+                for each in zip(*changes, strict=True)
+            )
+            pixels_BCHW = _augmented(pixels_BCHW, rows_BH, columns_BW)
+        return self._scaled(pixels_BCHW), self._train.labels_N[chosen_B]
+
+    def _chosen(self, worker: int, step: int) -> NDArray[np.int64]:
+        """Return which images a worker takes in a step, (B,)."""
+        share = self._shares[worker]
+        epoch, position = divmod(step, len(share) // self._batch)
+        order = self._order(worker, epoch)
+        return share[order[position * self._batch :][: self._batch]]
+
     def _one_by_one(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
         """Compute gradients in the order in which a CPU's caches like it."""
         self._set(parameters_J)
@@ -143,9 +160,9 @@ class ImageClassification(Workload):
 
     def _together(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
         """Compute all workers' gradients with the launches of one."""
-        batches = [self.batch(worker, round) for worker in workers]
-        images_nBCHW = torch.stack([images for images, _ in batches])
-        labels_nB = torch.stack([labels for _, labels in batches])
+        images, labels = self._batches(workers, round)
+        images_nBCHW = images.unflatten(0, (len(workers), self._batch))
+        labels_nB = labels.unflatten(0, (len(workers), self._batch))
         self._seed_dropout(workers.start, round)
 
         def loss(parameters: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
@@ -254,21 +271,24 @@ def _is_trained(layer: _BatchNorm) -> bool:
     return layer.weight is None or layer.weight.requires_grad
 
 
-def _augmented(pixels_BCHW: Tensor, seed: list[int]) -> Tensor:
-    """Shift images by up to 4 pixels, zeros coming in, and mirror about half of them."""
-    draw = np.random.default_rng([*seed, 1])
-    count, _, height, width = pixels_BCHW.shape
+def _changes(
+    seed: list[int], count: int, sides: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw which rows and columns of padded images to take: shifted, half of them mirrored."""
+    draw = np.random.default_rng(seed)
+    height, width = sides
     down_B1, right_B1 = draw.integers(0, 2 * _MARGIN + 1, (2, count, 1))
     mirrored_B1 = draw.random((count, 1)) < 0.5
-    column_W = np.arange(width)
-    row_BH = down_B1 + np.arange(height)
-    column_BW = right_B1 + np.where(mirrored_B1, column_W[::-1], column_W)
-    image_B, row_BH, column_BW = (
-        torch.from_numpy(each).to(pixels_BCHW.device)
-        for each in (np.arange(count), row_BH, column_BW)
+    columns_W = np.arange(width)
+    return (
+        down_B1 + np.arange(height),
+        right_B1 + np.where(mirrored_B1, columns_W[::-1], columns_W),
     )
-    padded = pad(pixels_BCHW, (_MARGIN,) * 4)
-    changed_BHWC = padded.permute(0, 2, 3, 1)[
-        image_B[:, None, None], row_BH[:, :, None], column_BW[:, None, :]
-    ]
+
+
+def _augmented(pixels_BCHW: Tensor, rows_BH: Tensor, columns_BW: Tensor) -> Tensor:
+    """Take rows and columns of images that are padded with zeros."""
+    padded_BHWC = pad(pixels_BCHW, (_MARGIN,) * 4).permute(0, 2, 3, 1)
+    images_B = torch.arange(len(pixels_BCHW), device=pixels_BCHW.device)
+    changed_BHWC = padded_BHWC[images_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
     return changed_BHWC.permute(0, 3, 1, 2)
