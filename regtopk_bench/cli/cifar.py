@@ -76,12 +76,12 @@ def run_cifar(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
     resumed = None
     if invocation.resolved.settings.resume:
-        folder = Path(invocation.resolved.settings.resume)
-        result = _resumable(folder)
+        path = Path(invocation.resolved.settings.resume)
+        result = _resumable(path)
         before = {name: setting.value for name, setting in result.settings.items()}
         resolved = continued(_COMMAND, invocation.resolved, before, _FREE)
         invocation = dataclasses.replace(invocation, resolved=resolved)
-        resumed = (folder, result)
+        resumed = (path if path.is_dir() else path.parent, result)
     settings: CifarSettings = invocation.resolved.settings
     device = choose_device(settings.device)
     data = _images(invocation, settings)
@@ -95,11 +95,11 @@ def run_cifar(invocation: Invocation) -> None:
     )
 
 
-def _resumable(folder: Path) -> Result:
+def _resumable(path: Path) -> Result:
     """Read the result of a run that is to be resumed."""
-    result = store.read(folder)
+    result = store.read(path)
     if result.command != _COMMAND:
-        raise ConfigurationError(f"{folder} is a run of {result.command}, not of {_COMMAND}")
+        raise ConfigurationError(f"{path} is a run of {result.command}, not of {_COMMAND}")
     return result
 
 

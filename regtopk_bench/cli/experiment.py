@@ -152,7 +152,7 @@ class Experiment:
                 progress.begin(str(cell), finished_rounds * per_round)
                 options: dict[str, Any] = {}
                 if folder and checkpoint_every:
-                    store.write(self._result(), folder)  # without it nothing can be resumed
+                    self._save_for_resuming(folder)
                     options["checkpoints"] = cell.checkpoints(folder, checkpoint_every)
                 if watched:
                     options["on_round"] = lambda info: progress.update(info.round * per_round)
@@ -165,13 +165,14 @@ class Experiment:
                     )
                     raise
                 except RunError as error:
-                    if error.trace is None:
+                    diverged = isinstance(error, NonFiniteGradientError)
+                    if error.trace is None or not (error.trace.rounds or diverged):
                         raise
                     run = run_of(
                         cell.configuration, error.trace, "failed", str(error), facts=cell.facts
                     )
                     self.failures.append(f"{cell}: {error}")
-                    if not isinstance(error, NonFiniteGradientError):
+                    if not diverged:
                         self.runs.append(run)
                         return False
             self.runs.append(run)
@@ -179,14 +180,22 @@ class Experiment:
             self._describe(cell, run)
         return True
 
+    def _save_for_resuming(self, folder: Path) -> None:
+        """Save the settings, and the runs so far."""
+        try:
+            store.write(self._result(), folder)
+        except OSError as error:
+            raise RunError(f"cannot save to {folder}: {error.strerror}") from error
+
     def _finished_before(self, cell: Cell) -> Run | None:
         """Return the run of a cell that the resumed experiment has finished.
 
         Raises:
             ConfigurationError: If it was of another configuration.
         """
-        for run in self._before():
-            if not cell.is_of(run):
+        before = self.resumed[1].runs if self.resumed else []
+        for run in before:
+            if run.status != "finished" or not cell.is_of(run):
                 continue
             for name, now in cell.configuration.items():
                 if run.cell.get(name) != now:
@@ -197,10 +206,11 @@ class Experiment:
             return run
         return None
 
-    def _before(self) -> list[Run]:
-        """Return what the resumed experiment has finished."""
-        runs = self.resumed[1].runs if self.resumed else []
-        return [run for run in runs if run.status == "finished"]
+    def _all_runs(self) -> list[Run]:
+        """Return the runs so far, and those of the resumed experiment that are still to come."""
+        before = self.resumed[1].runs if self.resumed else []
+        cells = [run.cell for run in self.runs]
+        return self.runs + [run for run in before if run.cell not in cells]
 
     def _describe(self, cell: Cell, run: Run) -> None:
         if self.invocation.verbose:
@@ -220,7 +230,7 @@ class Experiment:
                 for name, value in asdict(resolved.settings).items()
             },
             environment=environment(),
-            runs=self.runs + [run for run in self._before() if run not in self.runs],
+            runs=self._all_runs(),
         )
 
     def _report(self, folder: Path | None, *, draw: bool) -> None:

@@ -78,6 +78,20 @@ def test_every_format_prints_the_saved_result(run: Call) -> None:
         assert "topk" in run("show", str(folder), "--no-plot", "-f", output_format).stdout
 
 
+def wait_for_checkpoint(process: subprocess.Popen[Any], pattern: str = "*/round-*") -> None:
+    deadline = time.monotonic() + 60
+    while not list(Path().glob(f"runs/*/checkpoints/{pattern}")):
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def kill_after_a_checkpoint(process: subprocess.Popen[bytes]) -> None:
+    wait_for_checkpoint(process)
+    process.kill()
+    process.wait()
+
+
 def results(text: str) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = json.loads(text)["runs"]
     for one in runs:
@@ -86,7 +100,17 @@ def results(text: str) -> list[dict[str, Any]]:
 
 
 def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
-    options = [*TINY, "--rounds", "40", "--evaluate-every", "7", "--momentum", "0.9", "-d", "0.01"]
+    options = [
+        *TINY,
+        "--rounds",
+        "100",
+        "--evaluate-every",
+        "33",
+        "--momentum",
+        "0.9",
+        "-d",
+        "0.01",
+    ]
     options += [
         "-n",
         "3",
@@ -106,11 +130,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
-    deadline = time.monotonic() + 60
-    while not list(Path().glob("runs/*/checkpoints/regtopk*/*")):
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_checkpoint(process, "regtopk*/round-*")
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert process.returncode == 130
@@ -128,16 +148,6 @@ def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
         "value": 0.9,
         "source": "resumed run",
     }
-
-
-def kill_after_a_checkpoint(process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not list(Path().glob("runs/*/checkpoints/*/round-*")):
-        assert process.poll() is None, "it ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
 
 
 def test_a_killed_run_can_be_resumed(run: Call) -> None:
@@ -200,10 +210,31 @@ def test_what_was_finished_outlives_a_second_stop(run: Call) -> None:
     command = [sys.executable, "-m", "regtopk_bench", "cifar", "--resume", str(folder)]
     kill_after_a_checkpoint(subprocess.Popen([*command, "--checkpoint-every", "1"]))
     kept = json.loads((folder / "result.json").read_text())["runs"]
-    assert [one["cell"]["algorithm"] for one in kept] == ["topk", "regtopk"]
+    assert [one["status"] for one in kept] == ["failed", "finished", "finished"]
     again = json.loads(run("cifar", "--resume", str(folder), "-f", "json").stdout)["runs"]
     assert [one["status"] for one in again] == ["finished"] * 3
     assert [one["metrics"] for one in again] == [one["metrics"] for one in whole["runs"]]
+
+
+def test_a_damaged_checkpoint_loses_nothing(run: Call) -> None:
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", *SMALL, "-r", "100", "-a", "topk"]
+    process = subprocess.Popen([*command, "--checkpoint-every", "2"], stdout=subprocess.DEVNULL)
+    wait_for_checkpoint(process, "*/round-00000006*")  # not the first
+    process.send_signal(signal.SIGINT)
+    process.wait()
+    (folder,) = Path("runs").iterdir()
+    before = json.loads((folder / "result.json").read_text())["runs"]
+    (older, newest) = sorted(folder.glob("checkpoints/*/*"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    done = run("cifar", "--resume", str(folder))
+    assert done.exit_code == 3
+    assert done.stdout == ""
+    assert f"is damaged (its checksum is another): remove it to go on from {older.name}" in (
+        done.stderr.replace("the one before, ", "")
+    )
+    assert json.loads((folder / "result.json").read_text())["runs"] == before
+    newest.unlink()
+    assert run("cifar", "--resume", str(folder / "result.json")).exit_code == 0
 
 
 def test_what_cannot_be_resumed(run: Call) -> None:
