@@ -22,11 +22,20 @@ def image_tables(result: Result) -> list[Table]:
     """Return the tables of a `cifar` result: accuracies, and the comparison by seed."""
     comparison = comparison_table(
         groups(result.runs),
-        "RegTop-k minus Top-k in points of accuracy, paired by seed (positive: RegTop-k is better)",
+        f"{source(result)}: RegTop-k minus Top-k in points of accuracy, paired by seed "
+        "(positive: RegTop-k is better)",
         {"best": lambda run: 100.0 * best(run), "final": lambda run: 100.0 * final(run)},
         digits=2,
     )
     return [_accuracies(result), *([comparison] if comparison else [])]
+
+
+def source(result: Result) -> str:
+    """Return which images they were, and plainly so if they were made up."""
+    data, dataset = (result.settings[name].value for name in ("data", "dataset"))
+    if data is None and dataset == "synthetic":
+        return "SYNTHETIC images"
+    return Path(str(data or "CIFAR-10")).name
 
 
 def accuracy(run: Run) -> NDArray[np.float64]:
@@ -50,7 +59,7 @@ def _accuracies(result: Result) -> Table:
     target = float(result.settings["target"].value)
     sections = by_density(result)
     rows = [
-        Row(_cells(group, target), section_ends=group is section[-1])
+        Row([*_cells(group, target), Cell(source(result))], section_ends=group is section[-1])
         for section in sections
         for group in section
     ]
@@ -64,6 +73,7 @@ def _accuracies(result: Result) -> Table:
         Column("images/\ns", "images_per_second"),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in _PHASES),
+        Column("images", "images", hidden=True),
     ]
     everything = [group for section in sections for group in section]
     return Table(_title(result), columns, rows, _notes(everything))
@@ -103,16 +113,14 @@ def _title(result: Result) -> str:
     def value(name: str) -> object:
         return result.settings[name].value
 
-    seeds = {run.cell["seed"] for run in result.runs}
+    seeds = len({run.cell["seed"] for run in result.runs})
     dims = {run.cell["dim"] for run in result.runs}
     dim = f" ({', '.join(f'J={dim:,}' for dim in dims)})" if dims else ""
-    made_up = value("dataset") == "synthetic" and value("data") is None
-    images = "SYNTHETIC images" if made_up else Path(str(value("data") or "CIFAR-10")).name
     schedule = "" if value("schedule") == "constant" else f" ({value('schedule')})"
     return (
-        f"{images}: {value('model')}{dim}, N={value('workers')} workers, {value('partition')}, "
-        f"batch {value('batch')}, η={value('learning_rate'):g}{schedule}, μ={value('mu'):g}, "
-        f"{value('rounds')} rounds, {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
+        f"{source(result)}: {value('model')}{dim}, N={value('workers')} workers, "
+        f"{value('partition')}, batch {value('batch')}, η={value('learning_rate'):g}{schedule}, "
+        f"μ={value('mu'):g}, {value('rounds')} rounds, {seeds} seed{'s' if seeds != 1 else ''}"
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from regtopk_bench.report.convergence import by_density
-from regtopk_bench.report.images import accuracy
+from regtopk_bench.report.images import accuracy, source
 from regtopk_bench.report.kernels import name_of, quartiles, share_of_limit
 from regtopk_bench.results.schema import Result, Run
 from regtopk_bench.results.summary import Group, log10
@@ -68,7 +68,8 @@ def image_plot(result: Result, path: Path) -> None:
             for group in panel:
                 _draw(accuracies, group, lambda run: 100.0 * accuracy(run), 1e6)
                 _draw(losses, group, lambda run: np.array(run.traces.get("loss", [])), 1e6)
-            accuracies[0].set_title(f"density {panel[-1].cell['density']:g}", loc="left")
+            density = f"density {panel[-1].cell['density']:g}"
+            accuracies[0].set_title(f"{source(result)}, {density}", loc="left")
             accuracies[0].set_ylabel("test accuracy, %")
             losses[0].set_ylabel("test loss")
             for row in (accuracies, losses):

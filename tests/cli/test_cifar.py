@@ -40,7 +40,7 @@ def test_the_table_fits_80_columns_and_says_that_images_are_made_up(run: Call) -
     assert done.exit_code == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "SYNTHETIC images: cnn (J=104,490), N=4 workers, iid, batch 20" in done.stdout
-    assert "paired by seed" in done.stdout
+    assert "SYNTHETIC images: RegTop-k minus Top-k" in done.stdout
     assert "mean total variation distance" in done.stdout
     for name in ("dense", "topk", "regtopk", "±"):
         assert name in done.stdout
@@ -71,6 +71,7 @@ def test_every_format_prints_the_saved_result(run: Call) -> None:
     assert topk["cell"]["dim"] == 104_490
     rows = list(csv.DictReader(io.StringIO(run("show", str(folder), "-f", "csv").stdout)))
     assert [row["algorithm"] for row in rows] == ["dense", "topk", "regtopk"]
+    assert {row["images"] for row in rows} == {"SYNTHETIC images"}
     shares = [float(rows[1][f"{phase}_share"]) for phase in ("gradient", "sparsify")]
     assert 0.5 < shares[0] < 1.0
     assert float(rows[1]["images_per_second"]) > 10.0
