@@ -94,7 +94,7 @@ def simulate(
             the sum of the gradients on its way, (θ - θ_n)/η (local SGD, Stich,
             arXiv 1805.09767).
         evaluate_every: After how many rounds metrics are evaluated; after the last they always
-            are.
+            are, unless the run failed or was interrupted.
         checkpoints: Where to save the run now and then. If a checkpoint is there, the run goes
             on from it. They are removed when the run is finished.
         on_round: Called after each round; returning True stops the run early.
@@ -137,10 +137,10 @@ def simulate(
     except _StoppedError:
         pass
     except RunError as error:
-        error.trace = run.trace()
+        error.trace = run.trace(cut_short=True)
         raise
     except KeyboardInterrupt:
-        raise InterruptedRun(run.trace()) from None
+        raise InterruptedRun(run.trace(cut_short=True)) from None
     trace = run.trace()
     if checkpoints and trace.rounds == rounds:
         checkpoints.remove()
@@ -225,8 +225,8 @@ class _Run:
             encoding = Encoding.of(workload.dim, workload.dtype)
             self.recorder = Recorder(workload, encoding, self.processes, self.evaluate_every)
 
-    def trace(self) -> Trace:
-        return self.recorder.trace(self.parameters)
+    def trace(self, *, cut_short: bool = False) -> Trace:
+        return self.recorder.trace(self.parameters, cut_short=cut_short)
 
     def rounds(self, transport: Transport) -> None:
         # A run that diverges ends with an error; NumPy's warnings on the way say no more.

@@ -123,11 +123,14 @@ class Recorder:
         if self._pending == len(self._parameters_TJ):
             self._flush()
 
-    def trace(self, parameters_J: Tensor) -> Trace:
-        """Return what was recorded so far, with the current parameters."""
+    def trace(self, parameters_J: Tensor, *, cut_short: bool) -> Trace:
+        """Return what was recorded so far, with the current parameters.
+
+        A run that was not cut short has its last round evaluated, whether it was its turn or not.
+        """
         self._flush()
         rounds = len(self._uplink)
-        if rounds and self._evaluated[-1:] != [rounds - 1]:
+        if rounds and not cut_short and self._evaluated[-1:] != [rounds - 1]:
             self._evaluate(parameters_J[None], [rounds - 1])
         counted = (self._uplink, self._downlink, self._coordination)
         return Trace(

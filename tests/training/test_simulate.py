@@ -223,6 +223,25 @@ def test_selections_do_not_depend_on_the_number_of_threads() -> None:
     assert len(digests) == 1
 
 
+def test_whoever_interrupts_a_run_does_not_wait_for_an_evaluation() -> None:
+    def interrupt(info: rb.RoundInfo) -> None:
+        if info.round == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(rb.InterruptedRun) as caught:
+        rb.simulate(
+            workload(),
+            rb.TopK(k=3),
+            rounds=9,
+            learning_rate=0.01,
+            evaluate_every=5,
+            on_round=interrupt,
+        )
+    gap = caught.value.trace["gap"]
+    assert np.flatnonzero(np.isfinite(gap)).tolist() == [4]
+    assert len(gap) == 7
+
+
 @pytest.mark.parametrize(
     "sparsifier",
     [rb.TopK(k=3), rb.RegTopK(k=3, mu=2.0), rb.RandomK(k=3), rb.Oracle(k=3), rb.Dense()],
