@@ -62,7 +62,7 @@ def test_precedence_and_sources() -> None:
 
 def test_the_repositorys_profiles_are_valid() -> None:
     file = load(REPOSITORY / "benchmarks.toml")
-    assert set(file.profiles) == {"quick", "ci", "paper"}
+    assert set(file.profiles) == {"quick", "ci", "paper", "finetune"}
     for profile in file.profiles:
         for command in COMMANDS:
             resolve(command, {}, {}, file, profile)

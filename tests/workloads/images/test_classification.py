@@ -172,18 +172,24 @@ def test_dropout_is_drawn_anew_for_each_worker_and_round() -> None:
     assert not torch.equal(untouched[0], untouched[1])
 
 
-@pytest.mark.parametrize("model", ["cnn", "resnet18"])
-def test_workers_together_compute_what_they_compute_alone(model: str) -> None:
+def smooth() -> nn.Module:
+    """Batch normalisation, and no thresholds at which rounding could decide."""
+    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Tanh(), nn.Conv2d(8, 4, 3, stride=2)]
+    return nn.Sequential(*layers, nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(144, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "tolerance"), [("smooth", 1e-4), ("cnn", 0.02), ("resnet18", 0.02)]
+)
+def test_workers_together_compute_what_they_compute_alone(model: str, tolerance: float) -> None:
     """The way of a GPU, on the CPU."""
-    problem = workload(model)
+    problem = workload(smooth() if model == "smooth" else model)
     start_J = problem.initial_parameters(0)
     one_by_one = problem.gradients(start_J, range(4), 3)
     problem._prepare_to_train()
     together = problem._together(start_J, range(4), 3)
-    # Where a unit is at its threshold, rounding decides: not many are.
     difference = (together - one_by_one).norm(dim=1) / one_by_one.norm(dim=1)
-    assert float(difference.max()) < 0.02
-    assert float(difference.median()) < 1e-4
+    assert float(difference.max()) < tolerance
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
