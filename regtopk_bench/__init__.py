@@ -18,42 +18,47 @@ if TYPE_CHECKING:
         RunError,
         WorkerDiedError,
     )
+    from regtopk_bench.messages import DenseGradient, Message, SparseGradient, aggregate
     from regtopk_bench.sparsify import (
         Dense,
         Oracle,
         PerLayer,
+        Placement,
         RandomK,
         RegTopK,
-        SparseGradient,
         Sparsifier,
         TopK,
     )
-    from regtopk_bench.training import Checkpoints, RoundInfo, Schedule, Trace, aggregate, simulate
+    from regtopk_bench.trace import Trace
+    from regtopk_bench.training import Checkpoints, RoundInfo, Schedule, simulate
     from regtopk_bench.workloads import LinearRegression, LogisticToy, Workload
 
 _HOME = {
     "Checkpoints": "training",
     "ConfigurationError": "errors",
     "Dense": "sparsify",
+    "DenseGradient": "messages",
     "InterruptedRun": "errors",
     "LinearRegression": "workloads",
     "LogisticToy": "workloads",
+    "Message": "messages",
     "NonFiniteGradientError": "errors",
     "Oracle": "sparsify",
     "PerLayer": "sparsify",
+    "Placement": "sparsify",
     "RandomK": "sparsify",
     "RegTopK": "sparsify",
     "RegtopkBenchError": "errors",
     "RoundInfo": "training",
     "RunError": "errors",
     "Schedule": "training",
-    "SparseGradient": "sparsify",
+    "SparseGradient": "messages",
     "Sparsifier": "sparsify",
     "TopK": "sparsify",
-    "Trace": "training",
+    "Trace": "trace",
     "WorkerDiedError": "errors",
     "Workload": "workloads",
-    "aggregate": "training",
+    "aggregate": "messages",
     "simulate": "training",
 }
 
@@ -61,12 +66,15 @@ __all__ = [
     "Checkpoints",
     "ConfigurationError",
     "Dense",
+    "DenseGradient",
     "InterruptedRun",
     "LinearRegression",
     "LogisticToy",
+    "Message",
     "NonFiniteGradientError",
     "Oracle",
     "PerLayer",
+    "Placement",
     "RandomK",
     "RegTopK",
     "RegtopkBenchError",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from regtopk_bench.training.trace import Trace
+    from regtopk_bench.trace import Trace
 
 
 class RegtopkBenchError(Exception):

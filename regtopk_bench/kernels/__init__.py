@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.kernels import reference
-from regtopk_bench.kernels.checks import check_finite
+from regtopk_bench.kernels.checks import check_finite, check_outputs
 from regtopk_bench.kernels.guess import Guess
 
 __all__ = [
     "Guess",
     "Implementation",
     "check_finite",
-    "gather_ratio",
+    "gather",
     "implementation",
+    "ratio",
     "scatter_sum",
     "select",
     "step",
@@ -57,15 +58,20 @@ def step(
         factors_Nk: Their factors, at least 0, same dtype as the residual.
         guesses: What each worker remembers of its thresholds, updated. It makes a step on
             large rows faster; the result is the same.
-        out: Room for the two tensors that are returned, which may not be those above. Large
-            messages are written faster to memory that has been written before.
+        out: Room for the two tensors that are returned, contiguous and of their shapes and
+            dtypes. It may not share memory with `corrected_Nk` and `factors_Nk`, which are
+            read while it is written. Large messages are written faster to memory that has been
+            written before.
 
     Returns:
         Indices (N, k), int64, ascending, and the values of a there, (N, k).
 
     Raises:
+        ConfigurationError: If `out` is not as described.
         NonFiniteGradientError: If a holds NaN or infinity; the residual is then spoilt.
     """
+    if out is not None:
+        check_outputs(out, residual_NJ, k, corrected_Nk, factors_Nk)
     return _for(residual_NJ).step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses, out)
 
 
@@ -87,14 +93,26 @@ def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
     return _for(values_NJ).weighted_sum(values_NJ, weights_N)
 
 
-def gather_ratio(
-    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, scale: float
-) -> Tensor:
-    """Return |total[j] / (ω_n · values_n[j])| / scale, (N, k): a total against its parts.
+def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
+    """Return total[indices_n], (N, k): what each worker finds of a total at its indices.
 
-    It is infinite where a part is 0. Shapes and dtypes are those of `scatter_sum`.
+    Args:
+        total_J: A sum over workers, float.
+        indices_Nk: Indices into it, int64.
     """
-    return _for(values_Nk).gather_ratio(total_J, indices_Nk, values_Nk, weights_N, scale)
+    return _for(total_J).gather(total_J, indices_Nk)
+
+
+def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float) -> Tensor:
+    """Return |received_n / (ω_n · sent_n)| / scale, (N, k): a total against a worker's share.
+
+    Args:
+        received_Nk: What a total holds where the worker has sent something, float.
+        sent_Nk: What it sent there, same dtype. Where ω_n · sent is 0, the ratio is infinite.
+        weights_N: ω, same dtype.
+        scale: What the ratios are divided by, not 0.
+    """
+    return _for(sent_Nk).ratio(received_Nk, sent_Nk, weights_N, scale)
 
 
 def select(score_NJ: Tensor, k: int) -> Tensor:
@@ -127,13 +145,10 @@ class Implementation(Protocol):
 
     def weighted_sum(self, values_NJ: Tensor, weights_N: Tensor) -> Tensor: ...
 
-    def gather_ratio(
-        self,
-        total_J: Tensor,
-        indices_Nk: Tensor,
-        values_Nk: Tensor,
-        weights_N: Tensor,
-        scale: float,
+    def gather(self, total_J: Tensor, indices_Nk: Tensor) -> Tensor: ...
+
+    def ratio(
+        self, received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float
     ) -> Tensor: ...
 
     def select(self, score_NJ: Tensor, k: int) -> Tensor: ...

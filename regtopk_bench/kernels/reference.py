@@ -61,10 +61,13 @@ def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
     return total_J
 
 
-def gather_ratio(
-    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, scale: float
-) -> Tensor:
-    """See `regtopk_bench.kernels.gather_ratio`."""
-    parts_Nk = weights_N[:, None] * values_Nk
-    ratio_Nk = (total_J.take(indices_Nk) / parts_Nk).abs_().div_(scale)
-    return ratio_Nk.masked_fill_(parts_Nk == 0.0, math.inf)
+def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
+    """See `regtopk_bench.kernels.gather`."""
+    return total_J.take(indices_Nk)
+
+
+def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float) -> Tensor:
+    """See `regtopk_bench.kernels.ratio`."""
+    share_Nk = weights_N[:, None] * sent_Nk
+    ratio_Nk = (received_Nk / share_Nk).abs_().div_(scale)
+    return ratio_Nk.masked_fill_(share_Nk == 0.0, math.inf)

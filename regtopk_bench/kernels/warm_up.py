@@ -12,4 +12,5 @@ for _dtype in (torch.float32, torch.float64):
     kernels.step(_rows, _rows.clone(), 1, _indices, _values)
     kernels.scatter_sum(_indices, _values, _weights, 2)
     kernels.weighted_sum(_rows, _weights)
-    kernels.gather_ratio(_weights, _indices, _values, _weights, 1.0)
+    _received = kernels.gather(_weights, torch.zeros_like(_indices))
+    kernels.ratio(_received, _values, _weights, 1.0)

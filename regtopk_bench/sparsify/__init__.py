@@ -1,26 +1,39 @@
 """Gradient sparsifiers: one idea per file, all behind the three verbs of `base`."""
 
-from regtopk_bench.sparsify.base import Alone, Peers, SparseGradient, Sparsifier
+from regtopk_bench.sparsify.base import Sparsifier
+from regtopk_bench.sparsify.catalogue import (
+    hyper_parameters,
+    make,
+    name_of_class,
+    sparsifier_class,
+    takes_density,
+)
 from regtopk_bench.sparsify.dense import Dense
+from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
 from regtopk_bench.sparsify.oracle import Oracle
 from regtopk_bench.sparsify.per_layer import PerLayer
+from regtopk_bench.sparsify.placement import Placement
 from regtopk_bench.sparsify.randomk import RandomK
-from regtopk_bench.sparsify.registry import ALGORITHMS, Algorithm, algorithm
 from regtopk_bench.sparsify.regtopk import RegTopK
+from regtopk_bench.sparsify.state import State, unsaved
 from regtopk_bench.sparsify.topk import TopK
 
 __all__ = [
-    "ALGORITHMS",
-    "Algorithm",
-    "Alone",
     "Dense",
+    "ErrorFeedback",
+    "ErrorFeedbackSparsifier",
     "Oracle",
-    "Peers",
     "PerLayer",
+    "Placement",
     "RandomK",
     "RegTopK",
-    "SparseGradient",
     "Sparsifier",
+    "State",
     "TopK",
-    "algorithm",
+    "hyper_parameters",
+    "make",
+    "name_of_class",
+    "sparsifier_class",
+    "takes_density",
+    "unsaved",
 ]

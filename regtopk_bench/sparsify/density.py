@@ -24,7 +24,7 @@ class Budget:
     """Entries per message, instead of a density, 1 ≤ k ≤ J."""
 
     def __post_init__(self) -> None:
-        """Refuse a budget that no gradient could have."""
+        """Validate ranges."""
         if (self.density is None) == (self.k is None):
             raise ConfigurationError("give either density or k, and not both")
         if self.density is not None and not 0.0 < self.density <= 1.0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,27 +10,28 @@ from torch import Tensor
 
 from regtopk_bench import kernels
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.sparsify.base import Alone, Peers, SparseGradient, Sparsifier
+from regtopk_bench.messages import SparseGradient
+from regtopk_bench.sparsify.base import Sparsifier
 from regtopk_bench.sparsify.density import Budget
+from regtopk_bench.sparsify.placement import Placement
+from regtopk_bench.sparsify.state import State, unsaved
 
 
-@dataclass
-class ErrorFeedback:
+@dataclass(kw_only=True)
+class ErrorFeedback(State):
     """State of a sparsifier with error feedback; those with more to remember extend it."""
 
     residual_NJ: Tensor
     """ε, what each worker has kept back so far."""
 
-    k: int
+    k: int = unsaved()
     """Entries per message."""
 
-    weights_N: Tensor
-    """ω, the share of each worker in the aggregate."""
+    messages: tuple[SparseGradient, SparseGradient] = unsaved()
+    """Room for this round's message and the last one's, used in turn: memory that has been
+    written before is written faster."""
 
-    peers: Peers
-    """The way to the workers of other processes."""
-
-    guesses: list[kernels.Guess]
+    guesses: list[kernels.Guess] = unsaved()
     """What each worker remembers of its thresholds; it makes a step fast, not different."""
 
     def step(
@@ -39,10 +39,11 @@ class ErrorFeedback:
     ) -> SparseGradient:
         """Send the k largest scores |a| of a = ε + g: see `regtopk_bench.kernels.step`."""
         self._check(grad_NJ)
-        indices_Nk, values_Nk = kernels.step(
-            self.residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk, self.guesses
-        )
-        return SparseGradient(indices_Nk, values_Nk, dim=self.residual_NJ.shape[1])
+        last, message = self.messages
+        self.messages = message, last
+        out = (message.indices, message.values)
+        kernels.step(self.residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk, self.guesses, out)
+        return message
 
     def accumulate(self, grad_NJ: Tensor) -> Tensor:
         """Return a = ε + g, (N, J), which stays the residual until `take` is called."""
@@ -74,30 +75,22 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
     State: ClassVar[type[ErrorFeedback]] = ErrorFeedback
     """What `init` makes; its fields beyond `ErrorFeedback`'s have defaults."""
 
-    def init(
-        self,
-        workers: int,
-        dim: int,
-        dtype: torch.dtype = torch.float64,
-        device: torch.device | str = "cpu",
-        weights: Tensor | None = None,
-        peers: Peers | None = None,
-    ) -> Any:
+    def init(self, placement: Placement) -> Any:
         """Return the state before the first round, with an empty residual."""
-        if weights is None:
-            weights = torch.full((workers,), 1.0 / workers, dtype=torch.float64)
+        workers, dim, k = len(placement.workers), placement.dim, self.entries(placement.dim)
+        like: dict[str, Any] = {"dtype": placement.dtype, "device": placement.device}
+        room = [
+            SparseGradient(
+                torch.empty(workers, k, dtype=torch.int64, device=placement.device),
+                torch.empty(workers, k, **like),
+                dim,
+            )
+            for _ in range(2)
+        ]
         return self.State(
-            residual_NJ=torch.zeros(workers, dim, dtype=dtype, device=device),
-            k=self.entries(dim),
-            weights_N=weights.to(dtype=dtype, device=device),
-            peers=peers or Alone(),
+            placement=placement,
+            residual_NJ=torch.zeros(workers, dim, **like),
+            k=k,
+            messages=(room[0], room[1]),
             guesses=[kernels.Guess() for _ in range(workers)],
         )
-
-    def state_dict(self, state: Any) -> dict[str, Tensor]:
-        """Return the residual. Thresholds remembered make a step fast, not different."""
-        return {"residual": state.residual_NJ}
-
-    def load_state_dict(self, state: Any, rows: Mapping[str, Tensor]) -> None:
-        """See `Sparsifier.load_state_dict`."""
-        state.residual_NJ.copy_(rows["residual"])

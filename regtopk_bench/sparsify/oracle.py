@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from regtopk_bench import kernels
-from regtopk_bench.sparsify.base import SparseGradient
+from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
 
 
@@ -24,7 +24,8 @@ class Oracle(ErrorFeedbackSparsifier):
 
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
         """Send what is largest in the mean of all accumulated gradients."""
-        accumulated_NJ = state.accumulate(grad_NJ)
-        (weighted_NJ,) = state.peers.all_gather(accumulated_NJ * state.weights_N[:, None])
+        accumulated_NJ, placement = state.accumulate(grad_NJ), state.placement
+        weighted_NJ = accumulated_NJ * placement.weights_N[:, None]
+        (weighted_NJ,) = placement.peers.all_gather(weighted_NJ)
         best_1k = kernels.select(weighted_NJ.sum(dim=0, keepdim=True).abs(), state.k)
         return state.take(best_1k.expand(len(accumulated_NJ), state.k))

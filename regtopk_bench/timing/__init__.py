@@ -1,20 +1,20 @@
-"""How long kernels take, measured so that the author of a rival would accept it."""
+"""How long kernels take, measured in a way that a rival's author would accept."""
 
+from regtopk_bench.timing.candidates import IMPLEMENTATIONS, Candidate, candidates
 from regtopk_bench.timing.clock import Clock, CpuClock, CudaClock
-from regtopk_bench.timing.contenders import IMPLEMENTATIONS, Contender, contenders
 from regtopk_bench.timing.measure import Measurement, measure
 from regtopk_bench.timing.problem import DISTRIBUTIONS, Problem, problem
 
 __all__ = [
     "DISTRIBUTIONS",
     "IMPLEMENTATIONS",
+    "Candidate",
     "Clock",
-    "Contender",
     "CpuClock",
     "CudaClock",
     "Measurement",
     "Problem",
-    "contenders",
+    "candidates",
     "measure",
     "problem",
 ]

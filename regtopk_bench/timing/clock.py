@@ -29,7 +29,7 @@ class CpuClock:
 
 
 class CudaClock:
-    """Time between two events on the device, with nothing of the data left in its L2 cache."""
+    """Time between two events on the device, whose L2 cache is flushed before each call."""
 
     def __init__(self) -> None:
         self._flushed = torch.empty(_FLUSHED_BYTES, dtype=torch.uint8, device="cuda")

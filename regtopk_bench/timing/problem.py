@@ -26,7 +26,7 @@ class Problem:
     """One worker's step, with a gradient for each of some rounds.
 
     Attributes:
-        distribution: Where the data are from: see `problem`.
+        distribution: What the data are drawn from: see `problem`.
         k: Entries to select.
         start_1J: The residual before a step.
         grads: Gradients, (1, J) each, taken in turn.
@@ -84,7 +84,7 @@ def problem(
     draw = _draws(distribution, dim, generator)
     start_1J = torch.zeros(1, dim) if distribution == "replay" else draw()[None]
     start_1J = start_1J.to(device, dtype)
-    # What a last step has sent, and left at zero.
+    # What the previous step sent, so that the residual is 0 there.
     last_1k, _ = kernels.step(start_1J, draw()[None].to(device, dtype), k)
     grads = [draw()[None].to(device, dtype) for _ in range(_ROUNDS)]
     factors_1k = torch.rand(1, k, generator=generator).to(device, dtype)

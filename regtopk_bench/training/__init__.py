@@ -1,20 +1,9 @@
-"""The training loop, and the trace that it leaves."""
+"""The training loop, and what it is given."""
 
 from regtopk_bench.training.checkpoint import Checkpoints
-from regtopk_bench.training.encoding import Encoding
-from regtopk_bench.training.exchange import aggregate
-from regtopk_bench.training.loop import RoundInfo, simulate
+from regtopk_bench.training.recipe import Recipe
+from regtopk_bench.training.rounds import RoundInfo
 from regtopk_bench.training.schedule import Schedule
-from regtopk_bench.training.trace import PHASES, BytesSent, Trace
+from regtopk_bench.training.simulation import simulate
 
-__all__ = [
-    "PHASES",
-    "BytesSent",
-    "Checkpoints",
-    "Encoding",
-    "RoundInfo",
-    "Schedule",
-    "Trace",
-    "aggregate",
-    "simulate",
-]
+__all__ = ["Checkpoints", "Recipe", "RoundInfo", "Schedule", "simulate"]

@@ -1,29 +1,43 @@
-"""Checkpoints of a run: written whole or not at all, and read back only if unharmed."""
+"""Checkpoints of a run: written whole or not at all, and read back only if unharmed.
+
+A checkpoint is an uncompressed `.npz` archive, which NumPy reads too: an array for each tensor, and
+`facts.json`. Tensors are written piece by piece and read one at a time, so that saving needs no
+memory to speak of. Nothing in it can be executed.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
+import json
 import shutil
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import numpy as np
 import torch
+from numpy.lib import format as npy
+from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.files import written_atomically
 
-_MAGIC = b"regtopk-bench checkpoint 1 "
+_FACTS = "facts.json"
 _KEPT = 2
-_SUFFIX = ".checkpoint"
+_SUFFIX = ".npz"
+
+Pieces = tuple[str, Sequence[Tensor]]
+"""The name of a tensor, and pieces of it that belong below each other."""
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own; the last two are kept."""
+    """The checkpoints of one run, in a folder of their own; the last two are kept.
+
+    They stay when the run has finished, so that nothing is lost before its result is safe: call
+    `remove` then.
+    """
 
     folder: Path
     """Made when the first checkpoint is written."""
@@ -31,12 +45,8 @@ class Checkpoints:
     every: int
     """Rounds from one checkpoint to the next, at least 1."""
 
-    identity: str = ""
-    """What the run is, in words that change when anything does that decides about its course;
-    only a checkpoint with the same identity is resumed."""
-
     def __post_init__(self) -> None:
-        """Refuse an interval that never comes."""
+        """Validate the interval."""
         if self.every < 1:
             raise ConfigurationError(f"checkpoints every {self.every} rounds: at least 1")
 
@@ -44,25 +54,24 @@ class Checkpoints:
         """Tell whether a checkpoint is to be written after so many rounds."""
         return finished % self.every == 0
 
-    def save(self, finished: int, content: Mapping[str, Any]) -> None:
+    def save(self, finished: int, tensors: Iterable[Pieces], facts: Mapping[str, Any]) -> None:
         """Write the state after so many rounds.
 
         Args:
             finished: Rounds finished.
-            content: Tensors, numbers, text and lists, tuples and dictionaries of them.
+            tensors: Tensors by name, in pieces.
+            facts: What else there is, in numbers, text, lists and dictionaries.
 
         Raises:
             RunError: If it cannot be written.
         """
-        serialized = io.BytesIO()
-        torch.save({"identity": self.identity, "finished": finished, **content}, serialized)
-        body = serialized.getbuffer()
         path = self.folder / f"round-{finished:08d}{_SUFFIX}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with written_atomically(path) as file:
-                file.write(_MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n")
-                file.write(body)
+            with written_atomically(path) as file, zipfile.ZipFile(file, "w") as archive:
+                for name, pieces in tensors:
+                    _write(archive, name, pieces)
+                archive.writestr(_FACTS, json.dumps({"finished": finished, **facts}))
             for old in self._paths()[:-_KEPT]:
                 old.unlink()
         except OSError as error:
@@ -73,43 +82,108 @@ class Checkpoints:
         paths = self._paths()
         return paths[-1] if paths else None
 
-    def load(self, path: Path) -> dict[str, Any]:
+    @staticmethod
+    def round_of(path: Path) -> int:
+        """Return how many rounds were finished when a checkpoint was written."""
+        return int(path.name.removeprefix("round-").removesuffix(_SUFFIX))
+
+    def read(self, path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         """Read a checkpoint of this run.
+
+        Args:
+            path: One of the folder.
+            identity: What the run is: only a checkpoint whose facts have the same is of this run.
 
         Raises:
             RunError: If it is damaged, naming the one before it, if there is any.
             ConfigurationError: If it belongs to another configuration.
         """
         try:
-            content = _read(path)
-        except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            found = Checkpoint(path)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             before = [other for other in self._paths() if other < path]
             way = (
-                f"remove it to go on from the one before, {before[-1].name}"
+                f"remove it to resume from the one before, {before[-1].name}"
                 if before
                 else "remove it to start this run again"
             )
             raise RunError(f"checkpoint {path} is damaged ({error}): {way}") from error
-        if content["identity"] != self.identity:
+        # Both as JSON sees them, where a tuple is a list.
+        stored, expected = found.facts.get("identity"), json.loads(json.dumps(dict(identity)))
+        if stored != expected:
             raise ConfigurationError(
-                f"checkpoint {path} is of another configuration: resume with the settings and "
-                "the data that it was made with"
+                f"checkpoint {path} is of another configuration{_difference(stored, expected)}: "
+                "resume with the settings and the data that it was made with"
             )
-        return content
+        return found
 
     def remove(self) -> None:
-        """Remove all of them, as when the run is finished."""
+        """Remove all of them."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob(f"round-*{_SUFFIX}"))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    header, newline, body = path.read_bytes().partition(b"\n")
-    if not newline or not header.startswith(_MAGIC):
-        raise ValueError("it has no header")
-    if hashlib.sha256(body).hexdigest().encode() != header.removeprefix(_MAGIC):
-        raise ValueError("its checksum is another")
-    content: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    return content
+class Checkpoint:
+    """A checkpoint that was found whole.
+
+    Attributes:
+        facts: What it holds beside tensors.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a checkpoint and compare all checksums."""
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+            if damaged is not None:
+                raise ValueError(f"the checksum of {damaged} is another")
+            self.facts: dict[str, Any] = json.loads(archive.read(_FACTS))
+            self._names = [name for name in archive.namelist() if name != _FACTS]
+            for name in self._names:
+                with archive.open(name) as content:
+                    _check_plain(content, name)
+
+    def tensors(self, start: str = "") -> Iterator[tuple[str, Tensor]]:
+        """Yield tensors whose names start so, without that start, one at a time."""
+        with zipfile.ZipFile(self._path) as archive:
+            for member in self._names:
+                name = member.removesuffix(".npy")
+                if name.startswith(start):
+                    with archive.open(member) as content:
+                        array = npy.read_array(content, allow_pickle=False)
+                    yield name.removeprefix(start), torch.from_numpy(array)
+
+
+def _check_plain(content: IO[bytes], name: str) -> None:
+    """Check that an array holds numbers, and not objects, which would have to be unpickled."""
+    if npy.read_magic(content) != (1, 0):
+        raise ValueError(f"{name} is of an unknown version")
+    _, _, dtype = npy.read_array_header_1_0(content)
+    if dtype.hasobject:
+        raise ValueError(f"{name} holds objects instead of numbers")
+
+
+def _write(archive: zipfile.ZipFile, name: str, pieces: Sequence[Tensor]) -> None:
+    """Write pieces of a tensor below each other as one array."""
+    arrays = [piece.detach().cpu().contiguous().numpy() for piece in pieces]
+    first = arrays[0]
+    header = {
+        "descr": npy.dtype_to_descr(first.dtype),
+        "fortran_order": False,
+        "shape": (sum(map(len, arrays)), *first.shape[1:]),
+    }
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as content:
+        npy.write_array_header_1_0(content, header)
+        for array in arrays:
+            content.write(np.ascontiguousarray(array).data.cast("B"))
+
+
+def _difference(stored: Any, expected: Mapping[str, Any]) -> str:
+    """Say which fact differs first."""
+    if isinstance(stored, dict):
+        for name in [*expected, *stored]:
+            if stored.get(name) != expected.get(name):
+                return f" ({name} {stored.get(name)}, and now {expected.get(name)})"
+    return ""

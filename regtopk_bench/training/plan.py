@@ -1,18 +1,24 @@
-"""What is to be run."""
+"""What is to be trained."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.sparsify import Sparsifier
+from regtopk_bench.messages import Peers
+from regtopk_bench.sparsify import Placement, Sparsifier
 from regtopk_bench.training.checkpoint import Checkpoints
-from regtopk_bench.training.schedule import Schedule
+from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.workloads import Workload
+from regtopk_bench.workloads.base import as_float_tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,33 +27,73 @@ class Plan:
 
     workload: Workload
     sparsifier: Sparsifier
-    initial: Tensor
-    rounds: int
-    learning_rate: float
-    schedule: Schedule
-    momentum: float
-    weight_decay: float
-    local_steps: int
-    checkpoints: Checkpoints | None
-    resume_from: Path | None
+    recipe: Recipe
+    seed: int = 0
+    given: Tensor | None = None
+    """θ⁰ where the workload is not to draw it, (J,)."""
+    checkpoints: Checkpoints | None = None
+    resume_from: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no training could have."""
-        for name, value, least in (
-            ("rounds", self.rounds, 0),
-            ("local_steps", self.local_steps, 1),
-        ):
-            if value < least:
-                raise ConfigurationError(f"{name} {value} is below {least}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
+        """Validate what concerns more than the recipe."""
+        if self.seed < 0:
+            raise ConfigurationError(f"seed {self.seed} is below 0")
+        if self.given is not None and len(self.given) != self.workload.dim:
             raise ConfigurationError(
-                f"learning rate {self.learning_rate} is not a finite number above 0"
+                f"{len(self.given)} initial parameters for a workload of {self.workload.dim}"
             )
-        if not 0.0 <= self.momentum < 1.0:
-            raise ConfigurationError(f"momentum {self.momentum} is not in [0, 1)")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0.0):
-            raise ConfigurationError(f"weight_decay {self.weight_decay} is not a number from 0 up")
-        if len(self.initial) != self.workload.dim:
-            raise ConfigurationError(
-                f"{len(self.initial)} initial parameters for a workload of {self.workload.dim}"
-            )
+
+    @functools.cached_property
+    def initial_parameters(self) -> Tensor:
+        """θ⁰, (J,)."""
+        workload = self.workload
+        if self.given is None:
+            return workload.initial_parameters(self.seed)
+        return self.given.to(dtype=workload.dtype, device=workload.device)
+
+    @functools.cached_property
+    def weights_N(self) -> Tensor:
+        """ω, (N,), like the gradients."""
+        return self.workload.weights_N.to(self.initial_parameters)
+
+    def placement(self, workers: range, peers: Peers) -> Placement:
+        """Return the placement of some of the workers."""
+        return Placement(
+            workers=workers,
+            total=self.workload.workers,
+            weights_N=self.weights_N[workers.start : workers.stop],
+            shapes=self.workload.shapes,
+            dtype=self.workload.dtype,
+            device=self.workload.device,
+            seed=self.seed,
+            peers=peers,
+        )
+
+    def trial(self) -> Placement:
+        """Return the placement of a single made-up worker."""
+        workload = self.workload
+        return Placement.alone(
+            1,
+            workload.dim,
+            workload.dtype,
+            workload.device,
+            weights=torch.ones(1),
+            shapes=workload.shapes,
+        )
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides about the course of the run, as numbers and text."""
+        recipe = dataclasses.asdict(self.recipe)
+        recipe |= {f"schedule_{name}": value for name, value in recipe.pop("schedule").items()}
+        problem = {f"workload_{name}": value for name, value in self.workload.identity.items()}
+        facts = {**problem, "sparsifier": repr(self.sparsifier), **recipe, "seed": self.seed}
+        if self.given is not None:
+            content = self.given.detach().cpu().contiguous().numpy().data
+            facts["initial"] = hashlib.sha256(content).hexdigest()
+        return facts
+
+
+def given_parameters(initial: Any) -> Tensor | None:
+    """Return initial parameters that a caller gives, as a tensor (J,)."""
+    return None if initial is None else as_float_tensor(initial, "initial parameters", 1)

@@ -35,7 +35,7 @@ def _fastest_processes(plan: Plan) -> int:
     """Estimate which number of processes finishes first, from timed gradients."""
     workload = plan.workload
     candidates = range(1, min(available_cores(), workload.workers) + 1)
-    if len(candidates) == 1 or plan.rounds == 0 or workload.device.type != "cpu":
+    if len(candidates) == 1 or plan.recipe.rounds == 0 or workload.device.type != "cpu":
         return 1
     with single_threaded():
         gradient_seconds = _seconds_of_gradients(plan, range(1)) * workload.workers
@@ -43,19 +43,19 @@ def _fastest_processes(plan: Plan) -> int:
             everyone = range(workload.workers)
             gradient_seconds = min(_seconds_of_gradients(plan, everyone) for _ in range(_PROBES))
 
-    gradient_seconds *= plan.local_steps
+    gradient_seconds *= plan.recipe.local_steps
 
     def expected_seconds(processes: int) -> float:
         largest_shard = math.ceil(workload.workers / processes) / workload.workers
         if processes == 1:
-            return plan.rounds * gradient_seconds
+            return plan.recipe.rounds * gradient_seconds
         per_round = gradient_seconds * largest_shard + _EXCHANGE_SECONDS
-        return _POOL_START_SECONDS + plan.rounds * per_round
+        return _POOL_START_SECONDS + plan.recipe.rounds * per_round
 
     return min(candidates, key=expected_seconds)
 
 
 def _seconds_of_gradients(plan: Plan, workers: range) -> float:
     start = time.perf_counter()
-    plan.workload.gradients(plan.initial, workers, 0)
+    plan.workload.gradients(plan.initial_parameters, workers, 0)
     return time.perf_counter() - start

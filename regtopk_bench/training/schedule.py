@@ -22,7 +22,7 @@ class Schedule:
     """Rounds in which the learning rate rises in equal steps to its full value."""
 
     def __post_init__(self) -> None:
-        """Refuse what is not defined."""
+        """Validate ranges."""
         if self.shape not in ("constant", "step", "cosine"):
             raise ConfigurationError(
                 f'schedule "{self.shape}" is none of "constant", "step" and "cosine"'

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from regtopk_bench import NonFiniteGradientError
+from regtopk_bench import kernels
+from regtopk_bench.errors import ConfigurationError, NonFiniteGradientError
 from regtopk_bench.kernels import numba_cpu, reference
 from tests.kernels.rounds import bits, check_against_reference
 from tests.strategies import DTYPES, Batch, batches
@@ -60,7 +63,7 @@ def test_factors_above_one_can_lift_a_score_over_all_others(batch: Batch, factor
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("k", [1, 3, 6])
 def test_non_finite_entries_name_worker_and_count(
-    implementation: object, bad: float, dtype: torch.dtype, k: int
+    implementation: Any, bad: float, dtype: torch.dtype, k: int
 ) -> None:
     grad = torch.ones(4, 6, dtype=dtype)
     grad[2, 1] = grad[2, 4] = grad[3, 0] = bad
@@ -68,24 +71,24 @@ def test_non_finite_entries_name_worker_and_count(
     last = torch.arange(k).expand(4, k).contiguous()
     factors = torch.zeros(4, k, dtype=dtype)
     with pytest.raises(NonFiniteGradientError) as caught:
-        implementation.step(torch.zeros(4, 6, dtype=dtype), grad, k, last, factors)  # type: ignore[attr-defined]
+        implementation.step(torch.zeros(4, 6, dtype=dtype), grad, k, last, factors)
     assert (caught.value.worker, caught.value.entries) == (2, 2)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_a_tie_in_one_row_and_nan_in_another_do_not_cancel(implementation: object) -> None:
+def test_a_tie_in_one_row_and_nan_in_another_do_not_cancel(implementation: Any) -> None:
     grad = torch.tensor([[1.0, 1.0, 0.5], [float("nan"), 1.0, 0.5]])
     with pytest.raises(NonFiniteGradientError) as caught:
-        implementation.step(torch.zeros(2, 3), grad, 1)  # type: ignore[attr-defined]
+        implementation.step(torch.zeros(2, 3), grad, 1)
     assert (caught.value.worker, caught.value.entries) == (1, 1)
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_gradients_are_left_alone_and_may_be_views(implementation: object) -> None:
+def test_gradients_are_left_alone_and_may_be_views(implementation: Any) -> None:
     whole = torch.randn(7, 4, dtype=torch.float64)
     grad = whole.T[:, ::2]
     before = grad.clone()
-    indices, values = implementation.step(torch.zeros(4, 4, dtype=torch.float64), grad, 2)  # type: ignore[attr-defined]
+    indices, values = implementation.step(torch.zeros(4, 4, dtype=torch.float64), grad, 2)
     assert torch.equal(grad, before)
     assert torch.equal(values, grad.gather(1, indices))
 
@@ -119,28 +122,80 @@ def test_weighted_sum_is_the_scatter_of_full_messages(batch: Batch) -> None:
         assert torch.equal(bits(implementation.weighted_sum(grad, weights)), bits(expected))
 
 
-@given(batches(rounds=1))
-def test_gather_ratio_is_the_same_everywhere_and_infinite_at_zero(batch: Batch) -> None:
-    indices, values = reference.step(torch.zeros_like(batch.grads[0]), batch.grads[0], batch.k)
-    weights = torch.full((batch.workers,), 0.25, dtype=values.dtype)
-    total = torch.randn(batch.dim, dtype=values.dtype)
-    expected = reference.gather_ratio(total, indices, values, weights, 3.0)
-    got = numba_cpu.gather_ratio(total, indices, values, weights, 3.0)
-    assert torch.equal(bits(got), bits(expected))
-    assert bool((expected[0.25 * values == 0.0] == float("inf")).all())
+@given(batches(rounds=1), st.floats(1e-3, 1e3))
+def test_ratio_of_what_was_gathered_is_that_of_the_total_to_each_share(
+    batch: Batch, scale: float
+) -> None:
+    indices, sent = reference.step(torch.zeros_like(batch.grads[0]), batch.grads[0], batch.k)
+    weights = torch.rand(batch.workers, dtype=sent.dtype)
+    total = torch.randn(batch.dim, dtype=sent.dtype).round(decimals=1)
+    share = weights[:, None] * sent
+    expected = (total[indices] / share).abs() / scale
+    expected[share == 0.0] = float("inf")
+    for implementation in IMPLEMENTATIONS:
+        received = implementation.gather(total, indices)
+        assert torch.equal(bits(received), bits(total[indices]))
+        got = implementation.ratio(received, sent, weights, scale)
+        assert torch.equal(bits(got), bits(expected))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@given(batches(rounds=4))
+def test_given_outputs_are_filled_and_returned(implementation: Any, batch: Batch) -> None:
+    """Two sets of them, taken in turn, as training does."""
+    ours, theirs = torch.zeros_like(batch.grads[0]), torch.zeros_like(batch.grads[0])
+    shape = (batch.workers, batch.k)
+    indices, values = torch.full((2, *shape), -1), torch.ones(2, *shape, dtype=ours.dtype)
+    last = factors = None
+    for round, grad in enumerate(batch.grads):
+        out = indices[round % 2], values[round % 2]
+        got = implementation.step(ours, grad, batch.k, last, factors, out=out)
+        expected = reference.step(theirs, grad, batch.k, last, factors)
+        assert got[0] is out[0]
+        assert got[1] is out[1]
+        assert torch.equal(out[0], expected[0])
+        assert torch.equal(bits(out[1]), bits(expected[1]))
+        last, factors = out[0], torch.rand(shape, dtype=ours.dtype)
+
+
+def test_outputs_that_a_step_cannot_write_to_are_refused() -> None:
+    def indices(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.zeros(shape, dtype=dtype)
+
+    def values(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.ones(shape, dtype=dtype)
+
+    corrected, factors = indices(2, 3), values(2, 3)
+    unusable = [
+        (indices(2, 4), values(2, 3)),
+        (indices(2, 3), values(1, 3)),
+        (indices(2, 3, dtype=torch.int32), values(2, 3)),
+        (indices(2, 3), values(2, 3, dtype=torch.float64)),
+        (indices(3, 2).T, values(2, 3)),
+        (indices(2, 3), values(3, 2).T),
+        (corrected, values(2, 3)),
+        (indices(2, 3), factors.view(-1).view(2, 3)),
+    ]
+    residual, grad = torch.zeros(2, 9), torch.ones(2, 9)
+    for out in unusable:
+        with pytest.raises(ConfigurationError, match="out"):
+            kernels.step(residual, grad, 3, corrected, factors, out=out)
+    assert not residual.any()
+    kernels.step(residual, grad, 3, corrected, factors, out=(indices(2, 3), values(2, 3)))
 
 
 WITHOUT_NUMBA = """
 import sys, warnings
 sys.modules["numba"] = None
 import torch
-from regtopk_bench import TopK, kernels
+from regtopk_bench import Placement, TopK, kernels
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    state = TopK(density=0.5).init(2, 8, torch.float32)
+    placement = Placement.alone(2, 8, torch.float32)
+    state = TopK(density=0.5).init(placement)
     for _ in range(3):
         message = TopK(density=0.5).compress(state, torch.ones(2, 8))
-        kernels.scatter_sum(message.indices, message.values, state.weights_N, 8)
+        kernels.scatter_sum(message.indices, message.values, placement.weights_N, 8)
 print(*(warning.message for warning in caught), message.indices.tolist(), sep="|")
 """
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regtopk_bench import NonFiniteGradientError, RegTopK, kernels
+from regtopk_bench import NonFiniteGradientError, Placement, RegTopK, kernels
 from regtopk_bench.kernels import Guess, numba_cpu, reference
 from regtopk_bench.kernels.numba_cpu import row as rows
 from regtopk_bench.kernels.numba_cpu import stream
@@ -46,14 +46,14 @@ def test_any_guess_gives_the_reference_bits(
     batch: Batch, corrected: bool, spare: int, guess: float | None, scales: list[float]
 ) -> None:
     """Guesses too high, too low, zero and stale; buffers that overflow; scales that jump."""
-    before = rows._SPARE_CANDIDATES
-    rows._SPARE_CANDIDATES = spare
+    before = rows._SPARE_ROOM
+    rows._SPARE_ROOM = spare
     try:
         grads = batch.grads * torch.tensor(scales, dtype=batch.grads.dtype)[:, None, None]
         guesses = [Guess(last=guess) for _ in range(batch.workers)]
         check_rounds(grads, batch.k, corrected, guesses)
     finally:
-        rows._SPARE_CANDIDATES = before
+        rows._SPARE_ROOM = before
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -87,10 +87,10 @@ def test_special_rows(name: str, dim: int, threads: int) -> None:
 
 
 @pytest.mark.parametrize("excess", [-1, 0, 1, 2])
-def test_candidate_buffers_at_their_limit(excess: int, threads: int) -> None:
-    """As many candidates as the limit allows, one fewer, one more, and twice as many."""
+def test_shortlists_at_their_limit(excess: int, threads: int) -> None:
+    """As many entries as the limit allows, one fewer, one more, and twice as many."""
     dim, k = 20_000, 100
-    limit = 4 * k + rows._SPARE_CANDIDATES
+    limit = 4 * k + rows._SPARE_ROOM
     count = 2 * limit if excess == 2 else limit + excess
     grads = torch.zeros(3, 1, dim)
     for grad in grads:
@@ -160,7 +160,7 @@ def test_large_rows_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "_step_row", spy)
     sparsifier = RegTopK(density=0.01, mu=1.0)
     for dim in (numba_cpu.STREAM_DIM - 1, numba_cpu.STREAM_DIM):
-        state = sparsifier.init(2, dim, torch.float32)
+        state = sparsifier.init(Placement.alone(2, dim, torch.float32))
         for _ in range(3):
             message = sparsifier.compress(state, torch.randn(2, dim))
             sparsifier.feedback(state, torch.zeros(dim).index_fill(0, message.indices[0], 1.0))
@@ -220,7 +220,7 @@ print(grown, dim // 8 + 16 * 4 * k + 2**21)  # and room for the allocator
 
 
 def test_a_step_needs_little_memory() -> None:
-    """At most an eighth of a byte for each element, and 16 bytes for each candidate."""
+    """At most an eighth of a byte for each entry, and 16 bytes for each shortlisted one."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True
     )

@@ -44,13 +44,13 @@ def test_any_guess_gives_the_reference_bits(
     batch: Batch, corrected: bool, spare: int, scales: list[float]
 ) -> None:
     """Guesses too high, too low and stale; buffers that overflow; scales that jump."""
-    before = triton_gpu._SPARE_CANDIDATES
-    triton_gpu._SPARE_CANDIDATES = spare
+    before = triton_gpu._SPARE_ROOM
+    triton_gpu._SPARE_ROOM = spare
     try:
         grads = batch.grads * torch.tensor(scales, dtype=batch.grads.dtype)[:, None, None]
         check_rounds(grads, batch.k, corrected, [Guess() for _ in range(batch.workers)])
     finally:
-        triton_gpu._SPARE_CANDIDATES = before
+        triton_gpu._SPARE_ROOM = before
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -73,9 +73,9 @@ def test_special_rows(name: str, dim: int) -> None:
 
 
 @pytest.mark.parametrize("excess", [-1, 0, 1, 2])
-def test_candidate_buffers_at_their_limit(excess: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many candidates as there is room for, one fewer, one more, and twice as many."""
-    monkeypatch.setattr(triton_gpu, "_SPARE_CANDIDATES", 16)
+def test_shortlists_at_their_limit(excess: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many entries as there is room for, one fewer, one more, and twice as many."""
+    monkeypatch.setattr(triton_gpu, "_SPARE_ROOM", 16)
     dim, k = 2 * TILE, 20
     room = 4 * k + 16
     count = 2 * room if excess == 2 else room + excess

@@ -38,6 +38,6 @@ def test_exactly_one_of_density_and_k() -> None:
 
 def test_k_must_suit_the_gradient() -> None:
     with pytest.raises(rb.ConfigurationError, match="exceeds the 5 entries"):
-        rb.TopK(k=6).init(2, 5)
+        rb.TopK(k=6).init(rb.Placement.alone(2, 5))
     with pytest.raises(rb.ConfigurationError, match="at least 1"):
         rb.TopK(k=0)

@@ -8,7 +8,7 @@ import regtopk_bench as rb
 def test_all_send_the_largest_of_the_weighted_mean() -> None:
     weights = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
     sparsifier = rb.Oracle(k=2)
-    state = sparsifier.init(3, 10, weights=weights)
+    state = sparsifier.init(rb.Placement.alone(3, 10, weights=weights))
     residual = torch.zeros(3, 10, dtype=torch.float64)
     for _ in range(5):
         grad = torch.randn(3, 10, dtype=torch.float64)

@@ -32,7 +32,7 @@ def published_scores(
 def test_selects_by_the_published_dense_formula(batch: Batch, denominator: Any, q: float) -> None:
     grads = batch.grads.double() + torch.randn(batch.grads.shape, dtype=torch.float64)
     sparsifier = rb.RegTopK(k=batch.k, mu=2.0, q=q, denominator=denominator)
-    state = sparsifier.init(batch.workers, batch.dim)
+    state = sparsifier.init(rb.Placement.alone(batch.workers, batch.dim))
     weight = 1.0 / batch.workers
     weights = torch.full((batch.workers,), weight, dtype=torch.float64)
     residual = torch.zeros(batch.workers, batch.dim, dtype=torch.float64)
@@ -58,15 +58,15 @@ def test_selects_by_the_published_dense_formula(batch: Batch, denominator: Any, 
 def test_the_first_round_is_topk() -> None:
     grad = torch.randn(3, 30, dtype=torch.float64)
     regular, plain = rb.RegTopK(k=7, mu=4.0), rb.TopK(k=7)
-    ours = regular.compress(regular.init(3, 30), grad)
-    theirs = plain.compress(plain.init(3, 30), grad)
+    ours = regular.compress(regular.init(rb.Placement.alone(3, 30)), grad)
+    theirs = plain.compress(plain.init(rb.Placement.alone(3, 30)), grad)
     assert torch.equal(ours.indices, theirs.indices)
 
 
 def test_a_cancelled_entry_loses_its_place() -> None:
     """Two workers send ±10 at entry 0: the aggregate there is 0, so both turn to entry 1."""
     sparsifier = rb.RegTopK(k=1, mu=1.0)
-    state = sparsifier.init(2, 2)
+    state = sparsifier.init(rb.Placement.alone(2, 2))
     grad = torch.tensor([[10.0, 1.0], [-10.0, 1.0]], dtype=torch.float64)
     weights = torch.full((2,), 0.5, dtype=torch.float64)
     message = sparsifier.compress(state, grad)
@@ -77,21 +77,33 @@ def test_a_cancelled_entry_loses_its_place() -> None:
 
 def test_an_entry_sent_as_zero_keeps_its_score() -> None:
     sparsifier = rb.RegTopK(k=2, mu=1.0)
-    state = sparsifier.init(1, 3)
+    state = sparsifier.init(rb.Placement.alone(1, 3))
     sparsifier.compress(state, torch.tensor([[5.0, 0.0, 0.0]], dtype=torch.float64))
     sparsifier.feedback(state, torch.tensor([5.0, 0.0, 0.0], dtype=torch.float64))
-    assert state.factors_Nk is not None
-    assert state.factors_Nk[0, 1] == 1.0
+    message = sparsifier.compress(state, torch.tensor([[9.0, 10.0, 9.5]], dtype=torch.float64))
+    assert message.indices.tolist() == [[1, 2]]  # not 0, whose factor is tanh(1)
 
 
-def test_state_beyond_the_residual_is_k_indices_values_and_factors() -> None:
+def test_state_beyond_the_residual_is_what_was_sent_and_received() -> None:
     sparsifier = rb.RegTopK(k=3, mu=1.0)
-    state = sparsifier.init(2, 1000)
+    state = sparsifier.init(rb.Placement.alone(2, 1000))
     message = sparsifier.compress(state, torch.randn(2, 1000, dtype=torch.float64))
     sparsifier.feedback(state, torch.randn(1000, dtype=torch.float64))
-    held = [state.sent.indices, state.sent.values, state.factors_Nk]
-    assert all(tensor.shape == (2, 3) for tensor in held)
-    assert message.indices is state.sent.indices
+    held = sparsifier.state_dict(state)
+    assert held.pop("residual_NJ").shape == (2, 1000)
+    assert len(held) == 3
+    assert all(tensor.shape == (2, 3) for tensor in held.values())
+    assert message.indices is held["sent_indices_Nk"]
+
+
+def test_the_order_of_calls_is_checked() -> None:
+    sparsifier, grad = rb.RegTopK(k=1, mu=1.0), torch.ones(2, 3, dtype=torch.float64)
+    state = sparsifier.init(rb.Placement.alone(2, 3))
+    with pytest.raises(rb.ConfigurationError, match="feedback before the first compress"):
+        sparsifier.feedback(state, torch.ones(3, dtype=torch.float64))
+    sparsifier.compress(state, grad)
+    with pytest.raises(rb.ConfigurationError, match="feedback was not called"):
+        sparsifier.compress(state, grad)
 
 
 @pytest.mark.parametrize(

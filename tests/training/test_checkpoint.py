@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import regtopk_bench as rb
 from regtopk_bench.sparsify import PerLayer
 from regtopk_bench.training import Checkpoints
+from regtopk_bench.training.checkpoint import Checkpoint
 
 ALGORITHMS = {
     "dense": rb.Dense(),
@@ -19,18 +24,21 @@ ALGORITHMS = {
     "current": rb.RegTopK(k=2, mu=1.0, denominator="current"),
     "randomk": rb.RandomK(k=2),
     "oracle": rb.Oracle(k=2),
-    "per layer": PerLayer(rb.RegTopK(k=1, mu=1.0), (3, 5)),
+    "per layer": PerLayer(rb.RegTopK(k=1, mu=1.0)),
 }
+
+
+class InLayers(rb.LinearRegression):
+    """As if its parameters were those of two layers."""
+
+    shapes = ((3,), (5,))
 
 
 def train(sparsifier: rb.Sparsifier, **options: Any) -> rb.Trace:
     return rb.simulate(
-        rb.LinearRegression.synthetic(workers=3, samples=30, dim=8, seed=1),
+        options.pop("workload", None) or InLayers.synthetic(3, 30, 8, seed=1),
         sparsifier,
-        rounds=20,
-        learning_rate=0.02,
-        momentum=0.5,
-        **{"processes": 1, **options},
+        **{"rounds": 20, "learning_rate": 0.02, "momentum": 0.5, "processes": 1, **options},
     )
 
 
@@ -51,7 +59,7 @@ def assert_same(first: rb.Trace, second: rb.Trace) -> None:
 def test_a_resumed_run_equals_one_that_was_not_stopped(
     name: str, every: int, tmp_path: Path
 ) -> None:
-    sparsifier, checkpoints = ALGORITHMS[name], Checkpoints(tmp_path / "run", 4, "it")
+    sparsifier, checkpoints = ALGORITHMS[name], Checkpoints(tmp_path / "run", 4)
     stopped = train(
         sparsifier, checkpoints=checkpoints, on_round=stop_after(10), evaluate_every=every
     )
@@ -65,7 +73,22 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(
     )
     assert rounds == list(range(9, 21))
     assert_same(resumed, train(sparsifier, evaluate_every=every))
+    assert checkpoints.folder.exists()  # until whoever has the trace says that it is safe
+    checkpoints.remove()
     assert not checkpoints.folder.exists()
+
+
+def test_the_callback_is_told_of_messages_before_saving_overwrites_them(tmp_path: Path) -> None:
+    """Saving gathers rows of a state through the memory in which messages of a pool are."""
+    seen: dict[int, list[Any]] = {1: [], 2: []}
+    for processes, messages in seen.items():
+        train(
+            rb.TopK(k=2),
+            processes=processes,
+            checkpoints=Checkpoints(tmp_path / str(processes), 1),
+            on_round=lambda info, to=messages: to.append(info.messages.to_dense().tolist()),
+        )
+    assert seen[1] == seen[2]
 
 
 def test_it_can_be_resumed_with_other_processes(tmp_path: Path) -> None:
@@ -81,7 +104,7 @@ def test_seconds_are_added_up(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "run", 5)
     train(rb.Dense(), checkpoints=checkpoints, on_round=stop_after(10))
     (_, newest) = sorted(checkpoints.folder.iterdir())
-    before = checkpoints.load(newest)["recorder"]["seconds"]
+    before = Checkpoint(newest).facts["seconds"]
     resumed = train(rb.Dense(), checkpoints=checkpoints)
     assert all(resumed.seconds[phase] > before[phase] > 0.0 for phase in before)
 
@@ -90,7 +113,7 @@ def test_the_last_two_are_kept_and_nothing_else(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "run", 2)
     train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(9))
     names = sorted(path.name for path in checkpoints.folder.iterdir())
-    assert names == ["round-00000006.checkpoint", "round-00000008.checkpoint"]
+    assert names == ["round-00000006.npz", "round-00000008.npz"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other"])
@@ -110,7 +133,7 @@ def test_a_damaged_one_is_refused_and_the_one_before_offered(damage: str, tmp_pa
             newest.write_bytes(b"")
         case "other":
             newest.write_text("something else\n")
-    expected = r"round-00000008.* is damaged .* remove it to go on from .* round-00000004"
+    expected = r"round-00000008.* is damaged .* remove it to resume from .* round-00000004"
     with pytest.raises(rb.RunError, match=expected):
         train(rb.TopK(k=1), checkpoints=checkpoints)
     newest.unlink()
@@ -127,10 +150,41 @@ def test_without_one_before_the_run_starts_again(tmp_path: Path) -> None:
         train(rb.TopK(k=1), checkpoints=checkpoints)
 
 
-def test_another_configuration_is_refused(tmp_path: Path) -> None:
-    train(rb.TopK(k=1), checkpoints=Checkpoints(tmp_path / "run", 4, "one"), on_round=stop_after(5))
-    with pytest.raises(rb.ConfigurationError, match="is of another configuration"):
-        train(rb.TopK(k=1), checkpoints=Checkpoints(tmp_path / "run", 4, "another"))
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"momentum": 0.0}, "momentum 0.5, and now 0.0"),
+        ({"learning_rate": 0.03}, "learning_rate 0.02, and now 0.03"),
+        ({"rounds": 30}, "rounds 20, and now 30"),
+        ({"seed": 5}, "seed 0, and now 5"),
+        ({"initial": [0.0] * 8}, "initial None, and now"),
+        ({"sparsifier": rb.RegTopK(k=1, mu=2.0)}, r"sparsifier .*mu=1.0.*, and now .*mu=2.0"),
+        ({"workload": rb.LinearRegression.synthetic(3, 30, 8, seed=2)}, "workload_"),
+    ],
+    ids=lambda changed: next(iter(changed), "") if isinstance(changed, dict) else "",
+)
+def test_another_configuration_is_refused(
+    changed: dict[str, Any], what: str, tmp_path: Path
+) -> None:
+    """Whatever decides about the run decides whether a checkpoint is of it, and is named."""
+    checkpoints = Checkpoints(tmp_path / "run", 4)
+    sparsifier = rb.RegTopK(k=1, mu=1.0)
+    train(sparsifier, checkpoints=checkpoints, on_round=stop_after(5))
+    with pytest.raises(rb.ConfigurationError, match=rf"is of another configuration \({what}"):
+        train(**{"sparsifier": sparsifier, "checkpoints": checkpoints, **changed})
+
+
+def test_saving_needs_no_memory_to_speak_of(tmp_path: Path) -> None:
+    """Residuals are written from where they are: the peak is far below one copy of them."""
+    residual = torch.zeros(40, 100_000)
+    pieces = list(residual.split(10))
+    tracemalloc.start()
+    Checkpoints(tmp_path, 1).save(1, [("residual", pieces)], {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < residual.nbytes / 4
+    (path,) = tmp_path.iterdir()
+    assert np.array_equal(np.load(path)["residual"], residual.numpy())
 
 
 def test_nothing_but_plain_data_is_loaded(tmp_path: Path) -> None:
@@ -139,11 +193,18 @@ def test_nothing_but_plain_data_is_loaded(tmp_path: Path) -> None:
             return (Path(tmp_path / "harmed").touch, ())
 
     checkpoints = Checkpoints(tmp_path / "run", 4)
-    checkpoints.save(4, {"evil": Evil()})
+    train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(5))
     newest = checkpoints.latest()
     assert newest is not None
-    with pytest.raises(rb.RunError, match="is damaged"):
-        checkpoints.load(newest)
+    with zipfile.ZipFile(newest) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    harmful = io.BytesIO()
+    np.save(harmful, np.array([Evil()], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(newest, "w") as archive:
+        for name, written in (content | {"parameters.npy": harmful.getvalue()}).items():
+            archive.writestr(name, written)
+    with pytest.raises(rb.RunError, match=r"is damaged .*holds objects instead of numbers"):
+        train(rb.TopK(k=1), checkpoints=checkpoints)
     assert not (tmp_path / "harmed").exists()
 
 
@@ -153,5 +214,6 @@ def test_what_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         train(rb.TopK(k=1), checkpoints=Checkpoints(tmp_path / "run", 4))
     assert caught.value.trace is not None
     assert caught.value.trace.rounds == 4
+    assert caught.value.trace.metrics
     with pytest.raises(rb.ConfigurationError, match="at least 1"):
         Checkpoints(tmp_path, 0)

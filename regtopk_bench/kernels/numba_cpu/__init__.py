@@ -11,10 +11,19 @@ from torch import Tensor
 
 from regtopk_bench.kernels.guess import Guess
 from regtopk_bench.kernels.numba_cpu import in_cache, stream
-from regtopk_bench.kernels.numba_cpu.in_cache import gather_ratio, scatter_sum, weighted_sum
+from regtopk_bench.kernels.numba_cpu.in_cache import gather, ratio, scatter_sum, weighted_sum
 from regtopk_bench.kernels.numba_cpu.scratch import release
 
-__all__ = ["STREAM_DIM", "gather_ratio", "release", "scatter_sum", "select", "step", "weighted_sum"]
+__all__ = [
+    "STREAM_DIM",
+    "gather",
+    "ratio",
+    "release",
+    "scatter_sum",
+    "select",
+    "step",
+    "weighted_sum",
+]
 
 STREAM_DIM = 2**16
 """Rows from this length on are streamed."""
@@ -30,14 +39,9 @@ def step(
     out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See `regtopk_bench.kernels.step`."""
-    dim = residual_NJ.shape[1]
-    arguments = (residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk)
-    if dim >= STREAM_DIM:
-        return stream.step(*arguments, guesses, out)
-    found = in_cache.step(*arguments)
-    if out is None:
-        return found
-    return out[0].copy_(found[0]), out[1].copy_(found[1])
+    if residual_NJ.shape[1] >= STREAM_DIM:
+        return stream.step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses, out)
+    return in_cache.step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, out)
 
 
 def select(score_NJ: Tensor, k: int) -> Tensor:

@@ -24,11 +24,6 @@ _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
 
 
-INFINITY = {
-    floats: np.array(np.inf, floats).view(integers)[()] for floats, integers in BITS.items()
-}
-
-
 def compiled(function: _F) -> _F:
     """Compile when first called, and keep the machine code on disk where that is possible."""
     try:
@@ -41,42 +36,47 @@ def step(
     residual_NJ: Tensor,
     grad_NJ: Tensor,
     k: int,
-    corrected_Nk: Tensor | None = None,
-    factors_Nk: Tensor | None = None,
+    corrected_Nk: Tensor | None,
+    factors_Nk: Tensor | None,
+    out: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor]:
     """See `regtopk_bench.kernels.step`."""
-    workers, dim = residual_NJ.shape
     residual = residual_NJ.numpy()
-    score_J = np.empty(dim, residual.dtype)
-    bits_J, infinity = score_J.view(BITS[residual.dtype]), INFINITY[residual.dtype]
-    # A row more than is asked for: the scan writes before it knows.
-    positions = np.empty((workers + 1, k), np.int64)
-    values = np.empty((workers + 1, k), residual.dtype)
+    bits_J = np.empty(residual.shape[1], BITS[residual.dtype])
+    indices_Nk, values_Nk = out or outputs(len(residual), k, residual.dtype)
+    positions, values = indices_Nk.numpy(), values_Nk.numpy()
     if corrected_Nk is None or factors_Nk is None:
         corrected, factors = positions[:, :0], values[:, :0]
     else:
         corrected, factors = corrected_Nk.numpy(), factors_Nk.numpy()
-    arguments = (residual, grad_NJ.numpy(), k, corrected, factors, score_J, bits_J, infinity)
-    if not _step(*arguments, positions.ravel(), values.ravel()):
+    if not _step(residual, grad_NJ.numpy(), corrected, factors, bits_J, positions, values):
         check_finite(residual_NJ)
-    return torch.from_numpy(positions[:workers]), torch.from_numpy(values[:workers])
+    return indices_Nk, values_Nk
+
+
+def outputs(workers: int, k: int, dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
+    """Return room for indices and values; NumPy asks for huge pages, which PyTorch does not."""
+    return (
+        torch.from_numpy(np.empty((workers, k), np.int64)),
+        torch.from_numpy(np.empty((workers, k), dtype)),
+    )
 
 
 @compiled
 def _step(
     residual_NJ: NDArray[Any],
     grad_NJ: NDArray[Any],
-    k: int,
     corrected_Nk: NDArray[Any],
     factors_Nk: NDArray[Any],
-    score_J: NDArray[Any],
     bits_J: NDArray[Any],
-    infinity: Any,
-    positions: NDArray[Any],
-    values: NDArray[Any],
+    positions_Nk: NDArray[Any],
+    values_Nk: NDArray[Any],
 ) -> bool:
     """Step every row; return False as soon as a row is found that is not finite."""
     workers, dim = residual_NJ.shape
+    score_J = bits_J.view(residual_NJ.dtype)
+    score_J[0] = np.inf
+    infinity = bits_J[0]
     for n in range(workers):
         for j in range(dim):
             accumulated = residual_NJ[n, j] + grad_NJ[n, j]
@@ -92,7 +92,7 @@ def _step(
             score_J[j] *= factors_Nk[n, i]
             largest = max(largest, bits_J[j])  # a factor may exceed 1
 
-        take(residual_NJ[n], bits_J, largest, k, positions[n * k :], values[n * k :])
+        take(residual_NJ[n], bits_J, largest, positions_Nk[n], values_Nk[n])
     return True
 
 
@@ -101,35 +101,31 @@ def take(
     row_J: NDArray[Any],
     bits_J: NDArray[Any],
     largest: Any,
-    k: int,
-    positions: NDArray[Any],
-    values: NDArray[Any],
-) -> Any:
-    """Take the k largest scores out of a row; return the bits of the threshold.
-
-    Positions and values have room for k + 1, as they are written before it is known whether
-    an entry is selected.
-    """
+    positions_k: NDArray[Any],
+    values_k: NDArray[Any],
+) -> None:
+    """Take the entries with the k largest scores out of a row."""
+    k = len(positions_k)
     low, reached = threshold(bits_J, largest, k)
-    write = 0
+    write = j = 0
     if reached == k:
-        for j in range(len(row_J)):
-            positions[write] = j
-            values[write] = row_J[j]
+        while write < k:  # writes each entry before it is known whether it is selected
+            positions_k[write] = j
+            values_k[write] = row_J[j]
             write += bits_J[j] >= low
+            j += 1
         for j in range(len(row_J)):
             row_J[j] = 0.0 if bits_J[j] >= low else row_J[j]
-        return low
+        return
     room = room_for_equals(bits_J, low, k)
     for j in range(len(row_J)):
         equal = bits_J[j] == low
         if bits_J[j] > low or (equal and room > 0):
             room -= equal
-            positions[write] = j
-            values[write] = row_J[j]
+            positions_k[write] = j
+            values_k[write] = row_J[j]
             row_J[j] = 0.0
             write += 1
-    return low
 
 
 @compiled
@@ -216,31 +212,42 @@ def _weighted_sum(values_NJ: NDArray[Any], weights_N: NDArray[Any], total_J: NDA
             total_J[j] += weights_N[n] * values_NJ[n, j]
 
 
-def gather_ratio(
-    total_J: Tensor, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, scale: float
-) -> Tensor:
-    """See `regtopk_bench.kernels.gather_ratio`."""
-    values = values_Nk.numpy()
-    ratio_Nk = np.empty_like(values)
-    divisor = values.dtype.type(scale)
-    weights, indices = weights_N.numpy(), indices_Nk.numpy()
-    _gather_ratio(total_J.numpy(), indices, values, weights, divisor, ratio_Nk)
+def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
+    """See `regtopk_bench.kernels.gather`."""
+    indices, total = indices_Nk.numpy(), total_J.numpy()
+    values_Nk = np.empty(indices.shape, total.dtype)
+    _gather(total, indices, values_Nk)
+    return torch.from_numpy(values_Nk)
+
+
+@compiled
+def _gather(total_J: NDArray[Any], indices_Nk: NDArray[Any], values_Nk: NDArray[Any]) -> None:
+    workers, k = values_Nk.shape
+    for n in range(workers):
+        for i in range(k):
+            values_Nk[n, i] = total_J[indices_Nk[n, i]]
+
+
+def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float) -> Tensor:
+    """See `regtopk_bench.kernels.ratio`."""
+    sent = sent_Nk.numpy()
+    ratio_Nk = np.empty_like(sent)
+    _ratio(received_Nk.numpy(), sent, weights_N.numpy(), sent.dtype.type(scale), ratio_Nk)
     return torch.from_numpy(ratio_Nk)
 
 
 @compiled
-def _gather_ratio(
-    total_J: NDArray[Any],
-    indices_Nk: NDArray[Any],
-    values_Nk: NDArray[Any],
+def _ratio(
+    received_Nk: NDArray[Any],
+    sent_Nk: NDArray[Any],
     weights_N: NDArray[Any],
     scale: Any,
     ratio_Nk: NDArray[Any],
 ) -> None:
-    workers, k = values_Nk.shape
+    workers, k = sent_Nk.shape
     for n in range(workers):
         for i in range(k):
-            part = weights_N[n] * values_Nk[n, i]
+            part = weights_N[n] * sent_Nk[n, i]
             ratio_Nk[n, i] = np.inf
             if part != 0.0:
-                ratio_Nk[n, i] = abs(total_J[indices_Nk[n, i]] / part) / scale
+                ratio_Nk[n, i] = abs(received_Nk[n, i] / part) / scale

@@ -11,13 +11,13 @@ import torch
 
 from regtopk_bench.kernels.guess import Guess
 from regtopk_bench.kernels.numba_cpu import passes, selection
-from regtopk_bench.kernels.numba_cpu.in_cache import BITS, INFINITY
+from regtopk_bench.kernels.numba_cpu.in_cache import BITS
 from regtopk_bench.kernels.numba_cpu.passes import Array
 from regtopk_bench.kernels.numba_cpu.scratch import scratch, spread
 from regtopk_bench.kernels.numba_cpu.vector import LANES
 
 _SAMPLED_BLOCKS = 512
-_SPARE_CANDIDATES = 2**12
+_SPARE_ROOM = 2**12
 _WORTH_A_THREAD = 2**19
 """Fewer entries are done before another thread is awake."""
 
@@ -35,7 +35,7 @@ class Row:
         self.corrected, self.factors = corrected_k, factors_k
         self.bits = residual_J.view(BITS[dtype])
         self.bounds = [dim * piece // pieces // LANES * LANES for piece in range(pieces)] + [dim]
-        self.limit = min(4 * k, dim // 8) + _SPARE_CANDIDATES
+        self.limit = min(4 * k, dim // 8) + _SPARE_ROOM
         self.scratch = scratch(dim, pieces, self.limit + LANES, dtype)
         self.pieces = pieces
         self.marked = self.listed = np.zeros(pieces, np.int64)
@@ -103,7 +103,7 @@ class Row:
     @property
     def beyond(self) -> Any:
         """A bound above every finite score, which only entries that are not finite reach."""
-        return INFINITY[self.residual.dtype]
+        return np.array(np.inf, self.residual.dtype).view(self.bits.dtype)[()]
 
     def emit(self, positions_k: Array, values_k: Array, keep: bool = False) -> bool:
         """Write the marked entries, ascending, and set them to 0 unless they are to be kept.

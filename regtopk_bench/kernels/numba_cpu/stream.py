@@ -14,17 +14,16 @@ it selects.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
-from regtopk_bench.kernels.numba_cpu.candidates import Candidates
+from regtopk_bench.kernels.numba_cpu.in_cache import outputs
 from regtopk_bench.kernels.numba_cpu.passes import Array
 from regtopk_bench.kernels.numba_cpu.row import Row
+from regtopk_bench.kernels.numba_cpu.shortlist import Shortlist
 
 _SPARSE = 1 / 16
 """Up to this density, entries are taken out while they are in cache, and no bitmap is made."""
@@ -42,7 +41,7 @@ def step(
     """See `regtopk_bench.kernels.step`; rows one after the other, threads within a row."""
     workers, residual = len(residual_NJ), residual_NJ.numpy()
     grad = np.ascontiguousarray(grad_NJ.numpy())
-    indices_Nk, values_Nk = out or _outputs(workers, k, residual.dtype)
+    indices_Nk, values_Nk = out or outputs(workers, k, residual.dtype)
     positions, values = indices_Nk.numpy(), values_Nk.numpy()
     if corrected_Nk is None or factors_Nk is None:
         corrected, factors = positions[:, :0], values[:, :0]
@@ -59,12 +58,12 @@ def _step_row(row: Row, grad_J: Array, guess: Guess, positions_k: Array, values_
     """Step one row; return False if it is not finite."""
     low, high = row.guessed(guess, grad_J)
     if row.k <= _SPARSE * len(row.residual):
-        candidates = Candidates(row)
-        if candidates.take(grad_J, low, high):
-            at, finite = candidates.emit(positions_k, values_k)
+        shortlist = Shortlist(row)
+        if shortlist.take(grad_J, low, high):
+            at, finite = shortlist.emit(positions_k, values_k)
             guess.learn(row.score(at), missed=False)
             return finite
-        candidates.put_back()
+        shortlist.put_back()
         held = False
     else:
         held = row.scan(grad_J, low, high)
@@ -77,7 +76,7 @@ def _step_row(row: Row, grad_J: Array, guess: Guess, positions_k: Array, values_
 def select(score_NJ: Tensor, k: int) -> Tensor:
     """See `regtopk_bench.kernels.select`."""
     scores = np.ascontiguousarray(score_NJ.numpy())
-    indices_Nk, values_Nk = _outputs(len(scores), k, scores.dtype)
+    indices_Nk, values_Nk = outputs(len(scores), k, scores.dtype)
     for score_J, positions_k, values_k in zip(
         scores, indices_Nk.numpy(), values_Nk.numpy(), strict=True
     ):
@@ -85,11 +84,3 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
         row.settle(row.search())
         row.emit(positions_k, values_k, keep=True)
     return indices_Nk
-
-
-def _outputs(workers: int, k: int, dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
-    """Return room for indices and values; NumPy asks for huge pages, which PyTorch does not."""
-    return (
-        torch.from_numpy(np.empty((workers, k), np.int64)),
-        torch.from_numpy(np.empty((workers, k), dtype)),
-    )

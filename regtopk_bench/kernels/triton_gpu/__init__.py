@@ -1,7 +1,7 @@
 """The operations on a GPU, in Triton: one pass over memory when the last threshold is a good guess.
 
-One program per tile adds the gradient and lists candidates, entries whose magnitude reaches a
-little less than the guess. Candidates are scored; if at least k scores reach the guess, the k
+One program per tile adds the gradient and shortlists the entries whose magnitude reaches a
+little less than the guess. These are scored; if at least k scores reach the guess, the k
 largest of them are the k largest of all. Their threshold is found digit by digit in
 histograms. If the guess does not hold, the same programs read the whole row instead: no host
 decides that, so a step needs no synchronisation and can be captured in a CUDA graph.
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
-from regtopk_bench.kernels.reference import gather_ratio, release, scatter_sum, weighted_sum
+from regtopk_bench.kernels.reference import gather, ratio, release, scatter_sum, weighted_sum
 from regtopk_bench.kernels.triton_gpu import programs
 
-__all__ = ["gather_ratio", "release", "scatter_sum", "select", "step", "weighted_sum"]
+__all__ = ["gather", "ratio", "release", "scatter_sum", "select", "step", "weighted_sum"]
 
 TILE_BYTES = 8192
 """What a program reads of a row; with 8 warps, 128-bit loads and no spills."""
@@ -28,7 +28,7 @@ TILE_BYTES = 8192
 _WARPS = 8
 _BLOCK = 1024
 _SHARED = {"enable_fp_fusion": False}  # the bits are those of a sum, not of a fused product
-_SPARE_CANDIDATES = 4096
+_SPARE_ROOM = 4096
 _MOST_PROGRAMS = 1024
 
 
@@ -100,7 +100,7 @@ def _launch(
     scratch = torch.zeros(workers * words, dtype=torch.int64, device=device)
     control = scratch[: workers * programs.WORDS.value].view(workers, -1)
     histogram = scratch[workers * programs.WORDS.value :]
-    tiles, room = triton.cdiv(dim, tile), min(dim, 4 * k + _SPARE_CANDIDATES)
+    tiles, room = triton.cdiv(dim, tile), min(dim, 4 * k + _SPARE_ROOM)
     tile_base, tile_count, tile_above, tile_equal = torch.empty(
         (4, workers, tiles), dtype=torch.int64, device=device
     )
@@ -115,7 +115,7 @@ def _launch(
         count = corrected_Nk.shape[1]
         steps = count.bit_length()
         corrections = (corrected_Nk.contiguous(), factors_Nk.contiguous(), count, steps)
-    candidates = (tile_base, tile_count, positions, values, scores, room)
+    shortlist = (tile_base, tile_count, positions, values, scores, room)
     tiled = {"BLOCK": tile, "num_warps": _WARPS, **_SHARED}
     blocked = {"CORRECTED": corrected, "BLOCK": _BLOCK, **_SHARED}
     one, all_tiles = (1, workers), (tiles, workers)
@@ -140,12 +140,12 @@ def _launch(
         programs.pick[one](control, histogram, shift, **_SHARED)
         known = shift
     programs.count_selected[all_tiles](
-        control, row_NJ, dim, *candidates, *corrections, tile_above, tile_equal,
+        control, row_NJ, dim, *shortlist, *corrections, tile_above, tile_equal,
         CORRECTED=corrected, **tiled,
     )  # fmt: skip
     programs.scan[one](control, memory, row_NJ, tile_above, tile_equal, tiles, **tiled)
     programs.emit[all_tiles](
-        control, row_NJ, dim, *candidates, *corrections, tile_above, tile_equal,
+        control, row_NJ, dim, *shortlist, *corrections, tile_above, tile_equal,
         indices_Nk, values_Nk, k, CORRECTED=corrected, KEEP=grad_NJ is None, **tiled,
     )  # fmt: skip
     return control

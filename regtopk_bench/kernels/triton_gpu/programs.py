@@ -10,17 +10,17 @@ import triton
 import triton.language as tl
 
 LOW = tl.constexpr(0)
-"""Bits that the magnitude of a candidate reaches."""
+"""Bits that the magnitude of a shortlisted entry reaches."""
 BOUND = tl.constexpr(1)
 """Bits of the guessed bound, which the k largest scores have to reach."""
 FACTOR = tl.constexpr(2)
 """Bits of the largest factor, or of 1."""
 FOUND = tl.constexpr(3)
-"""Candidates; more than there is room for if they overflow."""
+"""Shortlisted entries; more than there is room for if they overflow."""
 HITS = tl.constexpr(4)
-"""Candidates whose score reaches the bound."""
+"""Shortlisted entries whose score reaches the bound."""
 HOLDS = tl.constexpr(5)
-"""1 if the k largest are among the candidates."""
+"""1 if the k largest are on the shortlist."""
 PREFIX = tl.constexpr(6)
 """The leading bits of the threshold; in the end, all of them."""
 WANTED = tl.constexpr(7)
@@ -116,7 +116,7 @@ def stream(
     residual, grad, dim, control, tile_base, tile_count, positions, values, room,
     ACCUMULATE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Add the gradient to a tile, and list its candidates."""
+    """Add the gradient to a tile, and shortlist its entries."""
     tile, row = tl.program_id(0).to(tl.int64), tl.program_id(1).to(tl.int64)
     control += row * WORDS
     tiles = tl.num_programs(0)
@@ -142,7 +142,7 @@ def score(
     control, positions, values, scores, room, corrected, factors, count, steps,
     CORRECTED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Score a block of candidates, and count those that reach the bound."""
+    """Score a block of the shortlist, and count those that reach the bound."""
     row = tl.program_id(1).to(tl.int64)
     control += row * WORDS
     at = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -163,7 +163,7 @@ def score(
 
 @triton.jit
 def verify(control, room, k):
-    """Tell whether the k largest scores are known to be among the candidates."""
+    """Tell whether the k largest scores are known to be on the shortlist."""
     control += tl.program_id(1).to(tl.int64) * WORDS
     holds = (tl.load(control + FOUND) <= room) & (tl.load(control + HITS) >= k)
     tl.store(control + HOLDS, holds.to(tl.int64))
@@ -175,7 +175,7 @@ def digits(
     control, histogram, residual, dim, scores, room, corrected, factors, count, steps,
     known, shift, CORRECTED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Count a digit of the scores that begin like the threshold: candidates, or else all.
+    """Count a digit of the scores that begin like the threshold, of the shortlist or else of all.
 
     Its bits from `known` up are known; the digit starts at bit `shift`, and may overlap them.
     """

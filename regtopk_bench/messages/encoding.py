@@ -1,7 +1,8 @@
-"""How many bytes a message is on the wire, for an encoding that is stated."""
+"""How many bytes the entries of a gradient take on the wire, for an encoding that is stated."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,9 @@ import torch
 class Encoding:
     """Coordinates or a plain vector, whichever is shorter.
 
-    A message of m entries out of J is m pairs of index and value, or J values without
-    indices where that takes no more bytes; its length tells the receiver which. Framing is
-    the transport's and not counted.
+    A message of m entries out of J is m pairs of index and value, or J values without indices
+    where that takes no more bytes; its length tells the receiver which. Framing is the
+    transport's and not counted.
     """
 
     index_bytes: int
@@ -23,6 +24,7 @@ class Encoding:
     """Bytes of a value."""
 
     @classmethod
+    @functools.cache
     def of(cls, dim: int, dtype: torch.dtype) -> Encoding:
         """Return the encoding of gradients with `dim` entries of `dtype`."""
         return cls(index_bytes=4 if dim <= 2**32 else 8, value_bytes=dtype.itemsize)
@@ -30,3 +32,7 @@ class Encoding:
     def size(self, entries: int, dim: int) -> int:
         """Return the bytes of one message with `entries` of `dim` entries."""
         return min(entries * (self.index_bytes + self.value_bytes), dim * self.value_bytes)
+
+    def __str__(self) -> str:
+        """Say what is counted."""
+        return f"{self.index_bytes}-byte indices, {self.value_bytes}-byte values"

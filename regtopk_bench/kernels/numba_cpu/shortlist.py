@@ -1,4 +1,4 @@
-"""The fast path of a sparse row: candidates are taken out while they are in cache."""
+"""The fast path of a sparse row: a shortlist is taken out of it while it is in cache."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regtopk_bench.kernels.numba_cpu.scratch import spread
 _WORTH_THREADS = 2**15
 
 
-class Candidates:
+class Shortlist:
     """The entries of a row whose score reaches a bound, if k or more and not too many do."""
 
     def __init__(self, row: Row) -> None:
@@ -50,7 +50,7 @@ class Candidates:
             selection.put_back(self._row.residual, memory.positions[taken], memory.values[taken])
 
     def emit(self, positions_k: Array, values_k: Array) -> tuple[Any, bool]:
-        """Write the k largest candidates and put back the others; see `Row.emit`.
+        """Write the k largest on the list and put back the others; see `Row.emit`.
 
         Returns the threshold, and whether all that is written is finite.
         """

@@ -1,4 +1,4 @@
-"""What a run leaves behind, and the recorder that collects it round by round."""
+"""Collects a trace round by round."""
 
 from __future__ import annotations
 
@@ -11,69 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regtopk_bench.sparsify import SparseGradient
-from regtopk_bench.training.encoding import Encoding
+from regtopk_bench.messages import Encoding, Message
+from regtopk_bench.trace import BytesSent, Trace
 from regtopk_bench.workloads import Workload
 
 _BLOCK_ENTRIES = 2**20
 _BLOCK_ROUNDS = 256
-
-PHASES = ("gradient", "sparsify", "exchange", "update")
-
-
-@dataclass(frozen=True)
-class BytesSent:
-    """Bytes in each round over all workers, int64 (rounds,), in the trace's encoding."""
-
-    uplink: NDArray[np.int64]
-    """The messages that the N workers sent."""
-
-    downlink: NDArray[np.int64]
-    """The aggregate's non-zero entries, sent to each of the N workers."""
-
-    coordination: NDArray[np.int64]
-    """What the workers told each other to agree on a selection; 0 for most sparsifiers."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """The course of one run; `trace["gap"]` is a metric, one value after each round."""
-
-    metrics: Mapping[str, NDArray[np.float64]]
-    """Every metric of the workload, float64 (rounds,); NaN after rounds not evaluated."""
-
-    final_parameters: NDArray[np.floating]
-    """θ after the last round, (J,)."""
-
-    bytes_sent: BytesSent
-    """Exact bytes per round, uplink and downlink apart."""
-
-    encoding: Encoding
-    """The encoding in which they are counted."""
-
-    seconds: Mapping[str, float]
-    """Wall time of the opening process by phase: gradient, sparsify, exchange, update."""
-
-    workers: int
-    """N."""
-
-    processes: int
-    """How many processes hosted the workers."""
-
-    def __getitem__(self, metric: str) -> NDArray[np.float64]:
-        """Return a metric by name."""
-        return self.metrics[metric]
-
-    @property
-    def rounds(self) -> int:
-        """The number of rounds that were finished."""
-        return len(self.bytes_sent.uplink)
-
-    @property
-    def rounds_per_second(self) -> float:
-        """Rounds per second of training time, evaluation of metrics excluded."""
-        spent = sum(self.seconds.values())
-        return self.rounds / spent if spent > 0.0 else 0.0
 
 
 @dataclass
@@ -81,10 +24,9 @@ class Recorder:
     """Collects a trace. Metrics are evaluated for blocks of rounds at once: it is faster."""
 
     workload: Workload
-    encoding: Encoding
     processes: int
     evaluate_every: int = 1
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
+    _encoding: str = ""
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
     _evaluated: list[int] = field(default_factory=list)
     _uplink: list[int] = field(default_factory=list)
@@ -104,26 +46,23 @@ class Recorder:
         self._rows = list(zip(self._parameters_TJ, self._aggregates_TJ, strict=True))
 
     def record(
-        self,
-        parameters_J: Tensor,
-        messages: SparseGradient,
-        aggregate_J: Tensor,
-        coordination: int,
-        spent: Mapping[str, float],
+        self, parameters_J: Tensor, messages: Message, aggregate_J: Tensor, coordination: int
     ) -> None:
-        """Record a finished round, with the bytes of coordination and the seconds it took."""
-        for phase, seconds in spent.items():
-            self.seconds[phase] += seconds
+        """Record a finished round, with the bytes that it took to agree on a selection."""
         parameters_row_J, aggregate_row_J = self._rows[self._pending]
         parameters_row_J.copy_(parameters_J)
         aggregate_row_J.copy_(aggregate_J)
-        self._uplink.append(self._message_bytes(messages))
+        if not self._uplink:
+            self._encoding = messages.encoding
+        self._uplink.append(sum(messages.bytes_N()))
         self._coordination.append(coordination)
         self._pending += 1
         if self._pending == len(self._parameters_TJ):
             self._flush()
 
-    def trace(self, parameters_J: Tensor, *, cut_short: bool) -> Trace:
+    def trace(
+        self, parameters_J: Tensor, seconds: Mapping[str, float], *, cut_short: bool
+    ) -> Trace:
         """Return what was recorded so far, with the current parameters.
 
         A run that was not cut short has its last round evaluated, whether it was its turn or not.
@@ -137,39 +76,33 @@ class Recorder:
             metrics={name: self._by_round(parts) for name, parts in self._metrics.items()},
             final_parameters=parameters_J.cpu().numpy().copy(),
             bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
-            encoding=self.encoding,
-            seconds=self.seconds,
+            encoding=self._encoding,
+            seconds=dict(seconds),
             workers=self.workload.workers,
             processes=self.processes,
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what was recorded so far, in lists and numbers."""
+        """Return what was recorded so far, in lists, numbers and text."""
         self._flush()
         return {
             "metrics": {
                 name: [value for part in parts for value in part.tolist()]
                 for name, parts in self._metrics.items()
             },
-            "evaluated": list(self._evaluated),
-            "uplink": list(self._uplink),
-            "downlink": list(self._downlink),
-            "coordination": list(self._coordination),
-            "seconds": dict(self.seconds),
+            "evaluated": self._evaluated,
+            "uplink": self._uplink,
+            "downlink": self._downlink,
+            "coordination": self._coordination,
+            "encoding": self._encoding,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what was recorded before."""
+        """Continue from what was recorded before."""
         self._metrics = {name: [np.array(values)] for name, values in state["metrics"].items()}
         self._evaluated = list(state["evaluated"])
         self._uplink, self._downlink = list(state["uplink"]), list(state["downlink"])
-        self._coordination, self.seconds = list(state["coordination"]), dict(state["seconds"])
-
-    def _message_bytes(self, messages: SparseGradient) -> int:
-        dim = self.workload.dim
-        if messages.counts is None:
-            return self.workload.workers * self.encoding.size(messages.indices.shape[1], dim)
-        return sum(self.encoding.size(count, dim) for count in messages.counts.tolist())
+        self._coordination, self._encoding = list(state["coordination"]), state["encoding"]
 
     def _flush(self) -> None:
         """Evaluate those of the waiting rounds whose turn it is."""
@@ -178,8 +111,9 @@ class Recorder:
         waiting_TJ = self._parameters_TJ[: self._pending][skipped::every]
         self._evaluate(waiting_TJ, list(range(first + skipped, first + self._pending, every)))
         workers, dim = self.workload.workers, self.workload.dim
+        encoding = Encoding.of(dim, self.workload.dtype)
         for nonzero in _count_nonzero(self._aggregates_TJ[: self._pending]):
-            self._downlink.append(workers * self.encoding.size(nonzero, dim))
+            self._downlink.append(workers * encoding.size(nonzero, dim))
         self._pending = 0
 
     def _evaluate(self, parameters_TJ: Tensor, rounds: list[int]) -> None:

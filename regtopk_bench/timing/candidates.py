@@ -1,6 +1,6 @@
-"""Who is timed: our kernels, and what else people select with.
+"""What is timed: our kernels, and what else people select with.
 
-Every contender does the whole operation. A step accumulates, scores, selects, emits ascending
+Every candidate does the whole operation. A step accumulates, scores, selects, emits ascending
 indices with their values and updates the residual, whoever's selection is inside.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
-from regtopk_bench.kernels import Guess, Implementation, gather_ratio, reference
+from regtopk_bench.kernels import Guess, Implementation, reference
 from regtopk_bench.kernels.guess import misses
 from regtopk_bench.timing.problem import Problem
 
@@ -29,36 +29,36 @@ _OFF = 2.0
 """By what factor a threshold that misses is off."""
 
 
-class Contender(ABC):
+class Candidate(ABC):
     """Something that is timed."""
 
     operation: ClassVar[str]
     implementation: str
     case: str = ""
     slow: bool = True
-    """Not worth a warm-up: it remembers nothing, and takes long."""
+    """Not warmed up: it remembers nothing, and takes long."""
 
     def __init__(self, data: Problem) -> None:
         self.data = data
 
     def prepare(self, repeat: int) -> None:  # noqa: B027 - most need nothing
-        """Make ready, outside the time that counts."""
+        """Make ready, before the clock is started."""
 
     @abstractmethod
     def run(self) -> Tensor | None:
-        """Do it, and return the indices selected, (k,), if any are."""
+        """Do the operation, and return the indices selected, (k,), if it selects any."""
 
     def expected(self) -> Tensor:
         """Return what should have been selected, (k,), ascending."""
         raise NotImplementedError
 
     def misses(self) -> int:
-        """Return how often a guess has not held."""
+        """Return how often a remembered threshold did not hold."""
         return 0
 
 
-class Step(Contender):
-    """A whole step of RegTop-k, on a residual that is restored, or on round after round."""
+class Step(Candidate):
+    """A whole step of RegTop-k, always from the same residual, or round after round."""
 
     operation = "step"
 
@@ -69,7 +69,7 @@ class Step(Contender):
         self.grad = data.grads[0]
 
     def prepare(self, repeat: int) -> None:
-        """Restore the residual, or take up where the last round has ended."""
+        """Restore the residual, unless rounds follow each other; take the next gradient."""
         if self.data.restored:
             self.residual.copy_(self.data.start_1J)
         self.grad = self.data.grads[repeat % len(self.data.grads)]
@@ -80,7 +80,10 @@ class Step(Contender):
 
 
 class OurStep(Step):
-    """One of our implementations, in one of the cases that decide how long it takes."""
+    """`kernels.step`, in one of the cases that decide how long it takes.
+
+    As in training, messages are written to two sets of outputs in turn.
+    """
 
     slow = False
 
@@ -88,11 +91,12 @@ class OurStep(Step):
         super().__init__(data)
         self.implementation, self._module, self.case = name, module, case
         self._guesses = [Guess()]
-        self._out = self._outputs()
+        self._this, self._other = self._room(), self._room()
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._captured: Tensor | None = None
 
     def prepare(self, repeat: int) -> None:
-        """Bring about the case."""
+        """Bring the case about."""
         super().prepare(repeat)
         if self.case == "missed":
             threshold = self._guesses[0].threshold()
@@ -102,30 +106,30 @@ class OurStep(Step):
             self._guesses = [Guess()]
         if self.case == "cold":
             self._module.release()
-            self._out = None
+            self._this = self._other = None
         if self.case == "warm, graph" and self._graph is None:
             self._capture()
 
     def run(self) -> Tensor:
         """Step."""
-        if self._graph:
+        if self._graph is not None and self._captured is not None:
             self._graph.replay()
-            assert self._out is not None
-            return self._out[0][0]
-        selected, _ = self._module.step(
+            return self._captured
+        self._this, self._other = self._other, self._this
+        selected, _ = kernels.step(
             self.residual, self.grad, self.data.k, self.last, self.factors,
-            self._guesses, self._out,
+            self._guesses, self._this,
         )  # fmt: skip
         if not self.data.restored:
-            self.last = selected.clone()
+            self.last = selected
         return selected[0]
 
     def misses(self) -> int:
-        """Return how often the guess has not held."""
+        """See `Candidate.misses`."""
         return misses(self._guesses)
 
-    def _outputs(self) -> tuple[Tensor, Tensor] | None:
-        return torch.zeros_like(self.data.last_1k), torch.zeros_like(self.data.factors_1k)
+    def _room(self) -> tuple[Tensor, Tensor] | None:
+        return torch.empty_like(self.data.last_1k), torch.empty_like(self.data.factors_1k)
 
     def _capture(self) -> None:
         self.grad = self.data.grads[0]
@@ -133,7 +137,7 @@ class OurStep(Step):
         self.residual.copy_(self.data.start_1J)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self.run()
+            self._captured = self.run()
         self._graph = graph
 
 
@@ -157,7 +161,7 @@ class PlainStep(Step):
         return selected
 
 
-class Selection(Contender):
+class Selection(Candidate):
     """The k largest of given scores, in any order."""
 
     operation = "select"
@@ -177,7 +181,7 @@ class Selection(Contender):
         return self.data.expected_selection
 
 
-class DenseScore(Contender):
+class DenseScore(Candidate):
     """RegTop-k's score of every entry, as the published formula has it."""
 
     operation = "score"
@@ -199,8 +203,8 @@ class DenseScore(Contender):
         (a_J.abs() * ((1.0 + delta_J).abs() / _MU).tanh()).sum()
 
 
-class OurScore(Contender):
-    """The same by the k factors that are not 1."""
+class OurScore(Candidate):
+    """The same, as RegTop-k computes it: only the k factors that are not 1."""
 
     operation = "score"
     implementation = "k factors"
@@ -208,17 +212,22 @@ class OurScore(Contender):
 
     def __init__(self, data: Problem) -> None:
         super().__init__(data)
-        self._values_1k = data.grads[-1].gather(1, data.last_1k)
-        self._weights_1 = torch.ones_like(self._values_1k[:, 0])
+        self._sent_1k = data.grads[-1].gather(1, data.last_1k)
+        self._weights_1 = torch.ones_like(self._sent_1k[:, 0])
 
     def run(self) -> None:
-        """Compute the factors."""
-        aggregate_J = self.data.grads[1][0]
-        gather_ratio(aggregate_J, self.data.last_1k, self._values_1k, self._weights_1, _MU).tanh_()
+        """Gather what was received and compute the factors."""
+        received_1k = kernels.gather(self.data.grads[1][0], self.data.last_1k)
+        kernels.ratio(received_1k, self._sent_1k, self._weights_1, _MU).tanh_()
 
 
-def contenders(data: Problem, implementations: Iterable[str]) -> Iterator[Contender]:
-    """Yield everything that is timed on a problem, by operation."""
+def candidates(data: Problem, implementations: Iterable[str]) -> Iterator[Candidate]:
+    """Yield the candidates for a problem: steps first, then selections, then scores.
+
+    Args:
+        data: What they work on.
+        implementations: Some of `IMPLEMENTATIONS`; those that cannot run here are left out.
+    """
     on_gpu = data.start_1J.is_cuda
     names = list(implementations)
     selections: list[tuple[str, Callable[[Tensor, int], Tensor]]] = []
@@ -253,7 +262,7 @@ def _select_with(module: Implementation, score_J: Tensor, k: int) -> Tensor:
 
 
 def _rival(name: str, on_gpu: bool) -> Callable[[Tensor, int], Tensor] | None:
-    """Return a way to select the k largest scores; None if it is not to be had here."""
+    """Return a way to select the k largest scores; None if this machine lacks it."""
     match name:
         case "torch.topk":
             return _topk

@@ -1,0 +1,55 @@
+"""What a message is: rows that travel, a share of the aggregate, and exact bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+from torch import Tensor
+
+from regtopk_bench import kernels
+
+
+class Message(ABC):
+    """What some workers send in a round, one row each.
+
+    The training loop, transports and the recorder handle messages through these methods only,
+    so a sparsifier may send whatever it defines a kind of message for.
+    """
+
+    dim: int
+    """J, the length of the gradients that the messages were made from."""
+
+    @property
+    @abstractmethod
+    def encoding(self) -> str:
+        """The encoding whose bytes `bytes_N` counts, in words."""
+
+    @abstractmethod
+    def rows(self) -> tuple[Tensor, ...]:
+        """Return what has to travel: tensors with a row for each worker, (n, …).
+
+        Every process returns as many tensors, of the same dtypes; their second dimensions may
+        differ between processes, and shorter rows then arrive padded with zeros.
+        """
+
+    @abstractmethod
+    def gathered(self, rows: Sequence[Tensor]) -> Self:
+        """Return the messages of other workers as well, given the rows of them all."""
+
+    @abstractmethod
+    def to_dense(self) -> Tensor:
+        """Return what each message stands for, as gradients (n, J)."""
+
+    @abstractmethod
+    def bytes_N(self) -> Sequence[int]:
+        """Return the exact size of each worker's message in bytes, without framing."""
+
+    def total(self, weights_N: Tensor) -> Tensor:
+        """Return g = Σ ω_n · message_n, (J,), summed in worker order.
+
+        Args:
+            weights_N: ω, (N,), in the dtype and on the device of the messages.
+        """
+        return kernels.weighted_sum(self.to_dense(), weights_N)

@@ -1,0 +1,55 @@
+"""Messages about consecutive parts of the gradient, as one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from regtopk_bench.messages.base import Message
+
+
+class Concatenated(Message):
+    """What was sent of each part of a gradient, such as its layers, in order.
+
+    Attributes:
+        parts: A message about each part; their `dim`s add up to J.
+        dim: J.
+    """
+
+    def __init__(self, parts: Sequence[Message]) -> None:
+        """Bring the parts together."""
+        self.parts, self.dim = parts, sum(part.dim for part in parts)
+
+    def rows(self) -> tuple[Tensor, ...]:
+        """See `Message.rows`."""
+        return tuple(itertools.chain.from_iterable(part.rows() for part in self.parts))
+
+    def gathered(self, rows: Sequence[Tensor]) -> Concatenated:
+        """See `Message.gathered`."""
+        waiting = iter(rows)
+        return Concatenated(
+            [
+                part.gathered(list(itertools.islice(waiting, len(part.rows()))))
+                for part in self.parts
+            ]
+        )
+
+    def to_dense(self) -> Tensor:
+        """See `Message.to_dense`."""
+        return torch.cat([part.to_dense() for part in self.parts], dim=1)
+
+    def total(self, weights_N: Tensor) -> Tensor:
+        """See `Message.total`."""
+        return torch.cat([part.total(weights_N) for part in self.parts])
+
+    @property
+    def encoding(self) -> str:
+        """The encodings of the parts, in words."""
+        return "; ".join(dict.fromkeys(part.encoding for part in self.parts))
+
+    def bytes_N(self) -> Sequence[int]:
+        """See `Message.bytes_N`."""
+        return [sum(sizes) for sizes in zip(*(part.bytes_N() for part in self.parts), strict=True)]

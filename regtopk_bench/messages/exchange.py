@@ -1,0 +1,80 @@
+"""How the messages of some workers become those of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from regtopk_bench.messages.base import Message
+
+M = TypeVar("M", bound=Message)
+
+
+class Peers(Protocol):
+    """The way to the workers of other processes."""
+
+    @property
+    def processes(self) -> int:
+        """How many processes host the workers, this one included."""
+        ...
+
+    def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Give and get rows: every tensor (n, …) of the n workers here becomes (N, …).
+
+        All processes call it together, with tensors of the same dtypes. Their second dimensions
+        may differ: shorter rows are padded with zeros to the longest. Rows come back in worker
+        order, the same bits everywhere, valid until the next-but-one call.
+        """
+        ...
+
+
+class Alone:
+    """The peers of a process that hosts every worker: there is nobody else to ask."""
+
+    processes = 1
+
+    def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        """Return the rows given: they are all there are."""
+        return rows
+
+
+def join(messages: Sequence[M]) -> M:
+    """Return the messages that one sparsifier makes of some workers, then others, as one batch."""
+    if len(messages) == 1:
+        return messages[0]
+    each = zip(*(message.rows() for message in messages), strict=True)
+    return messages[0].gathered([_concatenated(tensors) for tensors in each])
+
+
+def gather(message: M, peers: Peers) -> M:
+    """Return the messages of all N workers, in worker order, given those hosted here."""
+    if peers.processes == 1:
+        return message
+    return message.gathered(peers.all_gather(*message.rows()))
+
+
+def _concatenated(tensors: Sequence[Tensor]) -> Tensor:
+    """Put rows below each other, padded with zeros to the longest."""
+    if tensors[0].dim() < 2:
+        return torch.cat(list(tensors))
+    longest = max(tensor.shape[1] for tensor in tensors)
+    total = sum(len(tensor) for tensor in tensors)
+    together = tensors[0].new_zeros(total, longest, *tensors[0].shape[2:])
+    start = 0
+    for tensor in tensors:
+        together[start : start + len(tensor), : tensor.shape[1]] = tensor
+        start += len(tensor)
+    return together
+
+
+def aggregate(messages: Message, weights_N: Tensor) -> Tensor:
+    """Return g = Σ ω_n · message_n, (J,), summed in worker order.
+
+    Args:
+        messages: The messages of all N workers.
+        weights_N: ω, (N,), same dtype and device as the messages.
+    """
+    return messages.total(weights_N)

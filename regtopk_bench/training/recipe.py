@@ -1,0 +1,60 @@
+"""How parameters are trained: everything beside the problem and the sparsifier."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.training.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Rounds, learning rate and update.
+
+    Raises:
+        ConfigurationError: If a value is out of its range.
+    """
+
+    rounds: int
+    """How many rounds to train, at least 0."""
+
+    learning_rate: float
+    """η > 0."""
+
+    schedule: Schedule = field(default_factory=Schedule)
+    """What η is multiplied by in each round."""
+
+    momentum: float = 0.0
+    """m of v ← m v + g + λ θ, θ ← θ - η v, with the aggregate g, as `torch.optim.SGD` does with a
+    gradient; in [0, 1)."""
+
+    weight_decay: float = 0.0
+    """λ of the same, at least 0."""
+
+    local_steps: int = 1
+    """Steps that each worker takes by itself, θ_n ← θ_n - η g_n, before it sends the sum of the
+    gradients on its way, (θ - θ_n)/η (local SGD, Stich, arXiv 1805.09767)."""
+
+    evaluate_every: int = 1
+    """After how many rounds metrics are evaluated; after the last they always are, unless the run
+    failed or was interrupted."""
+
+    def __post_init__(self) -> None:
+        """Validate ranges."""
+        for name, least in (("rounds", 0), ("local_steps", 1), ("evaluate_every", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError(f"{name} {getattr(self, name)} is below {least}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
+            raise ConfigurationError(
+                f"learning rate {self.learning_rate} is not a finite number above 0"
+            )
+        if not 0.0 <= self.momentum < 1.0:
+            raise ConfigurationError(f"momentum {self.momentum} is not in [0, 1)")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0.0):
+            raise ConfigurationError(f"weight_decay {self.weight_decay} is not a number from 0 up")
+
+    def rate(self, round: int) -> float:
+        """Return the learning rate of a round, counted from 0."""
+        return self.learning_rate * self.schedule.factor(round, self.rounds)

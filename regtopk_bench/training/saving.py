@@ -1,0 +1,86 @@
+"""What a checkpoint of a run holds, and how processes write and read it together.
+
+Rows of a sparsifier's state are those of the workers in their order, whoever hosted them, so that
+a run can be resumed with another number of processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regtopk_bench.training.checkpoint import Pieces
+from regtopk_bench.training.plan import Plan
+from regtopk_bench.transport import Transport
+
+_ROWS = "rows."
+
+
+def save(
+    plan: Plan,
+    finished: int,
+    states: Sequence[Mapping[str, Tensor]],
+    tensors: Mapping[str, Tensor],
+    recorded: Mapping[str, Any] | None,
+    transport: Transport,
+) -> None:
+    """Write a checkpoint: all processes give their rows, the one that records writes them.
+
+    Args:
+        plan: What is trained.
+        finished: Rounds finished.
+        states: For each chunk of the workers hosted here, the rows of the sparsifier's state.
+        tensors: What is the same in every process.
+        recorded: What was recorded; None in the processes that do not.
+        transport: The way to the others.
+    """
+    rows = _gathered(states, transport)
+    if recorded is None:
+        for _ in rows:
+            pass
+    elif plan.checkpoints:
+        shared = ((name, [tensor]) for name, tensor in tensors.items())
+        facts = {"identity": plan.identity, **recorded}
+        plan.checkpoints.save(finished, itertools.chain(shared, rows), facts)
+
+
+def load(
+    plan: Plan, placed: Sequence[tuple[range, Any]], tensors: Mapping[str, Tensor]
+) -> Mapping[str, Any] | None:
+    """Go to where the checkpoint was written, if there is one.
+
+    Args:
+        plan: What is trained, and from which checkpoint.
+        placed: The workers hosted here, in chunks with the fresh states of each.
+        tensors: What is the same in every process; filled in.
+
+    Returns:
+        The facts of the checkpoint; None if there is none.
+    """
+    if plan.checkpoints is None or plan.resume_from is None:
+        return None
+    found = plan.checkpoints.read(plan.resume_from, plan.identity)
+    for name, tensor_J in found.tensors():
+        if name in tensors:
+            tensors[name].copy_(tensor_J)
+    rows: list[dict[str, Tensor]] = [{} for _ in placed]
+    for name, rows_N in found.tensors(_ROWS):
+        for own, (workers, _) in zip(rows, placed, strict=True):
+            part = rows_N[workers.start : workers.stop].clone()
+            own[name] = part.to(plan.workload.device)
+    for own, (_, state) in zip(rows, placed, strict=True):
+        plan.sparsifier.load_state_dict(state, own)
+    return found.facts
+
+
+def _gathered(states: Sequence[Mapping[str, Tensor]], transport: Transport) -> Iterator[Pieces]:
+    """Yield the rows of all workers, in pieces: without others, they need not be copied."""
+    for name in states[0]:
+        pieces = [state[name] for state in states]
+        if transport.processes > 1:
+            pieces = list(transport.all_gather(torch.cat(pieces)))
+        yield f"{_ROWS}{name}", pieces

@@ -1,0 +1,119 @@
+"""`simulate`: the training of any workload with any sparsifier, in one process or several."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from regtopk_bench.errors import InterruptedRun, RunError
+from regtopk_bench.sparsify import Sparsifier
+from regtopk_bench.trace import Trace
+from regtopk_bench.training.checkpoint import Checkpoints
+from regtopk_bench.training.plan import Plan, given_parameters
+from regtopk_bench.training.processes import choose_processes
+from regtopk_bench.training.recipe import Recipe
+from regtopk_bench.training.recorder import Recorder
+from regtopk_bench.training.rounds import Host, OnRound, StoppedError, prepare_kernels
+from regtopk_bench.training.schedule import Schedule
+from regtopk_bench.transport import LocalTransport, Transport, open_pool
+from regtopk_bench.workloads import Workload
+
+
+def simulate(
+    workload: Workload,
+    sparsifier: Sparsifier,
+    *,
+    rounds: int,
+    learning_rate: float,
+    initial: Any = None,
+    processes: int | str = "auto",
+    seed: int = 0,
+    schedule: Schedule | None = None,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    local_steps: int = 1,
+    evaluate_every: int = 1,
+    checkpoints: Checkpoints | None = None,
+    on_round: OnRound | None = None,
+) -> Trace:
+    """Train a workload with sparsified gradients, and record what happens.
+
+    One round computes every worker's gradient, compresses it, exchanges the messages, and
+    applies θ ← θ - η g with the aggregate g = Σ ω_n · message_n. On a CPU the trace is the same,
+    bit for bit, for any number of processes, and whether it was resumed or not.
+
+    Args:
+        workload: The problem, its data and its N workers.
+        sparsifier: What decides which gradient entries are sent.
+        rounds: See `Recipe`, as for all that is not described here.
+        learning_rate: η.
+        initial: θ⁰ (J,); drawn by the workload from `seed` when None.
+        processes: How many processes host the workers; "auto" takes what should be fastest.
+        seed: Seed of the initial parameters and of random sparsifiers, at least 0.
+        schedule: What η is multiplied by in each round; constant when None.
+        momentum: m.
+        weight_decay: λ.
+        local_steps: Steps of a worker in a round.
+        evaluate_every: Rounds from one evaluation to the next.
+        checkpoints: Where to save the run now and then. If a checkpoint is there, the run is
+            resumed from it. They stay when the run has finished: see `Checkpoints.remove`.
+        on_round: Called after each round; returning True stops the run early.
+
+    Returns:
+        The trace, shorter than `rounds` if the callback stopped it.
+
+    Raises:
+        ConfigurationError: If an argument cannot be used.
+        NonFiniteGradientError: When a gradient is not finite; `error.trace` has the rounds
+            before, as for any RunError.
+        WorkerDiedError: When a process of the pool ended.
+        InterruptedRun: On Ctrl-C, with the rounds finished in `trace`.
+    """
+    recipe = Recipe(
+        rounds=rounds,
+        learning_rate=learning_rate,
+        schedule=schedule or Schedule(),
+        momentum=momentum,
+        weight_decay=weight_decay,
+        local_steps=local_steps,
+        evaluate_every=evaluate_every,
+    )
+    plan = Plan(
+        workload=workload,
+        sparsifier=sparsifier,
+        recipe=recipe,
+        seed=seed,
+        given=given_parameters(initial),
+        checkpoints=checkpoints,
+        resume_from=checkpoints.latest() if checkpoints else None,
+    )
+    count = choose_processes(plan, processes)
+    host = Host(plan, Recorder(workload, count, evaluate_every), on_round)
+    try:
+        _train(host, plan, count)
+    except StoppedError:
+        pass
+    except RunError as error:
+        error.trace = host.trace(cut_short=True)
+        raise
+    except KeyboardInterrupt:
+        raise InterruptedRun(host.trace(cut_short=True)) from None
+    return host.trace()
+
+
+def _train(host: Host, plan: Plan, processes: int) -> None:
+    """Train here alone, or together with a pool of processes that is opened for it."""
+    prepare_kernels(plan)
+    workload = plan.workload
+    if processes == 1:
+        host.train(LocalTransport(workload.workers))
+        return
+    job = functools.partial(_take_part, plan)
+    shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
+    with open_pool(*shape, job) as transport:
+        host.train(transport)
+
+
+def _take_part(plan: Plan, transport: Transport) -> None:
+    """Take part in a run from another process of the pool."""
+    Host(plan).train(transport)
