@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from regtopk_bench.report import notes
 from regtopk_bench.report.comparison import comparison_table
-from regtopk_bench.report.convergence import by_density, outcome, stopped, uplink_to
-from regtopk_bench.report.table import Cell, Column, Row, Table
+from regtopk_bench.report.rows import by_density, cost_of_target, naming, outcome
+from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.title import described, seeds_of, setting, target_of
+from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.schema import Result, Run
-from regtopk_bench.results.summary import Group, estimate, first_round, groups, mean_if_all
-
-_PHASES = ("gradient", "sparsify", "exchange", "update")
+from regtopk_bench.results.summary import Group, estimate, first_round, groups
+from regtopk_bench.trace import PHASES
 
 
 def image_tables(result: Result) -> list[Table]:
@@ -32,10 +34,9 @@ def image_tables(result: Result) -> list[Table]:
 
 def source(result: Result) -> str:
     """Return which images they were, and plainly so if they were made up."""
-    data, dataset = (result.settings[name].value for name in ("data", "dataset"))
-    if data is None and dataset == "synthetic":
+    if any(run.cell.problem.get("dataset") == "synthetic" for run in result.runs):
         return "SYNTHETIC images"
-    return Path(str(data or "CIFAR-10")).name
+    return Path(str(setting(result, "data") or "CIFAR-10")).name
 
 
 def accuracy(run: Run) -> NDArray[np.float64]:
@@ -56,96 +57,97 @@ def final(run: Run) -> float:
 
 
 def _accuracies(result: Result) -> Table:
-    target = float(result.settings["target"].value)
+    target = target_of(result)
     sections = by_density(result)
+    everything = [group for section in sections for group in section]
+    named = labels(group.cell for group in everything)
+    images = Entry(source(result))
     rows = [
-        Row([*_cells(group, target), Cell(source(result))], section_ends=group is section[-1])
+        Row(
+            [*_entries(group, named[group.cell.group], target), images],
+            section_ends=group is section[-1],
+        )
         for section in sections
         for group in section
     ]
+    reached = "target" if math.isnan(target) else f"{100 * target:g} %"
     columns = [
-        Column("algorithm", "algorithm", left=True),
+        Column("algorithm", "algorithm", left=True, compact=False),
         Column("density", "density"),
         Column("best\naccuracy, %", "best_accuracy"),
         Column("final\naccuracy, %", "final_accuracy"),
-        Column(f"rounds\nto {100 * target:g} %", "rounds_to_target"),
-        Column(f"MB to\n{100 * target:g} %", "uplink_bytes_per_worker_to_target"),
+        Column(f"rounds\nto {reached}", "rounds_to_target"),
+        Column(f"MB to\n{reached}", "sent_bytes_per_worker_to_target"),
         Column("images/\ns", "images_per_second"),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
-        *(Column(phase, f"{phase}_share", hidden=True) for phase in _PHASES),
+        *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
         Column("images", "images", hidden=True),
     ]
-    everything = [group for section in sections for group in section]
     return Table(_title(result), columns, rows, _notes(everything))
 
 
-def _cells(group: Group, target: float) -> list[Cell]:
+def _entries(group: Group, label: Label, target: float) -> list[Entry]:
     bests = estimate(np.array([best(run) for run in group.runs]))
     finals = estimate(np.array([final(run) for run in group.runs]))
     reached = [first_round(accuracy(run) >= target) for run in group.runs]
-    rounds = mean_if_all(reached)
-    sent = mean_if_all(
-        [uplink_to(run, count) for run, count in zip(group.runs, reached, strict=True)]
-    )
     speed = group.mean_execution("rounds_per_second") * images_per_round(group)
-    spent = [group.mean_execution(f"{phase}_seconds") for phase in _PHASES]
+    spent = [group.mean_execution(f"{phase}_seconds") for phase in PHASES]
     shares = [each / sum(spent) if sum(spent) else math.nan for each in spent]
     shown = "/".join("–" if math.isnan(share) else f"{100 * share:.0f}" for share in shares)
     return [
-        Cell(str(group.cell["algorithm"])),
-        Cell(f"{group.cell['density']:g}", group.cell["density"]),
-        Cell(outcome(group, bests.times(100.0)), bests.mean),
-        Cell(outcome(group, finals.times(100.0)), finals.mean),
-        Cell("–" if rounds is None else f"{rounds:.0f}", rounds if rounds is not None else ""),
-        Cell("–" if sent is None else f"{sent / 1e6:.3g}", sent if sent is not None else ""),
-        Cell(f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}", speed),
-        Cell(shown),
-        *(Cell("", share) for share in shares),
+        *naming(group, label),
+        Entry(outcome(group, bests.times(100.0)).text, bests.mean),
+        Entry(outcome(group, finals.times(100.0)).text, finals.mean),
+        *cost_of_target(group, reached, unit=1e6, digits=3),
+        Entry(f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}", speed),
+        Entry(shown),
+        *(Entry("", share) for share in shares),
     ]
 
 
 def images_per_round(group: Group) -> int:
     """Return how many images all workers together train on in a round."""
-    return math.prod(int(group.cell[name] or 0) for name in ("workers", "batch", "local_steps"))
+    facts = {**group.cell.problem, **group.cell.recipe}
+    return math.prod(int(facts.get(name) or 0) for name in ("workers", "batch", "local_steps"))
 
 
 def _title(result: Result) -> str:
-    def value(name: str) -> object:
-        return result.settings[name].value
-
-    seeds = len({run.cell["seed"] for run in result.runs})
-    dims = {run.cell["dim"] for run in result.runs}
-    dim = f" ({', '.join(f'J={dim:,}' for dim in dims)})" if dims else ""
-    schedule = "" if value("schedule") == "constant" else f" ({value('schedule')})"
-    return (
-        f"{source(result)}: {value('model')}{dim}, N={value('workers')} workers, "
-        f"{value('partition')}, batch {value('batch')}, η={value('learning_rate'):g}{schedule}, "
-        f"μ={value('mu'):g}, {value('rounds')} rounds, {seeds} seed{'s' if seeds != 1 else ''}"
+    dims = dict.fromkeys(
+        int(run.metrics["parameters"]) for run in result.runs if "parameters" in run.metrics
     )
+    model = [*described(result, {"model": "{}"}), *(f"(J={dim:,})" for dim in dims)]
+    schedule = setting(result, "schedule")
+    rate = "η={:g}" if schedule in (None, "constant") else f"η={{:g}} ({schedule})"
+    forms = {
+        "workers": "N={} workers",
+        "partition": "{}",
+        "batch": "batch {}",
+        "learning_rate": rate,
+        "rounds": "{} rounds",
+    }
+    parts = [" ".join(model), *described(result, forms), seeds_of(result)]
+    return f"{source(result)}: {', '.join(filter(None, parts))}"
 
 
 def _notes(everything: Sequence[Group]) -> list[str]:
-    runs = [run for group in everything for run in group.runs]
-    if not runs:
+    if not everything:
         return []
-    seeds = len({run.cell["seed"] for run in runs})
-    notes = [f"± 95 % confidence interval of the mean over {seeds} seeds"] if seeds > 1 else []
-    notes += stopped(runs)
+    runs = [run for group in everything for run in group.runs]
     skews = [run.metrics["skew"] for run in runs if "skew" in run.metrics]
-    if skews:
-        notes.append(
-            f"workers' labels differ from all labels by {np.mean(skews):.2f} "
-            "(mean total variation distance: 0 alike, towards 1 disjoint)"
-        )
-    widths, cell = runs[0].metrics, runs[0].cell
-    processes = sorted({int(run.execution["processes"]) for run in runs})
-    notes.append(
-        f"MB sent per worker, {widths['index_bytes']:g}-byte indices and "
-        f"{widths['value_bytes']:g}-byte values; selection scope: {cell['scope']}"
+    skewed = (
+        f"workers' labels differ from all labels by {np.mean(skews or 0.0):.2f} "
+        "(mean total variation distance: 0 alike, towards 1 disjoint)"
     )
-    notes.append(
+    sparse = [group.cell for group in everything if group.density < 1.0]
+    scopes = sorted({str(cell.sparsifier.get("scope", "global")) for cell in sparse})
+    devices = dict.fromkeys(str(run.cell.problem.get("device", "cpu")) for run in runs)
+    return [
+        *notes.on_runs(everything),
+        *([skewed] if skews else []),
+        *notes.on_coordination(everything),
+        *notes.on_parameters(everything),
+        f"MB sent per worker{notes.encodings(everything)}"
+        + (f"; selection scope: {', '.join(scopes)}" if scopes else ""),
         "time: gradient/sparsify/exchange/update, evaluation not counted; "
-        f"{cell['device']}, {', '.join(map(str, processes))} "
-        f"process{'es' if processes != [1] else ''}"
-    )
-    return notes
+        f"{', '.join(devices)}, {notes.processes(everything)}",
+    ]

@@ -10,7 +10,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
-from regtopk_bench.report.table import Table, print_tables
+from regtopk_bench.report.table import Column, Table, print_tables
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.results import store
 from regtopk_bench.results.schema import Result
@@ -22,6 +22,8 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
     Raises:
         ConfigurationError: If the result is of a command that this version does not know.
     """
+    if not result.runs:
+        return [_without_runs(result)]
     match result.command:
         case "linreg":
             return convergence_tables(result, unicode)
@@ -34,15 +36,17 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
     raise ConfigurationError(f'cannot show results of "{result.command}": upgrade this program')
 
 
-def plot(result: Result, folder: Path, plot_format: str) -> Path:
-    """Draw the plot of a result into a folder and return its path."""
-    from regtopk_bench.report import plots  # Matplotlib is slow to import
+def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
+    """Draw the plot of a result into a folder; return its path, or None if there are no runs."""
+    if not result.runs:
+        return None
+    from regtopk_bench.report import plots, throughput  # Matplotlib is slow to import
 
     draw, name = {
         "linreg": (plots.convergence_plot, "convergence"),
         "cifar": (plots.image_plot, "accuracy"),
         "toy": (plots.toy_plot, "convergence"),
-        "kernels": (plots.throughput_plot, "throughput"),
+        "kernels": (throughput.throughput_plot, "throughput"),
     }[result.command]
     path = folder / f"{name}.{plot_format}"
     draw(result, path)
@@ -56,3 +60,9 @@ def print_result(result: Result, output_format: str, console: Console) -> None:
         return
     unicode = (console.encoding or "").lower().startswith("utf")
     print_tables(tables(result, unicode), output_format, console)
+
+
+def _without_runs(result: Result) -> Table:
+    """Return the table of a command that was killed before its first run had ended."""
+    title = f"{result.command}, begun {result.created}: no run has ended"
+    return Table(title, [Column("algorithm", "algorithm", left=True)], [])

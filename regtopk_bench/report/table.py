@@ -14,10 +14,13 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
+_UNLIMITED = 10_000
+"""A console's width in which every table fits."""
+
 
 @dataclass(frozen=True)
-class Cell:
-    """A value, as people read it and as programs do."""
+class Entry:
+    """A value in a table, as people read it and as programs do."""
 
     text: str
     raw: Any = None
@@ -33,11 +36,11 @@ class Column:
     left: bool = False
     """Text, set flush left; numbers are set flush right."""
     drawing: bool = False
-    """A drawing made of characters, left out where text is not monospaced."""
+    """A drawing made of characters, left out where text is not monospaced or there is no room."""
     hidden: bool = False
-    """Only in CSV: what a title says to people."""
+    """Only in CSV; people read it in the title."""
     compact: bool = True
-    """Not to be broken over lines; a heading says itself where it may be."""
+    """Entries stay on one line each; a heading breaks where it has a line break itself."""
 
     @property
     def line(self) -> str:
@@ -47,9 +50,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """The cells of a row, one per column."""
+    """The entries of a row, one per column."""
 
-    cells: Sequence[Cell]
+    entries: Sequence[Entry]
     marked: bool = False
     """Stands out: bold, and with an asterisk that needs no colour."""
     section_ends: bool = False
@@ -66,18 +69,23 @@ class Table:
     notes: Sequence[str] = field(default=())
 
     def print_to(self, console: Console) -> None:
-        """Print with Rich, within the console's width."""
-        table = self._rich(padding=1)
-        if Measurement.get(console, console.options, table).maximum > console.width:
-            table = self._rich(padding=0)
+        """Print with Rich, within the console's width.
+
+        Where there is no room, gaps become narrow first, then drawings are left out.
+        """
+        unlimited = console.options.update(max_width=_UNLIMITED)
+        for padding, drawings in ((1, True), (0, True), (0, False)):
+            table = self._rich(padding, drawings)
+            if Measurement.get(console, unlimited, table).maximum <= console.width:
+                break
         console.print(Text(self.title, style="bold"))
         console.print(table)
         for note in self.notes:
             console.print(Text(note, style="dim"))
 
-    def _rich(self, padding: int) -> RichTable:
+    def _rich(self, padding: int, drawings: bool) -> RichTable:
         table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, padding, 0, 0))
-        shown = self._shown(drawings=True)
+        shown = self._shown(drawings)
         for column in (self.columns[i] for i in shown):
             table.add_column(
                 column.heading,
@@ -107,8 +115,8 @@ class Table:
         if header:
             writer.writerow(self.keys)
         for row in self.rows:
-            cells = [row.cells[i] for i in kept]
-            values = [cell.text if cell.raw is None else cell.raw for cell in cells]
+            entries = [row.entries[i] for i in kept]
+            values = [entry.text if entry.raw is None else entry.raw for entry in entries]
             writer.writerow([*values, int(row.marked)])
         return out.getvalue()
 
@@ -122,9 +130,9 @@ class Table:
         ]
         for row in self.rows:
             texts = self._texts(row)
-            cells = [texts[i].replace("|", r"\|") for i in kept]
-            cells = [f"**{cell}**" if row.marked and cell else cell for cell in cells]
-            lines.append("| " + " | ".join(cells) + " |")
+            shown = [texts[i].replace("|", r"\|") for i in kept]
+            shown = [f"**{text}**" if row.marked and text else text for text in shown]
+            lines.append("| " + " | ".join(shown) + " |")
         lines += ["", *(f"{note}  " for note in self.notes)]
         return "\n".join(lines).rstrip() + "\n"
 
@@ -140,9 +148,9 @@ class Table:
         ]
         for number, row in enumerate(self.rows):
             texts = self._texts(row)
-            cells = [_latex(texts[i]) for i in kept]
-            cells = [rf"\textbf{{{cell}}}" if row.marked and cell else cell for cell in cells]
-            lines.append(" & ".join(cells) + r" \\")
+            shown = [_latex(texts[i]) for i in kept]
+            shown = [rf"\textbf{{{text}}}" if row.marked and text else text for text in shown]
+            lines.append(" & ".join(shown) + r" \\")
             if row.section_ends and number + 1 < len(self.rows):
                 lines.append(r"\midrule")
         lines += [r"\bottomrule", r"\end{tabular}", *(rf"% {note}" for note in self.notes)]
@@ -157,7 +165,7 @@ class Table:
         ]
 
     def _texts(self, row: Row) -> list[str]:
-        texts = [cell.text for cell in row.cells]
+        texts = [entry.text for entry in row.entries]
         if row.marked:
             texts[self._shown()[0]] += " *"
         return texts

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from regtopk_bench.report.table import Cell, Column, Row, Table
+from regtopk_bench.report import notes
+from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.title import described, setting
+from regtopk_bench.results.labels import labels
 from regtopk_bench.results.schema import Result
+from regtopk_bench.results.summary import groups
 
 
 def toy_table(result: Result) -> Table:
     """Return the table of a `toy` result."""
-    names = [str(run.cell["algorithm"]) for run in result.runs]
-    losses = [run.traces.get("loss", []) for run in result.runs]
+    everything = groups(result.runs)
+    names = [str(label) for label in labels(group.cell for group in everything).values()]
+    losses = [group.runs[0].traces.get("loss", []) for group in everything]
     finished = min(map(len, losses), default=0)
-    chosen = result.settings["at"].value or sorted({*_usual_rounds(finished), finished})
+    chosen = setting(result, "at") or sorted({*_usual_rounds(finished), finished})
     rows = [
-        Row([Cell(str(at), at), *(Cell(_text(loss[at - 1]), loss[at - 1]) for loss in losses)])
+        Row([Entry(str(at), at), *(Entry(_text(loss[at - 1]), loss[at - 1]) for loss in losses)])
         for at in chosen
         if 1 <= at <= finished
     ]
     columns = [Column("round", "round")]
     columns += [Column(f"{name} loss", f"{name}_loss") for name in names]
-    settings = result.settings
-    title = (
-        "Logistic loss of two workers whose large entries cancel: k=1, "
-        f"η={settings['learning_rate'].value:g}, μ={settings['mu'].value:g}"
-    )
-    return Table(title, columns, rows)
+    parts = ["k=1", *described(result, {"learning_rate": "η={:g}"})]
+    title = f"Logistic loss of two workers whose large entries cancel: {', '.join(parts)}"
+    return Table(title, columns, rows, notes.on_parameters(everything))
 
 
 def _usual_rounds(last: int) -> list[int]:

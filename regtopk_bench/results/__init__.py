@@ -1,5 +1,25 @@
 """Results: their schema, their place on disk, and what they say over seeds."""
 
-from regtopk_bench.results.schema import SCHEMA, VERSION, Result, Run, Scalar, Setting
+from regtopk_bench.results.schema import (
+    SCHEMA,
+    VERSION,
+    Header,
+    KernelCell,
+    Result,
+    Run,
+    Scalar,
+    Setting,
+    TrainingCell,
+)
 
-__all__ = ["SCHEMA", "VERSION", "Result", "Run", "Scalar", "Setting"]
+__all__ = [
+    "SCHEMA",
+    "VERSION",
+    "Header",
+    "KernelCell",
+    "Result",
+    "Run",
+    "Scalar",
+    "Setting",
+    "TrainingCell",
+]

@@ -6,14 +6,17 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.files import written_atomically
-from regtopk_bench.results.schema import SCHEMA, VERSION, Result, Run
+from regtopk_bench.results import journal
+from regtopk_bench.results.checks import check_version, parsed, text_of, validated
+from regtopk_bench.results.labels import Label, labels
+from regtopk_bench.results.schema import KernelCell, Result, Run, TrainingCell
+from regtopk_bench.results.summary import density_of
 
 RESULT_FILE = "result.json"
 TRACES_FILE = "traces.csv"
@@ -50,62 +53,60 @@ def dump(result: Result) -> str:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write `result.json` and `traces.csv`, each whole or not at all."""
+    """Write `result.json` and `traces.csv`, each whole or not at all.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
     with written_atomically(folder / RESULT_FILE) as file:
         file.write(f"{dump(result)}\n".encode())
-    names = dict.fromkeys(name for run in result.runs for name in run.traces)
-    text = io.StringIO()
-    which = _WHICH_KERNEL if result.command == "kernels" else _WHICH_RUN
-    table = csv.DictWriter(text, [*which, "round", *names], restval="", lineterminator="\n")
-    table.writeheader()
-    for run in result.runs:
-        table.writerows(_trace_lines(run, which))
     with written_atomically(folder / TRACES_FILE) as file:
-        file.write(text.getvalue().encode())
+        file.write(_traces(result).encode())
 
 
 def read(path: Path) -> Result:
-    """Read a result file, or the one in a run's folder.
+    """Read a result file, or what is in a run's folder.
+
+    A folder with a journal is of a run that has not ended: the journal has all that was finished,
+    which may be more than a result that was written when the run was interrupted.
 
     Raises:
-        ConfigurationError: If it is missing, damaged, of another kind or of a newer version.
+        ConfigurationError: If it is missing, damaged, of another kind or of another version.
     """
     file = path / RESULT_FILE if path.is_dir() else path
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise ConfigurationError(f"cannot read result {file}: {reason}") from error
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(
-            f"result {file} is damaged or truncated at line {error.lineno}: {error.msg}"
-        ) from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
-    version = content.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise ConfigurationError(
-            f"result {file} has version {version}, this program reads up to {VERSION}: upgrade it"
-        )
-    try:
-        return Result.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"result {file} is damaged at {where}: {first['msg']}") from error
+    if path.is_dir() and (path / journal.JOURNAL_FILE).exists():
+        return journal.read(path).result
+    where = f"result {file}"
+    content = parsed(text_of(file), where)
+    check_version(content, file)
+    return validated(Result, content, where)
 
 
-def _trace_lines(run: Run, which: tuple[str, ...]) -> list[dict[str, object]]:
-    """Return one line per round: which run, the round from 1, every trace."""
-    cell = {name: run.cell.get(name, "") for name in which}
-    traces = list(run.traces.items())
-    length = max((len(values) for _, values in traces), default=0)
-    return [
-        {**cell, "round": round + 1, **{name: _shown(values[round]) for name, values in traces}}
-        for round in range(length)
-    ]
+def _traces(result: Result) -> str:
+    """Return CSV with one line per round: which run, the round from 1, every trace."""
+    names = dict.fromkeys(name for run in result.runs for name in run.traces)
+    which = _WHICH_KERNEL if result.command == "kernels" else _WHICH_RUN
+    cells = [run.cell for run in result.runs]
+    labelled = labels(cell for cell in cells if isinstance(cell, TrainingCell))
+    text = io.StringIO()
+    table = csv.DictWriter(text, [*which, "round", *names], restval="", lineterminator="\n")
+    table.writeheader()
+    for run in result.runs:
+        own = _which(run, labelled)
+        length = max(map(len, run.traces.values()), default=0)
+        for round in range(length):
+            values = {name: _shown(trace[round]) for name, trace in run.traces.items()}
+            table.writerow({**own, "round": round + 1, **values})
+    return text.getvalue()
+
+
+def _which(run: Run, labelled: Mapping[str, Label]) -> dict[str, object]:
+    """Return what tells a run apart from the others of its result."""
+    if isinstance(run.cell, KernelCell):
+        facts = run.cell.problem | run.cell.candidate
+        return {name: facts.get(name, "") for name in _WHICH_KERNEL}
+    values = (str(labelled[run.cell.group]), density_of(run), run.cell.seed)
+    return dict(zip(_WHICH_RUN, values, strict=True))
 
 
 def _shown(value: int | float) -> int | float | str:

@@ -1,17 +1,21 @@
-"""Runs that differ in their seed only, summed up; and two algorithms compared by seed."""
+"""Statistics over runs that differ only in their seed, and comparisons paired by seed."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regtopk_bench.results.schema import Run, Scalar
+from regtopk_bench.algorithms import algorithm
+from regtopk_bench.results.schema import Run, TrainingCell
 
 _SMALLEST = np.finfo(np.float64).tiny
+_MANY = 200
+_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,20 @@ class Estimate:
 class Group:
     """The runs of one configuration, one per seed."""
 
-    cell: dict[str, Scalar]
-    """The configuration, without the seed."""
+    cell: TrainingCell
+    """The cell of one of them; the others differ in the seed only."""
 
-    runs: Sequence[Run]
+    by_seed: Mapping[int, Run]
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs, in order of appearance."""
+        return list(self.by_seed.values())
+
+    @property
+    def density(self) -> float:
+        """The density, k/J: see `density_of`."""
+        return density_of(self.runs[0])
 
     def values(self, name: str) -> NDArray[np.float64]:
         """Return a metric of every run, (seeds,); NaN where a run has none."""
@@ -47,8 +61,8 @@ class Group:
 
     @property
     def failures(self) -> list[Run]:
-        """The runs that did not finish because of an error."""
-        return [run for run in self.runs if run.status == "failed"]
+        """The runs that an error ended."""
+        return [run for run in self.runs if run.status in ("diverged", "failed")]
 
     def mean_log10_trace(self, name: str) -> NDArray[np.float64]:
         """Return the mean over seeds of log10 of a trace, as long as the shortest run."""
@@ -57,29 +71,59 @@ class Group:
         return np.asarray(np.mean([log10(np.array(trace[:length])) for trace in traces], axis=0))
 
 
+def density_of(run: Run) -> float:
+    """Return the density that a training run was given, or k/J; 1 where it was given neither."""
+    assert isinstance(run.cell, TrainingCell)
+    sparsifier = run.cell.sparsifier
+    if "density" in sparsifier:
+        return float(sparsifier["density"] or math.nan)
+    if "k" in sparsifier:
+        return float(sparsifier["k"] or math.nan) / run.metrics.get("parameters", math.nan)
+    return 1.0
+
+
+def sent_bytes(run: Run) -> NDArray[np.float64]:
+    """Return the bytes that one worker sends in each round, (rounds,): a mean over the workers.
+
+    These are messages and what workers tell each other to agree on a selection. For a bound
+    that no system can reach, the latter is not counted: see `Algorithm.achievable`.
+    """
+    assert isinstance(run.cell, TrainingCell)
+    sent = np.array(run.traces.get("uplink_bytes", []), dtype=np.float64)
+    if algorithm(run.cell.algorithm).achievable:
+        sent = sent + np.array(run.traces.get("coordination_bytes", [0.0] * len(sent)))
+    return sent / run.metrics.get("workers", math.nan)
+
+
+def sent_bytes_to(run: Run, rounds: int | None) -> float | None:
+    """Return the bytes that one worker has sent after so many rounds."""
+    return None if rounds is None else float(sent_bytes(run)[:rounds].sum())
+
+
 def log10(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log10, with 0 as the smallest normal float so that it can be drawn."""
     return np.asarray(np.log10(np.maximum(values, _SMALLEST)))
 
 
 def groups(runs: Iterable[Run]) -> list[Group]:
-    """Gather runs that differ in nothing but their seed, in order of appearance."""
-    gathered: dict[str, list[Run]] = {}
-    cells: dict[str, dict[str, Scalar]] = {}
+    """Gather training runs that differ in nothing but their seed, in order of appearance."""
+    cells: dict[str, TrainingCell] = {}
+    by_seed: dict[str, dict[int, Run]] = {}
     for run in runs:
-        cell = {name: value for name, value in run.cell.items() if name != "seed"}
-        gathered.setdefault(repr(cell), []).append(run)
-        cells[repr(cell)] = cell
-    return [Group(cells[key], members) for key, members in gathered.items()]
+        if isinstance(run.cell, TrainingCell):
+            key = run.cell.group
+            cells.setdefault(key, run.cell)
+            by_seed.setdefault(key, {})[run.cell.seed] = run
+    return [Group(cells[key], by_seed[key]) for key in cells]
 
 
 def estimate(values: NDArray[np.float64]) -> Estimate:
     """Return mean and 95 % confidence interval over seeds."""
-    if len(values) < 2:  # and SciPy's statistics, slow to import, are not needed
+    if len(values) < 2:  # and SciPy, slow to import, is not needed
         return Estimate(float(values.mean()) if len(values) else math.nan, None)
-    from scipy import stats
+    from scipy import special
 
-    half_width = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+    half_width = special.stdtrit(len(values) - 1, 0.975) * _standard_error(values)
     return Estimate(float(values.mean()), float(half_width))
 
 
@@ -87,20 +131,22 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return a 95 % confidence interval of the median, whatever the distribution.
 
     Its ends are two of the values. Fewer than six have no such interval: all of their range is
-    returned, which holds the median with probability 1 - 2^(1-n).
+    returned, which contains the median with probability 1 - 2^(1-n).
     """
     ordered = np.sort(values)
-    from scipy import stats
-
-    outside = max(0, int(stats.binom.ppf(0.025, len(ordered), 0.5)) - 1)
+    throws = len(ordered)
+    outside, ways = 0, 1  # in which at most `outside` of so many throws of a coin are heads
+    while 40 * ways < 2**throws:
+        outside += 1
+        ways += math.comb(throws, outside)
+    outside = max(0, outside - 1)
     return float(ordered[outside]), float(ordered[-1 - outside])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two algorithms on the same seeds."""
+    """Two configurations on the same seeds."""
 
-    density: Scalar
     difference: Estimate
     """First minus second."""
 
@@ -115,27 +161,54 @@ class Comparison:
 
 def compare(first: Group, second: Group, value: Callable[[Run], float]) -> Comparison | None:
     """Compare a value of runs by seed; None for fewer than two seeds in common."""
-    by_seed = {run.cell["seed"]: value(run) for run in second.runs}
-    pairs = [
-        (value(run), by_seed[run.cell["seed"]]) for run in first.runs if run.cell["seed"] in by_seed
-    ]
+    common = [seed for seed in first.by_seed if seed in second.by_seed]
+    pairs = [(value(first.by_seed[seed]), value(second.by_seed[seed])) for seed in common]
     values_S2 = np.array(pairs, dtype=np.float64).reshape(-1, 2)
     values_S2 = values_S2[np.isfinite(values_S2).all(axis=1)]
     difference = values_S2[:, 0] - values_S2[:, 1]
     if len(difference) < 2:
         return None
-    from scipy import stats
-
-    if not difference.any():
-        p_t = p_wilcoxon = 1.0
-    elif np.ptp(difference) == 0.0:
-        p_t, p_wilcoxon = 0.0, float(stats.wilcoxon(difference).pvalue)
-    else:
-        p_t = float(stats.ttest_rel(values_S2[:, 0], values_S2[:, 1]).pvalue)
-        p_wilcoxon = float(stats.wilcoxon(difference).pvalue)
     return Comparison(
-        first.cell.get("density"), estimate(difference), p_t, p_wilcoxon, len(difference)
+        estimate(difference), paired_t(difference), signed_rank(difference), len(difference)
     )
+
+
+def paired_t(differences: NDArray[np.float64]) -> float:
+    """Return p of the paired t-test, two-sided; 1 where nothing differs."""
+    error = _standard_error(differences)
+    if error == 0.0:
+        return 0.0 if differences.any() else 1.0
+    from scipy import special
+
+    t = abs(differences.mean()) / error
+    return float(2.0 * special.stdtr(len(differences) - 1, -t))
+
+
+def signed_rank(differences: NDArray[np.float64]) -> float:
+    """Return p of Wilcoxon's signed-rank test, two-sided; 1 where nothing differs.
+
+    Differences of 0 are left out, and equal ones share their mean rank. Below 200 differences,
+    p is exact, ties included: the share of all choices of signs that are as extreme. From 200 on,
+    it is that of the normal limit.
+    """
+    signed = differences[differences != 0.0]
+    sizes = np.sort(np.abs(signed))
+    left, right = (np.searchsorted(sizes, np.abs(signed), side) for side in _SIDES)
+    ranks = left + right + 1  # twice the mean rank, a whole number
+    smaller = min(ranks[signed > 0.0].sum(), ranks[signed < 0.0].sum())
+    if len(ranks) >= _MANY:
+        from scipy import special
+
+        z = (smaller - ranks.sum() / 2.0) / (np.linalg.norm(ranks) / 2.0)
+        return float(2.0 * special.ndtr(z))
+    chances = np.ones(1)  # of each sum of the ranks with one sign
+    for rank in ranks:
+        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2.0
+    return min(1.0, float(2.0 * chances[: smaller + 1].sum()))
+
+
+def _standard_error(values: NDArray[np.float64]) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
 def first_round(reached: NDArray[np.bool_]) -> int | None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from regtopk_bench.report.sparkline import ASCII, BLOCKS, sparkline
-from regtopk_bench.report.table import Cell, Column, Row, Table
+from regtopk_bench.report.table import Column, Entry, Row, Table
 
 TABLE = Table(
     "Title",
@@ -18,8 +18,8 @@ TABLE = Table(
         Column("c", "c", drawing=True),
     ],
     [
-        Row([Cell("a_b"), Cell("1.5±0.1", 1500), Cell("▁█")], marked=True, section_ends=True),
-        Row([Cell("c|d"), Cell("–", ""), Cell("")]),
+        Row([Entry("a_b"), Entry("1.5±0.1", 1500), Entry("▁█")], marked=True, section_ends=True),
+        Row([Entry("c|d"), Entry("–", ""), Entry("")]),
     ],
     ["a note"],
 )
@@ -36,6 +36,12 @@ def test_text_marks_rows_without_colour() -> None:
     assert "a_b *" in text
     assert "\x1b" not in text
     assert "a note" in text
+
+
+def test_a_drawing_is_left_out_where_there_is_no_room() -> None:
+    assert "▁█" in printed(18)
+    assert "▁█" not in printed(17)
+    assert "1.5±0.1" in printed(17)
 
 
 def test_csv_has_keys_raw_values_and_no_drawings() -> None:

@@ -9,62 +9,83 @@ from typing import Any
 import pytest
 
 from regtopk_bench import ConfigurationError
-from regtopk_bench.results import Result, Run, Setting, store
+from regtopk_bench.results import KernelCell, Result, Run, store
+from tests.results.samples import result, run
 
 
-def result(**change: Any) -> Result:
-    run = Run(
-        cell={"algorithm": "topk", "density": 0.5, "seed": 0},
-        status="finished",
-        metrics={"gap": 1e-3, "rounds": 2},
-        traces={"gap": [1.0, math.inf], "uplink_bytes": [10, 10]},
-        execution={"processes": 1},
-    )
-    values: dict[str, Any] = {
-        "command": "linreg",
-        "created": "2026-01-01T00:00:00+00:00",
-        "settings": {"rounds": Setting(value=2, source="flag")},
-        "environment": {"python": "3.11"},
-        "runs": [run],
-    }
-    return Result(**(values | change))
+def sample(**change: Any) -> Result:
+    return result([run(gaps=[1.0, math.inf])], rounds=2).model_copy(update=change)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    store.write(result(), tmp_path)
+    store.write(sample(), tmp_path)
     restored = store.read(tmp_path)
-    assert store.dump(restored) == store.dump(result())
-    assert store.read(tmp_path / "result.json").runs[0].cell["density"] == 0.5
+    assert store.dump(restored) == store.dump(sample())
+    assert store.read(tmp_path / "result.json").runs[0].cell == sample().runs[0].cell
     assert math.isnan(restored.runs[0].traces["gap"][1])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "traces.csv"]
 
 
 def test_the_file_is_strict_json_with_schema_and_version(tmp_path: Path) -> None:
-    store.write(result(), tmp_path)
+    store.write(sample(), tmp_path)
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
     text = (tmp_path / "result.json").read_text()
     content = json.loads(text, parse_constant=refuse)
-    assert (content["schema"], content["version"]) == ("regtopk-bench.result", 1)
+    assert (content["schema"], content["version"]) == ("regtopk-bench.result", 2)
 
 
 def test_traces_are_one_row_per_round(tmp_path: Path) -> None:
-    store.write(result(), tmp_path)
+    store.write(sample(), tmp_path)
     with (tmp_path / "traces.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["round"] for row in rows] == ["1", "2"]
     assert rows[0] == {
         "algorithm": "topk", "density": "0.5", "seed": "0", "round": "1", "gap": "1.0",
-        "uplink_bytes": "10",
+        "uplink_bytes": "48", "downlink_bytes": "64", "coordination_bytes": "0",
     }  # fmt: skip
+
+
+def test_runs_that_differ_in_a_parameter_are_told_apart_in_the_traces(tmp_path: Path) -> None:
+    runs = [run("regtopk", mu=4), run("regtopk", mu=8), run("pkg.Mine", k=1), run("dense")]
+    store.write(result(runs), tmp_path)
+    with (tmp_path / "traces.csv").open() as file:
+        which = [(row["algorithm"], row["density"]) for row in csv.DictReader(file)]
+    assert which[::3] == [
+        ("regtopk:mu=4", "0.5"),
+        ("regtopk:mu=8", "0.5"),
+        ("Mine", "0.25"),
+        ("dense", "1.0"),
+    ]
+
+
+def test_traces_of_kernels_say_what_was_timed(tmp_path: Path) -> None:
+    timed = Run(
+        cell=KernelCell(
+            problem={"distribution": "normal", "dim": 10, "density": 0.1},
+            candidate={"operation": "step", "implementation": "numba", "case": "warm"},
+        ),
+        status="finished",
+        metrics={},
+        traces={"seconds": [0.5]},
+        execution={},
+    )
+    store.write(result([timed], "kernels"), tmp_path)
+    with (tmp_path / "traces.csv").open() as file:
+        assert list(csv.DictReader(file)) == [
+            {
+                "distribution": "normal", "dim": "10", "density": "0.1", "operation": "step",
+                "implementation": "numba", "case": "warm", "round": "1", "seconds": "0.5",
+            }
+        ]  # fmt: skip
 
 
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.write(result(), tmp_path)
+    store.write(sample(), tmp_path)
     before = (tmp_path / "result.json").read_text()
 
     def full(descriptor: int) -> None:
@@ -72,7 +93,7 @@ def test_a_failed_write_leaves_the_old_file(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        store.write(result(command="toy"), tmp_path)
+        store.write(sample(command="toy"), tmp_path)
     assert (tmp_path / "result.json").read_text() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["result.json", "traces.csv"]
 
@@ -84,17 +105,21 @@ def test_a_failed_write_leaves_the_old_file(
         (lambda text: "", "damaged or truncated"),
         (lambda text: "[1, 2]", "is not a result"),
         (
-            lambda text: text.replace('"version": 1', '"version": 2'),
-            "version 2, .* up to 1: upgrade",
+            lambda text: text.replace('"version": 2', '"version": 3'),
+            "version 3, .* reads version 2: upgrade",
         ),
-        (lambda text: text.replace('"version": 1', '"version": "x"'), "damaged at version"),
+        (
+            lambda text: text.replace('"version": 2', '"version": 1'),
+            "written by an older version .*: run it again",
+        ),
+        (lambda text: text.replace('"version": 2', '"version": "x"'), "damaged at version"),
         (lambda text: text.replace("regtopk-bench.result", "other"), "is not a result"),
         (lambda text: text.replace('"finished"', '"fine"'), r"damaged at runs\.0\.status"),
         (lambda text: text.replace('"runs"', '"walks"'), "damaged at runs"),
     ],
 )
 def test_unusable_files_are_refused(tmp_path: Path, change: Any, message: str) -> None:
-    store.write(result(), tmp_path)
+    store.write(sample(), tmp_path)
     file = tmp_path / "result.json"
     file.write_text(change(file.read_text()))
     with pytest.raises(ConfigurationError, match=message):
@@ -112,7 +137,7 @@ def test_missing_and_binary_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_fields_of_the_same_version_are_ignored(tmp_path: Path) -> None:
-    content = json.loads(store.dump(result())) | {"novelty": 1}
+    content = json.loads(store.dump(sample())) | {"novelty": 1}
     (tmp_path / "result.json").write_text(json.dumps(content))
     assert store.read(tmp_path).command == "linreg"
 

@@ -1,0 +1,69 @@
+"""What all plots share: fonts, panels, and files that are the same for the same result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+FONT: dict[Any, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "legend.fontsize": 7.5,
+    "svg.hashsalt": "regtopk",
+}
+"""Readable in a two-column paper; the salt makes the names inside an SVG reproducible."""
+
+WIDTH = 6.9
+"""Inches: both columns of a paper."""
+
+_LEGEND_LINE = 0.15
+
+
+def panels(
+    rows: int,
+    columns: int,
+    height: float,
+    legend_lines: int,
+    share: bool | Literal["row"] = True,
+) -> tuple[Figure, Any]:
+    """Return a figure and its axes, (rows, columns), with room for labels and a legend on top.
+
+    Fixed margins in inches, because a layout that measures every text draws the figure twice.
+
+    Args:
+        rows: Of panels.
+        columns: Of panels.
+        height: Of one row, in inches.
+        legend_lines: How many lines the legend has.
+        share: Whether all panels have one y axis, or those of a row.
+    """
+    left, right, bottom, gap = 0.55, 0.12, 0.42, 0.45
+    top = 0.35 + _LEGEND_LINE * legend_lines
+    whole = rows * height + top + bottom - gap
+    figure = Figure(figsize=(WIDTH, whole))
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=share)
+    figure.subplots_adjust(
+        left=left / WIDTH,
+        right=1 - right / WIDTH,
+        bottom=bottom / whole,
+        top=1 - top / whole,
+        wspace=0.08,
+        hspace=gap / (height - gap),
+    )
+    return figure, axes
+
+
+def finish(axes: Axes) -> None:
+    """Leave out what carries no data, and add a faint grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(True, linewidth=0.3, alpha=0.5)
+    axes.margins(x=0.01)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure without the date, in the format of the path's suffix."""
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
+    figure.savefig(path, dpi=160, metadata=metadata)

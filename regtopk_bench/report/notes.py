@@ -1,0 +1,85 @@
+"""The notes below tables of training runs: what a reader must know to read the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from regtopk_bench.algorithms import algorithm
+from regtopk_bench.results.labels import common_parameters, labels, written
+from regtopk_bench.results.schema import Run
+from regtopk_bench.results.summary import Group
+
+
+def on_runs(groups: Sequence[Group]) -> list[str]:
+    """Return what ± means, and how many runs were stopped early."""
+    seeds = {seed for group in groups for seed in group.by_seed}
+    stopped = sum(run.status == "stopped" for group in groups for run in group.runs)
+    notes = []
+    if len(seeds) > 1:
+        notes.append(f"± 95 % confidence interval of the mean over {len(seeds)} seeds")
+    if stopped:
+        plural = "s" if stopped > 1 else ""
+        notes.append(f"{stopped} run{plural} stopped early: the last round was not reached")
+    return notes
+
+
+def on_parameters(groups: Sequence[Group]) -> list[str]:
+    """Return the hyper-parameters of each algorithm that rows do not show already."""
+    short = _short_names(groups)
+    notes = []
+    for name, values in common_parameters(group.cell for group in groups).items():
+        shown = [written(each, value) for each, value in values.items() if each != "scope"]
+        if shown:
+            notes.append(f"{short[name]}: {', '.join(shown)}")
+    return notes
+
+
+def on_coordination(groups: Sequence[Group]) -> list[str]:
+    """Return what agreeing on a selection takes, for each algorithm in which workers do."""
+    costs: dict[str, float] = {}
+    for group in groups:
+        name = group.cell.algorithm
+        costs[name] = max(costs.get(name, 0.0), *map(_coordination, group.runs))
+    short = _short_names(groups)
+    notes = []
+    for name, cost in costs.items():
+        amount = f"{cost / 1e3:.3g} kB per worker and round"
+        if cost and algorithm(name).achievable:
+            notes.append(f"{short[name]}: what is sent includes {amount} of coordination")
+        elif cost:
+            notes.append(
+                f"{short[name]}: a bound that no system can reach; the {amount} that it would "
+                "take to see all gradients are not counted"
+            )
+    return notes
+
+
+def encodings(groups: Sequence[Group]) -> str:
+    """Return how bytes are counted, in parentheses; by algorithm where they differ in it."""
+    short = _short_names(groups)
+    users: dict[str, dict[str, None]] = {}
+    for group in groups:
+        for run in group.runs:
+            if run.encoding:
+                users.setdefault(run.encoding, {})[short[group.cell.algorithm]] = None
+    told = [f"{', '.join(names)}: {text}" for text, names in users.items()]
+    told = told if len(told) > 1 else list(users)
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def processes(groups: Sequence[Group]) -> str:
+    """Return in how many processes the workers were."""
+    counts = {int(run.execution.get("processes", 1)) for group in groups for run in group.runs}
+    return f"{', '.join(map(str, sorted(counts)))} process{'es' if counts != {1} else ''}"
+
+
+def _coordination(run: Run) -> float:
+    """Return the bytes of coordination per worker and round."""
+    metrics = run.metrics
+    rounds = max(metrics.get("rounds", 0), 1)
+    return metrics.get("coordination_bytes", 0.0) / rounds / metrics.get("workers", 1)
+
+
+def _short_names(groups: Sequence[Group]) -> dict[str, str]:
+    found = labels(group.cell for group in groups).values()
+    return {label.algorithm: label.short for label in found}

@@ -1,0 +1,209 @@
+"""A record of an experiment that grows as its cells begin and finish, and survives a power cut.
+
+`journal.jsonl` in a run's folder holds JSON, one object to a line: first the header of the
+result, then `{"started": key, "resumed_at": round, "environment": {…}}` for a cell that begins
+or resumes, and `{"run": {…}}` for one that has ended. Lines are appended and never changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from regtopk_bench.errors import ConfigurationError, RunError
+from regtopk_bench.files import written_atomically
+from regtopk_bench.results.checks import check_version, validated
+from regtopk_bench.results.schema import Header, Result, Run, Scalar, Started
+
+JOURNAL_FILE = "journal.jsonl"
+_VARYING = "load_average"
+"""The fact about a machine that differs whenever one looks."""
+
+
+@dataclass
+class Contents:
+    """What a journal says."""
+
+    header: Header
+
+    runs: dict[str, Run] = field(default_factory=dict)
+    """The last run of each cell, by the cell's key."""
+
+    environments: dict[str, list[dict[str, Scalar]]] = field(default_factory=dict)
+    """Where each cell has been computed since it last began at round 0, by its key."""
+
+    @property
+    def result(self) -> Result:
+        """The result so far, in the order in which cells began."""
+        begun = {key: number for number, key in enumerate(self.environments)}
+        runs = sorted(self.runs.items(), key=lambda each: begun.get(each[0], -1))
+        return Result(**dict(self.header), runs=[run for _, run in runs])
+
+    def take(self, line: Started | Run) -> None:
+        """Add what one line says."""
+        if isinstance(line, Run):
+            self.runs[line.cell.key] = line
+            return
+        if line.resumed_at == 0:
+            self.environments[line.started] = []
+        known = self.environments.setdefault(line.started, [])
+        if not known or _compared(known[-1]) != _compared(line.environment):
+            known.append(line.environment)
+
+
+class Journal:
+    """A journal that is open for more; close it, or use it as a context manager."""
+
+    def __init__(self, file: Path, contents: Contents) -> None:
+        """Open a journal whose contents are known: see `create` and `open`."""
+        self.contents = contents
+        self._folder = file.parent
+        self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
+
+    @classmethod
+    def create(cls, folder: Path, header: Header) -> Journal:
+        """Begin a journal in a run's folder.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        file = folder / JOURNAL_FILE
+        with _saving_to(folder):
+            with written_atomically(file) as begun:
+                begun.write(_line(header.model_dump(mode="json", by_alias=True)))
+            return cls(file, Contents(header))
+
+    @classmethod
+    def open(cls, folder: Path) -> Journal:
+        """Open the journal of an experiment that is resumed, without a last line that was cut.
+
+        Raises:
+            ConfigurationError: If it cannot be read or is damaged before its last line.
+            RunError: If it cannot be written.
+        """
+        file = folder / JOURNAL_FILE
+        contents, whole = _read(file)
+        with _saving_to(folder):
+            os.truncate(file, whole)
+            return cls(file, contents)
+
+    def started(
+        self, key: str, resumed_at: int, environment: Mapping[str, Scalar]
+    ) -> list[dict[str, Scalar]]:
+        """Record that a cell begins, or is resumed after a round.
+
+        Args:
+            key: The cell's.
+            resumed_at: The rounds that are finished already; 0 for a cell that begins.
+            environment: Where it is computed from now on.
+
+        Returns:
+            Every environment of this run so far, in order: its `environments`.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        line = Started(started=key, resumed_at=resumed_at, environment=dict(environment))
+        self._append(line.model_dump(mode="json"))
+        self.contents.take(line)
+        return list(self.contents.environments[key])
+
+    def append(self, run: Run) -> None:
+        """Record a run that has ended, in whichever way; it is on disk when this returns.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        self._append({"run": run.model_dump(mode="json")})
+        self.contents.take(run)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, content: Mapping[str, Any]) -> None:
+        length = os.fstat(self._descriptor).st_size
+        rest = memoryview(_line(content))
+        with _saving_to(self._folder):
+            try:
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                os.fsync(self._descriptor)
+            except OSError:
+                with contextlib.suppress(OSError):  # or a later line would follow half of this one
+                    os.truncate(self._descriptor, length)
+                raise
+
+
+def read(folder: Path) -> Contents:
+    """Read the journal in a run's folder; a last line that was cut is left out.
+
+    Raises:
+        ConfigurationError: If it is missing, of another version or damaged.
+    """
+    return _read(folder / JOURNAL_FILE)[0]
+
+
+def _read(file: Path) -> tuple[Contents, int]:
+    """Return what a journal says, and the length in bytes of what is whole."""
+    try:
+        with file.open("rb") as written:
+            lines = written.readlines()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read journal {file}: {error.strerror}") from error
+    contents: Contents | None = None
+    whole = 0
+    for number, line in enumerate(lines, start=1):
+        where = f"journal {file}, line {number},"
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            if contents and number == len(lines):
+                break
+            raise ConfigurationError(f"{where} is damaged") from error
+        if not line.endswith(b"\n"):
+            break
+        if contents is None:
+            check_version(content, file)
+            contents = Contents(validated(Header, content, where))
+        else:
+            contents.take(_entry(content, where))
+        whole += len(line)
+    if contents is None:
+        raise ConfigurationError(f"journal {file} is empty")
+    return contents, whole
+
+
+def _entry(content: Any, where: str) -> Started | Run:
+    if isinstance(content, dict) and "run" in content:
+        return validated(Run, content["run"], where)
+    return validated(Started, content, where)
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return f"{json.dumps(content, allow_nan=False)}\n".encode()
+
+
+def _compared(environment: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return what tells two environments apart."""
+    return {name: value for name, value in environment.items() if name != _VARYING}
+
+
+@contextlib.contextmanager
+def _saving_to(folder: Path) -> Iterator[None]:
+    """Turn an error of the file system into the one line that the user needs."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot save to {folder}: {error.strerror}") from error

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from regtopk_bench.report.convergence import convergence_tables
+from regtopk_bench.report.table import Table
+from regtopk_bench.results import Run
+from tests.results.samples import ENCODING, result, run
+
+SETTINGS = {"workers": 2, "samples": 10, "dim": 4, "learning_rate": 0.1, "rounds": 3}
+
+
+def table(runs: Sequence[Run], **settings: Any) -> Table:
+    return convergence_tables(result(runs, **({"target": 0.05} | settings)))[0]
+
+
+def rows(runs: Sequence[Run], **settings: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table(runs, **settings).csv())))
+
+
+def test_a_row_has_what_a_worker_sends_per_round_and_to_the_target() -> None:
+    (row,) = rows([run(gaps=[1.0, 0.1, 0.01])])
+    assert row["rounds_to_target"] == "3.0"
+    assert row["sent_bytes_per_worker_round"] == "24.0"
+    assert row["sent_bytes_per_worker_to_target"] == "72.0"
+    assert float(row["log10_gap"]) == -2.0
+
+
+def test_coordination_is_sent_and_a_note_says_how_much() -> None:
+    runs = [run("pkg.Mine", coordination=8000), run("topk")]
+    mine, topk = rows(runs)
+    assert (mine["sent_bytes_per_worker_round"], topk["sent_bytes_per_worker_round"]) == (
+        "8024.0",
+        "24.0",
+    )
+    assert mine["sent_bytes_per_worker_to_target"] == str(3 * 8024.0)
+    notes = [note for note in table(runs).notes if "coordination" in note]
+    assert notes == ["Mine: what is sent includes 8 kB per worker and round of coordination"]
+
+
+def test_what_the_oracle_would_need_is_a_note_and_in_no_column() -> None:
+    runs = [run("oracle", coordination=16000)]
+    assert rows(runs)[0]["sent_bytes_per_worker_round"] == "24.0"
+    (note,) = (note for note in table(runs).notes if "oracle" in note)
+    assert "no system can reach" in note
+    assert "16 kB per worker and round" in note
+
+
+def test_the_best_of_those_that_can_be_built_is_marked() -> None:
+    runs = [
+        run("oracle", gaps=[1e-9]),
+        run("dense", gaps=[1e-8]),
+        run("topk", gaps=[1e-1]),
+        run("pkg.Mine", gaps=[1e-2]),
+        run("regtopk", gaps=[1e-7], status="diverged"),
+    ]
+    assert [row["algorithm"] for row in rows(runs) if row["marked"] == "1"] == ["Mine"]
+
+
+def test_a_run_that_diverged_and_one_that_failed_say_so() -> None:
+    texts = [
+        row.entries[2].text
+        for row in table(
+            [
+                run("topk", gaps=[1.0] * 12, status="diverged"),
+                run("regtopk", gaps=[], status="failed"),
+                run("randomk", 0, status="finished"),
+                run("randomk", 1, status="diverged"),
+            ]
+        ).rows
+    ]
+    assert texts == ["diverged @13", "failed @1", "1/2 diverged @4"]
+
+
+def test_configurations_that_differ_in_mu_have_rows_and_share_a_note() -> None:
+    found = table([run("regtopk", mu=mu, q=1e8, denominator="previous") for mu in (4.0, 8.0)])
+    assert [row.entries[0].text for row in found.rows] == ["regtopk:mu=4", "regtopk:mu=8"]
+    assert "regtopk: q=1e+08, denominator=previous" in found.notes
+
+
+def test_hyper_parameters_are_a_note_of_their_algorithm() -> None:
+    found = table([run("regtopk", mu=4.0, q=1e8, scope="layer"), run("topk")])
+    assert [note for note in found.notes if "mu=" in note] == ["regtopk: mu=4, q=1e+08"]
+
+
+def test_how_bytes_are_counted_is_said_once_or_by_algorithm() -> None:
+    assert table([run(), run("dense")]).notes[-1] == (
+        f"kB sent per worker ({ENCODING}); workers in 1 process"
+    )
+    other = run("pkg.Mine").model_copy(update={"encoding": "1-byte levels"})
+    assert table([run(), run("dense"), other]).notes[-1] == (
+        f"kB sent per worker (topk, dense: {ENCODING}; Mine: 1-byte levels); workers in 1 process"
+    )
+
+
+def test_the_title_has_the_settings_that_are_known() -> None:
+    assert table([run()], **SETTINGS, dtype="float64").title == (
+        "Linear regression: N=2 workers, D=10 samples, J=4, η=0.1, 3 rounds, 1 seed, float64"
+    )
+    assert convergence_tables(result([run()]))[0].title == "Linear regression: 1 seed"
+
+
+def test_without_a_target_nothing_has_reached_it() -> None:
+    (found, *_) = convergence_tables(result([run()]))
+    (row,) = csv.DictReader(io.StringIO(found.csv()))
+    assert row["rounds_to_target"] == row["sent_bytes_per_worker_to_target"] == ""
+
+
+def test_stopped_runs_and_seeds_are_noted() -> None:
+    notes = table([run(seed=0, status="stopped"), run(seed=1)]).notes
+    assert notes[:2] == [
+        "± 95 % confidence interval of the mean over 2 seeds",
+        "1 run stopped early: the last round was not reached",
+    ]

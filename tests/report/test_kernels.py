@@ -1,0 +1,121 @@
+"""Tables and the plot of timed kernels."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from regtopk_bench.report.kernels import kernels_tables, noise
+from regtopk_bench.report.throughput import throughput_plot
+from regtopk_bench.results import KernelCell, Run
+from tests.results.samples import result
+
+LIMIT = [0.001, 0.001, 0.001, 0.001]
+
+
+def timed(
+    operation: str = "step",
+    implementation: str = "numba",
+    case: str = "",
+    *,
+    seconds: Sequence[float] = (0.002, 0.002, 0.002, 0.002),
+    limit: Sequence[float] = LIMIT,
+    topk: Sequence[float] = (0.02, 0.02, 0.02, 0.02),
+    dim: int = 1_000_000,
+    density: float = 0.01,
+    threads: int | None = 2,
+    misses: int = 0,
+    exact: int = 1,
+) -> Run:
+    problem = {"distribution": "normal", "dim": dim, "density": density, "dtype": "float32"}
+    return Run(
+        cell=KernelCell(
+            problem={**problem, "device": "cpu" if threads else "cuda", "threads": threads},
+            candidate={"operation": operation, "implementation": implementation, "case": case},
+        ),
+        status="finished",
+        metrics={"moved_bytes": 12 * dim, "memory_limit_bytes": 12 * dim, "exact": exact},
+        traces={
+            "seconds": list(seconds),
+            "memory_limit_seconds": list(limit),
+            "topk_seconds": list(topk),
+        },
+        execution={"rounds": len(seconds), "misses": misses},
+        environments=[{"gpu": None if threads else "GPU of a test"}],
+    )
+
+
+def rows_of(runs: Sequence[Run]) -> list[dict[str, str]]:
+    (table,) = kernels_tables(result(runs, "kernels"))
+    return list(csv.DictReader(io.StringIO(table.csv())))
+
+
+def test_the_memory_limit_is_the_first_row() -> None:
+    limit, step = rows_of([timed(case="warm", limit=[0.001, 0.003, 0.001, 0.001])])
+    assert limit["candidate"] == "memory limit"
+    assert float(limit["median_seconds"]) == 0.001
+    assert float(limit["bytes_per_second"]) == pytest.approx(12e9)
+    assert float(limit["share_of_memory_limit"]) == 1.0
+    assert step["candidate"] == "numba, warm"
+
+
+def test_ratios_are_of_the_same_repeat_and_leave_out_those_that_were_skipped() -> None:
+    _, step = rows_of(
+        [timed(seconds=[0.002, 0.004, 0.01, math.nan], limit=[0.001, 0.002, 0.001, 0.001])]
+    )
+    assert float(step["share_of_memory_limit"]) == pytest.approx(0.5)
+    assert float(step["gain_over_topk"]) == pytest.approx(5.0)
+    assert float(step["median_seconds"]) == pytest.approx(0.004)
+
+
+def test_misses_are_shown_where_a_guess_was_to_hold() -> None:
+    runs = [timed(case=case, misses=misses) for case, misses in
+            (("warm", 0), ("sampled", 0), ("sampled", 1), ("missed", 4), ("", 0))]  # fmt: skip
+    (table,) = kernels_tables(result(runs, "kernels"))
+    shown = [row.entries[4].text for row in table.rows[1:]]
+    assert shown == [
+        "numba, warm (0/4)", "numba, sampled", "numba, sampled (1/4)", "numba, missed", "numba",
+    ]  # fmt: skip
+
+
+def test_torch_topk_is_not_compared_with_itself_and_inexact_ones_are_named() -> None:
+    rival = timed(implementation="torch.topk", exact=0)
+    (table,) = kernels_tables(result([rival], "kernels"))
+    _, row = csv.DictReader(io.StringIO(table.csv()))
+    assert (row["gain_over_topk"], row["exact"]) == ("", "no")
+    assert any(note.startswith("exact: no") for note in table.notes)
+
+
+def test_every_problem_has_a_table_and_says_where_it_was_timed() -> None:
+    runs = [timed(dim=dim, threads=threads) for dim, threads in ((1000, 2), (2000, None))]
+    titles = [table.title for table in kernels_tables(result(runs, "kernels"))]
+    assert titles == [
+        "J=1,000, k/J=0.01, normal, float32, cpu, 2 threads",
+        "J=2,000, k/J=0.01, normal, float32, GPU of a test",
+    ]
+
+
+def test_only_a_noisy_machine_is_warned_of() -> None:
+    assert noise([timed()]) is None
+    assert noise([]) is None
+    warning = noise([timed(), timed(dim=10, limit=[0.001, 0.001, 0.002, 0.003])])
+    assert warning is not None
+    assert "noisy machine" in warning
+
+
+@pytest.mark.parametrize("runs", [
+    [],
+    [timed("select")],
+    [timed(case="warm", dim=dim, density=density) for dim in (10, 100) for density in (0.1, 0.01)],
+])  # fmt: skip
+def test_throughput_can_be_drawn(runs: list[Run], tmp_path: Path) -> None:
+    throughput_plot(result(runs, "kernels"), tmp_path / "throughput.svg")
+    drawn = (tmp_path / "throughput.svg").read_text()
+    assert drawn.count("memory limit") >= 1 + (len(runs) > 1)
+    throughput_plot(result(runs, "kernels"), tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").read_text() == drawn

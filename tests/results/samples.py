@@ -1,0 +1,89 @@
+"""Made-up results for tests of what is done with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from regtopk_bench.results import Header, Result, Run, Setting, TrainingCell
+
+ENCODING = "4-byte indices, 8-byte values"
+LINREG = {"workload": "linreg", "workers": 2, "samples": 10, "dim": 4, "dtype": "float64"}
+IMAGES = {"workload": "cifar", "dataset": "synthetic", "workers": 2, "batch": 8, "device": "cpu"}
+RECIPE = {"rounds": 3, "learning_rate": 0.1, "local_steps": 1}
+
+
+def cell(
+    algorithm: str = "topk", seed: int = 0, density: float | None = 0.5, **changes: Any
+) -> TrainingCell:
+    """Return a cell; `problem` and `recipe` replace theirs, all else is the sparsifier's."""
+    problem = changes.pop("problem", LINREG)
+    recipe = changes.pop("recipe", RECIPE)
+    has_density = density is not None and algorithm != "dense" and "k" not in changes
+    facts = {"algorithm": algorithm, **({"density": density} if has_density else {}), **changes}
+    return TrainingCell(problem=problem, sparsifier=facts, recipe=recipe, seed=seed)
+
+
+def run(
+    algorithm: str = "topk",
+    seed: int = 0,
+    *,
+    gaps: Sequence[float] = (1.0, 0.1, 0.01),
+    coordination: int = 0,
+    status: str = "finished",
+    metrics: dict[str, float] | None = None,
+    traces: dict[str, list[float]] | None = None,
+    **changes: Any,
+) -> Run:
+    """Return a run of two workers that send 24 bytes each and round."""
+    rounds = len(gaps)
+    return Run(
+        cell=cell(algorithm, seed, **changes),
+        status=status,
+        metrics={
+            "rounds": rounds,
+            "workers": 2,
+            "parameters": 4,
+            "uplink_bytes": 48 * rounds,
+            "downlink_bytes": 64 * rounds,
+            "coordination_bytes": 2 * coordination * rounds,
+            **({"gap": gaps[-1]} if rounds else {}),
+            **(metrics or {}),
+        },
+        traces={
+            "gap": list(gaps),
+            "uplink_bytes": [48] * rounds,
+            "downlink_bytes": [64] * rounds,
+            "coordination_bytes": [2 * coordination] * rounds,
+            **(traces or {}),
+        },
+        execution={"processes": 1, "rounds_per_second": 100.0, "gradient_seconds": 1.0},
+        encoding=ENCODING,
+    )
+
+
+def image_run(algorithm: str = "topk", seed: int = 0, **changes: Any) -> Run:
+    """Return a run on images, evaluated after its second and third round."""
+    return run(
+        algorithm,
+        seed,
+        problem=IMAGES,
+        metrics={"accuracy": 0.75, "loss": 0.5},
+        traces={"accuracy": [math.nan, 0.5, 0.75], "loss": [math.nan, 1.0, 0.5]},
+        **changes,
+    )
+
+
+def header(command: str = "linreg", **settings: Any) -> Header:
+    """Return what is known of a result before its first run."""
+    return Header(
+        command=command,
+        created="2026-01-01T00:00:00+00:00",
+        settings={name: Setting(value=value, source="flag") for name, value in settings.items()},
+    )
+
+
+def result(runs: Sequence[Run], command: str = "linreg", **settings: Any) -> Result:
+    """Return a result with these settings, and no others."""
+    return Result(**dict(header(command, **settings)), runs=list(runs))
