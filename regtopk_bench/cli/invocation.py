@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,17 +22,17 @@ from rich.console import Console
 from rich.markup import escape
 
 from regtopk_bench.errors import RegtopkBenchError
-from regtopk_bench.settings import COMMANDS, Resolved, flag_name, load, resolve
-from regtopk_bench.settings.schema import (
-    EXECUTION,
-    PROBLEM,
-    REPORT,
-    SPARSIFICATION,
-    TRAINING,
-    spec_of,
+from regtopk_bench.settings import (
+    COMMANDS,
+    Declaration,
+    Resolved,
+    as_text,
+    declarations,
+    flag_name,
+    load,
+    resolve,
 )
 
-_PANELS = (PROBLEM, TRAINING, SPARSIFICATION, EXECUTION, REPORT)
 _GENERAL = "General"
 _PIPED_WIDTH = 100
 
@@ -109,10 +109,8 @@ def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Ca
                 out, err = console(), console(stderr=True)
                 run(Invocation(resolved, out, err, quiet, verbose))
 
-        declared = sorted(
-            fields(COMMANDS[command]), key=lambda item: _PANELS.index(spec_of(item).panel)
-        )
-        annotations = {item.name: _annotation(item) for item in declared}
+        declared = declarations(COMMANDS[command])
+        annotations = {name: _annotation(setting) for name, setting in declared.items()}
         annotations |= {"profile": Profile, "config": Config}
         annotations |= {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
         parameters = [
@@ -133,27 +131,17 @@ def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Ca
     return decorate
 
 
-def _annotation(declared: Field[Any]) -> Any:
-    spec = spec_of(declared)
-    flag = flag_name(declared.name)
-    default = _shown(declared.default)
-    text = f"{spec.help} {escape(f'[default: {default}]')}" if default else spec.help
-    shared: Mapping[str, Any] = {"help": text, "rich_help_panel": spec.panel}
-    if isinstance(declared.default, bool):
+def _annotation(setting: Declaration) -> Any:
+    flag = flag_name(setting.name)
+    text = setting.help
+    if setting.default not in (None, ()):
+        text += " " + escape(f"[default: {as_text(setting.default)}]")
+    shared: Mapping[str, Any] = {"help": text, "rich_help_panel": setting.panel}
+    if setting.kind.metavar is None:
         return Annotated[bool | None, typer.Option(f"{flag}/--no-{flag[2:]}", **shared)]
-    names = [flag, *([spec.short] if spec.short else [])]
-    option = typer.Option(*names, **shared, metavar=spec.metavar)
-    return Annotated[list[str] | None if spec.repeatable else str | None, option]
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        return "on" if default else "off"
-    if default is None:
-        return ""
-    if isinstance(default, tuple):
-        return ", ".join(_shown(item) for item in default)
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    names = [flag, *([setting.short] if setting.short else [])]
+    option = typer.Option(*names, **shared, metavar=setting.kind.metavar)
+    return Annotated[list[str] | None if setting.kind.repeatable else str | None, option]
 
 
 @contextlib.contextmanager

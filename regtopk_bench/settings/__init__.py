@@ -1,30 +1,40 @@
 """Settings: what can be set, where values come from, and which one holds."""
 
-from regtopk_bench.settings.file import SettingsFile, load
-from regtopk_bench.settings.resolve import Resolved, continued, flag_name, resolve, variable_name
-from regtopk_bench.settings.schema import (
+from regtopk_bench.settings.commands import (
     COMMANDS,
     CifarSettings,
     ComparisonSettings,
     KernelsSettings,
     LinregSettings,
-    ReportSettings,
     ToySettings,
+    decides,
 )
+from regtopk_bench.settings.declare import Declaration, declarations
+from regtopk_bench.settings.file import SettingsFile, load
+from regtopk_bench.settings.report import FORMATS, PLOT_FORMATS, ReportSettings
+from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, resumed, variable_name
+from regtopk_bench.settings.values import as_json, as_text
 
 __all__ = [
     "COMMANDS",
+    "FORMATS",
+    "PLOT_FORMATS",
     "CifarSettings",
     "ComparisonSettings",
+    "Declaration",
     "KernelsSettings",
     "LinregSettings",
     "ReportSettings",
     "Resolved",
     "SettingsFile",
     "ToySettings",
-    "continued",
+    "as_json",
+    "as_text",
+    "decides",
+    "declarations",
     "flag_name",
     "load",
     "resolve",
+    "resumed",
     "variable_name",
 ]

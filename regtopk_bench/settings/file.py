@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, suggest
-from regtopk_bench.settings.schema import COMMANDS, names_of, spec_of
+from regtopk_bench.settings.commands import COMMANDS
+from regtopk_bench.settings.declare import declarations
 
 FILE_NAME = "benchmarks.toml"
 FILE_VERSION = 1
+
+_HYPER_PARAMETERS = {"mu": "mu=4", "q": "q=1e8", "denominator": "denominator=current"}
+"""Keys that a user may take for settings, and how they are given to RegTop-k instead."""
 
 Section = dict[str, dict[str, Any]]
 """Values by command and setting, not yet parsed."""
@@ -73,22 +77,21 @@ def _section(path: Path, name: str, raw: Any) -> Section:
     A key outside a command's table holds for every command that has such a setting.
     """
     table = _table(path, name, raw)
-    every_name = dict.fromkeys(name for command in COMMANDS for name in names_of(command))
-    _refuse_unknown(path, name, table, (*every_name, *COMMANDS))
+    every_name = {key for settings in COMMANDS.values() for key in declarations(settings)}
+    _refuse_unknown(path, name, table, [*sorted(every_name), *COMMANDS])
     section: Section = {}
     for command, settings in COMMANDS.items():
+        declared = declarations(settings)
         own = _table(path, f"{name}.{command}", table.get(command, {}))
-        _refuse_unknown(path, f"{name}.{command}", own, names_of(command))
-        shared = {key: table[key] for key in names_of(command) if key in table}
+        _refuse_unknown(path, f"{name}.{command}", own, declared)
+        shared = {key: table[key] for key in declared if key in table}
         section[command] = shared | own
-        for declared in fields(settings):
-            if declared.name not in section[command]:
-                continue
-            where = f"{name}.{command}" if declared.name in own else name
+        for key, value in section[command].items():
+            where = f"{name}.{command}" if key in own else name
             try:
-                spec_of(declared).parse(section[command][declared.name])
+                declared[key].kind.parse(value)
             except ValueError as error:
-                raise ConfigurationError(f"{path}: [{where}] {declared.name}: {error}") from error
+                raise ConfigurationError(f"{path}: [{where}] {key}: {error}") from error
     return section
 
 
@@ -98,8 +101,15 @@ def _table(path: Path, name: str, raw: Any) -> dict[str, Any]:
     return raw
 
 
-def _refuse_unknown(path: Path, name: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
+def _refuse_unknown(path: Path, name: str, table: dict[str, Any], known: Collection[str]) -> None:
     for key in table:
-        if key not in known:
-            where = f"[{name}] " if name else ""
-            raise ConfigurationError(f'{path}: {where}unknown key "{key}"{suggest(key, known)}')
+        if key in known:
+            continue
+        hint = suggest(key, known)
+        if key in _HYPER_PARAMETERS and "algorithm" in known:
+            hint = (
+                ": hyper-parameters belong to the algorithm, as in "
+                f'algorithm = ["regtopk:{_HYPER_PARAMETERS[key]}"]'
+            )
+        where = f"[{name}] " if name else ""
+        raise ConfigurationError(f'{path}: {where}unknown key "{key}"{hint}')

@@ -10,57 +10,39 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from regtopk_bench.algorithms import AlgorithmSpec, parse_spec, split_specs
 from regtopk_bench.errors import suggest
 
 Parser = Callable[[Any], Any]
 
 
-def integer(minimum: int) -> Parser:
-    """Parse a whole number of at least `minimum`."""
-
-    def parse(raw: Any) -> int:
-        try:
-            number = float(raw)
-        except (TypeError, ValueError):
-            number = math.nan
-        if isinstance(raw, bool) or not number.is_integer():
-            raise ValueError(f"{raw!r} is not a whole number")
-        if number < minimum:
-            raise ValueError(f"{raw} is below {minimum}")
-        return int(number)
-
-    return parse
+def _float(raw: Any) -> float:
+    """Return a number, or NaN for what is none: true and false are none either."""
+    try:
+        return math.nan if isinstance(raw, bool) else float(raw)
+    except (TypeError, ValueError):
+        return math.nan
 
 
-def number(
-    *, above: float | None = None, minimum: float | None = None, below: float | None = None
-) -> Parser:
-    """Parse a finite number above or at least one bound, and below another."""
+def integer(raw: Any) -> int:
+    """Parse a whole number."""
+    value = _float(raw)
+    if not value.is_integer():
+        raise ValueError(f"{raw!r} is not a whole number")
+    return int(value)
 
-    def parse(raw: Any) -> float:
-        try:
-            value = float(raw)
-        except (TypeError, ValueError):
-            value = math.nan
-        if isinstance(raw, bool) or not math.isfinite(value):
-            raise ValueError(f"{raw!r} is not a finite number")
-        if above is not None and not value > above:
-            raise ValueError(f"{raw} is not above {above:g}")
-        if minimum is not None and value < minimum:
-            raise ValueError(f"{raw} is below {minimum:g}")
-        if below is not None and not value < below:
-            raise ValueError(f"{raw} is not below {below:g}")
-        return value
 
-    return parse
+def number(raw: Any) -> float:
+    """Parse a finite number."""
+    value = _float(raw)
+    if not math.isfinite(value):
+        raise ValueError(f"{raw!r} is not a finite number")
+    return value
 
 
 def fraction(raw: Any) -> float:
     """Parse a number in (0, 1]."""
-    try:
-        value = float(raw)
-    except (TypeError, ValueError):
-        value = math.nan
+    value = _float(raw)
     if not 0.0 < value <= 1.0:
         raise ValueError(f"{raw} is not in (0, 1]")
     return value
@@ -86,14 +68,28 @@ def choice(names: Iterable[str]) -> Parser:
     return parse
 
 
-def listing(parse_one: Parser) -> Parser:
-    """Parse a list, or text with commas, into a tuple without repetitions."""
+def word_or(words: Iterable[str], parse_other: Parser) -> Parser:
+    """Parse one of some words, such as `auto`, or else what another parser reads."""
+    known = tuple(words)
+
+    def parse(raw: Any) -> Any:
+        return raw if raw in known else parse_other(raw)
+
+    return parse
+
+
+def _split_at_commas(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def listing(parse_one: Parser, split: Callable[[str], list[str]] = _split_at_commas) -> Parser:
+    """Parse a list, or text that is split into one, into a tuple without repetitions."""
 
     def parse(raw: Any) -> tuple[Any, ...]:
         items = raw if isinstance(raw, list | tuple) else [raw]
         parts: list[Any] = []
         for item in items:
-            parts += [part.strip() for part in item.split(",")] if isinstance(item, str) else [item]
+            parts += split(item) if isinstance(item, str) else [item]
         values = tuple(dict.fromkeys(parse_one(part) for part in parts))
         if not values:
             raise ValueError("the list is empty")
@@ -119,12 +115,10 @@ def seeds(raw: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def processes(raw: Any) -> int | str:
-    """Parse a number of processes, or `auto`."""
-    if raw == "auto":
-        return "auto"
-    count: int = integer(1)(raw)
-    return count
+def algorithms(raw: Any) -> tuple[AlgorithmSpec, ...]:
+    """Parse algorithms with their hyper-parameters, as in `dense,regtopk:mu=4,q=1e8`."""
+    specs: tuple[AlgorithmSpec, ...] = listing(lambda part: parse_spec(str(part)), split_specs)(raw)
+    return specs
 
 
 def boolean(raw: Any) -> bool:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings.commands import COMMANDS
+from regtopk_bench.settings.declare import Declaration, declarations
 from regtopk_bench.settings.file import SettingsFile
-from regtopk_bench.settings.schema import COMMANDS, ReportSettings, spec_of
+from regtopk_bench.settings.report import ReportSettings
+from regtopk_bench.settings.values import as_text
 
 ENVIRONMENT_PREFIX = "REGTOPK_BENCH_"
 
@@ -52,51 +56,59 @@ def resolve(
 
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for declared in fields(COMMANDS[command]):
-        for source, shown, raw in candidates(declared.name):
+    for name, declared in declarations(COMMANDS[command]).items():
+        for source, shown, raw in candidates(name):
             try:
-                values[declared.name] = spec_of(declared).parse(raw)
+                values[name] = declared.kind.parse(raw)
             except ValueError as error:
                 raise ConfigurationError(f"{shown}: {error}") from error
-            sources[declared.name] = source
+            sources[name] = source
             break
         else:
-            sources[declared.name] = "built-in"
+            sources[name] = "built-in"
     return Resolved(COMMANDS[command](**values), sources)
 
 
-def continued(
-    command: str, resolved: Resolved[Any], before: Mapping[str, Any], free: Collection[str]
-) -> Resolved[Any]:
-    """Return the settings of a run that is gone on with.
+def resumed(resolved: Resolved[S], before: Mapping[str, Any], result: Path) -> Resolved[S]:
+    """Return the settings of a resumed run.
+
+    What does not decide about numbers may be given anew; all else is what it was.
 
     Args:
-        command: The command.
         resolved: What was given now.
-        before: The values that the run was started with.
-        free: Settings that may change, as they do not decide what comes out.
+        before: The stored values that the run was started with, as `as_json` returns them.
+        result: The run's result, for messages.
 
     Raises:
-        ConfigurationError: If anything else was given now and is not what it was.
+        ConfigurationError: If a setting that decides was given now and is not what it was, or a
+            stored value cannot be read.
     """
-    values, sources = {}, dict(resolved.sources)
-    for declared in fields(COMMANDS[command]):
-        name, source = declared.name, sources[declared.name]
+    values: dict[str, Any] = {}
+    sources = dict(resolved.sources)
+    for name, declared in declarations(type(resolved.settings)).items():
+        source = sources[name]
         given = source not in ("built-in", "defaults")
-        if name not in before or (name in free and given):
+        if name not in before or (given and not declared.decides):
             continue
-        try:
-            stored = None if before[name] is None else spec_of(declared).parse(before[name])
-        except ValueError:  # an empty list
-            stored = declared.default
+        stored = _stored(declared, before[name], result)
         now = getattr(resolved.settings, name)
-        if given and name not in free and now != stored:
+        if given and now != stored:
             raise ConfigurationError(
-                f"{flag_name(name)} is {now} ({source}), but the run to resume has {stored}: "
-                "leave it out, or start a new run"
+                f"{flag_name(name)} is {as_text(now)} ({source}), but the run to resume has "
+                f"{as_text(stored)}: leave it out, or start a new run"
             )
         values[name], sources[name] = stored, "resumed run"
     return Resolved(replace(resolved.settings, **values), sources)
+
+
+def _stored(declared: Declaration, raw: Any, result: Path) -> Any:
+    """Return a stored value; null and an empty list say that none was given."""
+    if raw in (None, []):
+        return declared.default
+    try:
+        return declared.kind.parse(raw)
+    except ValueError as error:
+        raise ConfigurationError(f"{result}: setting {declared.name}: {error}") from error
 
 
 def flag_name(name: str) -> str:

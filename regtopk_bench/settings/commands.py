@@ -1,0 +1,117 @@
+"""The settings of every command: the groups that it combines, and the defaults that suit it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from regtopk_bench.algorithms import parse_spec
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings.declare import Group, Panel, declarations, other_default
+from regtopk_bench.settings.execution import ExecutionSettings, ImageExecution, KernelsExecution
+from regtopk_bench.settings.kinds import Algorithms, Count, Density, Positive, Whole
+from regtopk_bench.settings.problem import (
+    ImageProblem,
+    KernelsProblem,
+    LinregProblem,
+    ProblemSettings,
+)
+from regtopk_bench.settings.report import AccuracyReport, GapReport, ReportSettings, ToyReport
+from regtopk_bench.settings.sparsification import ScopedSparsification, SparsificationSettings
+from regtopk_bench.settings.training import ImageTraining, SeededTraining, TrainingSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonSettings(
+    ProblemSettings, SeededTraining, SparsificationSettings, ExecutionSettings, ReportSettings
+):
+    """Several algorithms on one problem."""
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        if isinstance(self.processes, int) and self.processes > self.workers:
+            raise ConfigurationError(
+                f"processes {self.processes} exceeds workers {self.workers}: lower --processes"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinregSettings(LinregProblem, GapReport, ComparisonSettings):
+    """Distributed linear regression, by default in the paper's setting."""
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        for k in self.k:
+            if k > self.dim:
+                raise ConfigurationError(f"k {k} exceeds dim {self.dim}: lower --k or raise --dim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CifarSettings(
+    ImageProblem,
+    ImageTraining,
+    ScopedSparsification,
+    ImageExecution,
+    AccuracyReport,
+    ComparisonSettings,
+):
+    """A network that classifies images, trained by workers with their own."""
+
+    workers: Count = other_default(ProblemSettings, "workers", 8)
+    rounds: Whole = other_default(TrainingSettings, "rounds", 500)
+    learning_rate: Positive = other_default(TrainingSettings, "learning_rate", 0.05)
+    algorithm: Algorithms = other_default(
+        SparsificationSettings,
+        "algorithm",
+        tuple(map(parse_spec, ("dense", "topk", "regtopk:mu=5"))),
+    )
+    density: tuple[Density, ...] = other_default(SparsificationSettings, "density", (0.001,))
+    checkpoint_every: Count = other_default(ExecutionSettings, "checkpoint_every", 50)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToySettings(TrainingSettings, ToyReport):
+    """The motivational example: two workers whose gradients cancel."""
+
+    rounds: Count = other_default(TrainingSettings, "rounds", 150)
+    learning_rate: Positive = other_default(TrainingSettings, "learning_rate", 0.9)
+    save: bool = other_default(ReportSettings, "save", False)
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        for at in self.at:
+            if at > self.rounds:
+                raise ConfigurationError(f"at {at} exceeds rounds {self.rounds}: raise --rounds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsSettings(KernelsProblem, KernelsExecution, ReportSettings):
+    """Kernels timed against each other and against the memory limit."""
+
+
+COMMANDS: dict[str, type[ReportSettings]] = {
+    "linreg": LinregSettings,
+    "cifar": CifarSettings,
+    "toy": ToySettings,
+    "kernels": KernelsSettings,
+}
+"""Every command with settings."""
+
+
+def decides(of: str | type[Group], panel: Panel | None = None) -> frozenset[str]:
+    """Return the names of the settings that decide about numbers.
+
+    They make two cells differ; the others may change when a run is resumed.
+
+    Args:
+        of: A command, or a class of settings.
+        panel: Only those of this panel.
+    """
+    settings = declarations(COMMANDS[of] if isinstance(of, str) else of)
+    return frozenset(
+        name
+        for name, each in settings.items()
+        if each.decides and (panel is None or each.panel == panel)
+    )

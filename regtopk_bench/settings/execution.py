@@ -1,0 +1,88 @@
+"""The panel Execution: where and how to compute; little of it decides about numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings.declare import Group, setting
+from regtopk_bench.settings.kinds import AtLeast, Count, CountOrAuto, RunFolder
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSettings(Group, panel="Execution", decides=False):
+    """How the cells of an experiment are run."""
+
+    processes: CountOrAuto = setting(
+        "auto",
+        "Processes that host the workers; auto takes what should be fastest.",
+        short="-p",
+    )
+    jobs: Count = setting(
+        1, "Cells that run at the same time, each in a process of its own.", short="-j"
+    )
+    checkpoint_every: Count = setting(1000, "Rounds from one checkpoint to the next.")
+    resume: RunFolder | None = setting(
+        None, "Folder of a run to resume, with the settings that it was started with."
+    )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        if self.jobs > 1 and self.processes not in ("auto", 1):
+            raise ConfigurationError(
+                f"jobs {self.jobs} with processes {self.processes}: cells that run at the same "
+                "time have one process each; give --processes 1 or auto"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageExecution(ExecutionSettings):
+    """Where and in which precision a network is computed: devices round differently."""
+
+    device: Device = setting("auto", "Where gradients are computed: {choices}.", decides=True)
+    amp: bool = setting(False, "Compute in bfloat16 where that is safe.", decides=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsExecution(Group, panel="Execution", decides=False):
+    """What is timed, where and how often; times depend on all but the number of repeats."""
+
+    device: Device = setting("auto", "Where kernels run: {choices}.", decides=True)
+    implementation: tuple[
+        Literal[
+            "numba",
+            "triton",
+            "reference",
+            "torch.topk",
+            "torch.sort",
+            "torch.kthvalue",
+            "numpy.argpartition",
+            "cupy.argpartition",
+        ],
+        ...,
+    ] = setting(
+        (
+            "numba",
+            "triton",
+            "torch.topk",
+            "torch.sort",
+            "torch.kthvalue",
+            "numpy.argpartition",
+            "cupy.argpartition",
+        ),
+        "Implementation to time, repeatable, as far as it runs on the device: {choices}.",
+        short="-i",
+        decides=True,
+    )
+    repeats: Annotated[int, AtLeast(3)] = setting(
+        15,
+        "Repeats; what takes long is repeated less, at least three times.",
+        short="-r",
+    )
+    threads: CountOrAuto = setting(
+        "auto", "Threads on the CPU; auto takes as many as PyTorch does.", decides=True
+    )

@@ -1,0 +1,99 @@
+"""The panel Problem: what is trained on, or timed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from regtopk_bench.settings.declare import Group, setting
+from regtopk_bench.settings.kinds import (
+    Count,
+    Density,
+    FileOrFolder,
+    Folder,
+    Name,
+    NameOrPath,
+    NonNegative,
+)
+
+Dtype = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemSettings(Group, panel="Problem", decides=True):
+    """What every problem with simulated workers has."""
+
+    workers: Count = setting(20, "Number of simulated workers, N.", short="-n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinregProblem(ProblemSettings):
+    """Distributed linear regression, by default in the paper's setting."""
+
+    samples: Count = setting(500, "Data points per worker, D.")
+    dim: Count = setting(100, "Number of parameters, J.")
+    mean_variance: NonNegative = setting(
+        5.0, "Variance of the mean of each worker's model: how much workers disagree."
+    )
+    model_variance: NonNegative = setting(1.0, "Variance of a model's entries around its mean.")
+    noise_variance: NonNegative = setting(0.5, "Variance of the noise on targets.")
+    dtype: Dtype = setting("float64", "Precision of data and gradients: {choices}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageProblem(ProblemSettings):
+    """A network that classifies images, trained by workers with their own.
+
+    Where images come from and where they are kept does not decide: their digest does.
+    """
+
+    dataset: Literal["cifar10", "synthetic"] = setting(
+        "cifar10", "Images where --data names none: cifar10, fetched once; synthetic, made up."
+    )
+    data: FileOrFolder | None = setting(
+        None,
+        "Images: a cifar-10-batches-py folder, a folder with train/ and test/ or val/, or an "
+        "archive of either.",
+        decides=False,
+    )
+    image_size: Count | None = setting(
+        None, "Side that images are brought to; else they are taken as they are."
+    )
+    cache: Folder = setting(
+        "~/.cache/regtopk-bench",
+        "Folder for what is fetched, unpacked and decoded.",
+        decides=False,
+    )
+    model: Name = setting(
+        "cnn",
+        "Network: cnn, resnet18 (with the stem for small images), or torchvision's by name.",
+        short="-m",
+    )
+    weights: NameOrPath = setting(
+        "none", "Weights to start from: none, imagenet (torchvision's), or a file."
+    )
+    freeze_backbone: bool = setting(False, "Train the classifier only.")
+    partition: Name = setting(
+        "iid", "How images are dealt out: iid, iid-unequal, dirichlet:ALPHA, shards."
+    )
+    weighting: Literal["equal", "size"] = setting(
+        "equal", "Share ω of a worker in the aggregate: equal, or by the size of its data."
+    )
+    batch: Count = setting(20, "Images per worker and step.", short="-b")
+    augment: bool = setting(False, "Shift and mirror training images at random.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelsProblem(Group, panel="Problem", decides=True):
+    """Data that kernels are timed on."""
+
+    size: tuple[Count, ...] = setting(
+        (1_000_000, 11_170_000, 25_600_000), "Number of parameters, J, repeatable.", short="-n"
+    )
+    density: tuple[Density, ...] = setting(
+        (0.001, 0.01, 0.1), "Fraction of entries selected, k/J, repeatable.", short="-d"
+    )
+    distribution: tuple[Literal["normal", "heavy", "ties", "constant", "replay"], ...] = setting(
+        ("normal",), "Data, repeatable: {choices}."
+    )
+    dtype: Dtype = setting("float32", "Precision of the data: {choices}.")

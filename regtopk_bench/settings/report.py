@@ -1,0 +1,48 @@
+"""The panel Report: what is printed and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from regtopk_bench.settings.declare import Group, setting
+from regtopk_bench.settings.kinds import Count, Folder, Fraction, Positive
+
+Format = Literal["table", "json", "csv", "markdown", "latex"]
+PlotFormat = Literal["png", "svg", "pdf"]
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+PLOT_FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(Group, panel="Report", decides=False):
+    """How results are printed and kept."""
+
+    format: Format = setting("table", "Format of what is printed: {choices}.", short="-f")
+    output: Folder = setting("runs", "Folder in which each run makes its own.", short="-o")
+    save: bool = setting(True, "Save result.json, traces.csv and the plot.")
+    plot_format: PlotFormat = setting("png", "Format of the plot: {choices}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapReport(ReportSettings):
+    """A report on how close training came to the optimum."""
+
+    target: Positive = setting(1e-6, "Gap whose first round is reported.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccuracyReport(ReportSettings):
+    """A report on how well a network classifies."""
+
+    target: Fraction = setting(0.5, "Test accuracy whose first round is reported, in (0, 1].")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyReport(ReportSettings):
+    """A report on the loss at chosen rounds."""
+
+    at: tuple[Count, ...] = setting(
+        (), "Round after which the loss is shown, repeatable; else 1, 2, 5, 10, … and the last."
+    )

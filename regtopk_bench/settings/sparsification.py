@@ -1,0 +1,45 @@
+"""The panel Sparsification: which algorithms are compared, and how much they send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from regtopk_bench.algorithms import parse_spec
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings.declare import Group, setting
+from regtopk_bench.settings.kinds import Algorithms, Count, Density
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparsificationSettings(Group, panel="Sparsification", decides=True):
+    """The algorithms, their hyper-parameters with them, and how much of a gradient they keep."""
+
+    algorithm: Algorithms = setting(
+        tuple(map(parse_spec, ("dense", "topk", "regtopk:mu=4", "oracle"))),
+        "Algorithm to run, repeatable, with its parameters as in regtopk:mu=5: {choices}, or a "
+        "class by its dotted name.",
+        short="-a",
+    )
+    density: tuple[Density, ...] = setting(
+        (0.4, 0.6), "Fraction of entries kept, k/J, repeatable.", short="-d"
+    )
+    k: tuple[Count, ...] = setting(
+        (), "Entries per message, instead of a density, repeatable.", short="-k"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopedSparsification(SparsificationSettings):
+    """Sparsification of a gradient that is made of several tensors."""
+
+    scope: Literal["global", "layer"] = setting(
+        "global",
+        "Where the k largest are sought: global, in the whole gradient; layer, in each tensor.",
+    )
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        if self.k and self.scope == "layer":
+            raise ConfigurationError("--k with --scope layer: give a --density, as layers differ")

@@ -1,0 +1,62 @@
+"""The panel Training: what is done to the parameters in each round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings.declare import Group, setting
+from regtopk_bench.settings.kinds import (
+    AtLeast,
+    Below,
+    Count,
+    NonNegative,
+    Positive,
+    Seeds,
+    Whole,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Group, panel="Training", decides=True):
+    """What every training has."""
+
+    rounds: Whole = setting(2500, "Rounds of training.", short="-r")
+    learning_rate: Positive = setting(0.01, "Learning rate η.", short="-l")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeededTraining(TrainingSettings):
+    """Training that is repeated on several seeds."""
+
+    seeds: Seeds = setting(
+        (0,),
+        "Seeds of data, initial parameters and draws: 0-4 or 0,3,7. Several give intervals.",
+        short="-s",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTraining(SeededTraining):
+    """Training of a network."""
+
+    schedule: Literal["constant", "step", "cosine"] = setting(
+        "constant",
+        "Course of the learning rate: constant, step (a tenth at 1/2 and 3/4), cosine.",
+    )
+    warm_up: Whole = setting(0, "Rounds in which the learning rate rises.")
+    momentum: Annotated[float, AtLeast(0), Below(1)] = setting(
+        0.0, "Momentum of the update, applied on the aggregate, in [0, 1)."
+    )
+    weight_decay: NonNegative = setting(0.0, "Weight decay, applied on the aggregate.")
+    local_steps: Count = setting(1, "Steps of a worker before it sends their sum.")
+    evaluate_every: Count = setting(50, "Rounds from one evaluation to the next.")
+
+    def __post_init__(self) -> None:
+        """Check what concerns several settings at once."""
+        super().__post_init__()
+        if self.warm_up > self.rounds:
+            raise ConfigurationError(
+                f"warm_up {self.warm_up} exceeds rounds {self.rounds}: lower --warm-up"
+            )

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regtopk_bench import ConfigurationError
+from regtopk_bench.settings import as_json, declarations, load, resolve, resumed
+
+RESULT = Path("runs/one")
+
+
+def settle(
+    flags: dict[str, Any],
+    environment: dict[str, str] | None = None,
+    profile: str | None = None,
+    command: str = "linreg",
+) -> Any:
+    return resolve(command, flags, environment or {}, load(None), profile)
+
+
+def test_precedence_and_sources() -> None:
+    Path("benchmarks.toml").write_text(
+        """
+        version = 1
+        [defaults]
+        rounds = 10
+        workers = 3
+        samples = 11
+        dim = 7
+        [defaults.linreg]
+        dim = 8
+        [profiles.mine.linreg]
+        rounds = 20
+        workers = 4
+        samples = 12
+        """
+    )
+    resolved = settle(
+        {"rounds": "40", "density": []},
+        {"REGTOPK_BENCH_ROUNDS": "30", "REGTOPK_BENCH_WORKERS": "5"},
+        "mine",
+    )
+    found = {
+        name: (getattr(resolved.settings, name), resolved.sources[name])
+        for name in ("rounds", "workers", "samples", "dim", "learning_rate", "density")
+    }
+    assert found == {
+        "rounds": (40, "flag"),
+        "workers": (5, "environment"),
+        "samples": (12, "profile mine"),
+        "dim": (8, "defaults"),
+        "learning_rate": (0.01, "built-in"),
+        "density": ((0.4, 0.6), "built-in"),
+    }
+
+
+@pytest.mark.parametrize("raw", [["dense", "regtopk:mu=5,q=1e6"], "dense,regtopk:mu=5,q=1e6"])
+def test_algorithms_by_flag_and_by_variable(raw: Any) -> None:
+    from_flag = settle({"algorithm": raw}).settings.algorithm
+    assert list(map(str, from_flag)) == ["dense", "regtopk:mu=5,q=1e6"]
+    if isinstance(raw, str):
+        assert settle({}, {"REGTOPK_BENCH_ALGORITHM": raw}).settings.algorithm == from_flag
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"density": ["0"]}, r"--density: 0 is not in \(0, 1\]"),
+        ({"density": ["nan"]}, "--density: nan"),
+        ({"rounds": "-1"}, "--rounds: -1 is below 0"),
+        ({"rounds": "2.5"}, "'2.5' is not a whole number"),
+        ({"algorithm": ["regtopkk"]}, '--algorithm: unknown value "regtopkk"; did you mean'),
+        ({"learning_rate": "inf"}, "--learning-rate: 'inf' is not a finite number"),
+        ({"k": ["101"]}, "k 101 exceeds dim 100"),
+        ({"processes": "21"}, "processes 21 exceeds workers 20"),
+        ({"processes": "several"}, "--processes: 'several' is not a whole number"),
+        ({"jobs": "2", "processes": "2"}, "jobs 2 with processes 2"),
+    ],
+)
+def test_unusable_values_name_the_flag(flags: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        settle(flags)
+
+
+def test_unusable_variables_name_the_variable() -> None:
+    with pytest.raises(ConfigurationError, match="REGTOPK_BENCH_LEARNING_RATE: 'x'"):
+        settle({}, {"REGTOPK_BENCH_LEARNING_RATE": "x"})
+
+
+def before(**flags: Any) -> dict[str, Any]:
+    return as_json(settle(flags).settings)
+
+
+def test_a_resumed_run_has_its_settings_but_for_what_does_not_decide() -> None:
+    stored = before(rounds="40", algorithm="regtopk:mu=3", processes="2", output="there")
+    resolved = resumed(settle({"processes": "4", "rounds": "40"}), stored, RESULT)
+    assert resolved.settings.rounds == 40
+    assert list(map(str, resolved.settings.algorithm)) == ["regtopk:mu=3"]
+    assert resolved.settings.output == "there"
+    assert resolved.settings.processes == 4
+    assert resolved.sources["processes"] == "flag"
+    assert resolved.sources["rounds"] == resolved.sources["output"] == "resumed run"
+
+
+def test_defaults_give_way_to_a_resumed_run() -> None:
+    stored = before(rounds="40")
+    Path("benchmarks.toml").write_text("version = 1\n[defaults]\nrounds = 10\n")
+    assert resumed(settle({}), stored, RESULT).settings.rounds == 40
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"rounds": "13"}, r"--rounds is 13 \(flag\), but the run to resume has 2500"),
+        ({"density": "0.1"}, r"--density is 0.1 \(flag\), but the run to resume has 0.4, 0.6"),
+        ({"algorithm": "topk"}, r"is topk \(flag\), but the run to resume has dense, topk, regt"),
+        ({"k": "3"}, r"--k is 3 \(flag\), but the run to resume has none"),
+    ],
+)
+def test_what_decides_cannot_change_in_a_resumed_run(flags: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        resumed(settle(flags), before(), RESULT)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rounds", "many", "runs/one: setting rounds: 'many' is not a whole number"),
+        ("rounds", -1, "runs/one: setting rounds: -1 is below 0"),
+        ("algorithm", ["topkk"], "runs/one: setting algorithm: unknown value"),
+        ("density", [0.1, None], r"runs/one: setting density: None is not in"),
+        ("save", "perhaps", "runs/one: setting save: 'perhaps' is neither"),
+    ],
+)
+def test_a_stored_value_that_cannot_be_read_is_an_error(
+    name: str, value: Any, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        resumed(settle({}), before() | {name: value}, RESULT)
+
+
+def test_an_empty_stored_list_is_the_default() -> None:
+    stored = before()
+    assert stored["k"] == []
+    resolved = resumed(settle({}), stored, RESULT)
+    assert resolved.settings.k == declarations(type(resolved.settings))["k"].default == ()
