@@ -1,23 +1,25 @@
-"""`regtopk-bench kernels`: kernels against each other and against the limit of memory."""
+"""`regtopk-bench kernels`: kernels against each other and against the memory limit."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 
 from regtopk_bench.cli.device import choose_device
-from regtopk_bench.cli.experiment import Experiment
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
+from regtopk_bench.cli.session import Session
 from regtopk_bench.errors import RunError
+from regtopk_bench.experiments.environment import environment
+from regtopk_bench.experiments.measurements import runs_of
 from regtopk_bench.report.kernels import noise
 from regtopk_bench.results import Scalar
-from regtopk_bench.results.runs import runs_of_measurements
 from regtopk_bench.settings import KernelsSettings
 from regtopk_bench.sparsify.density import Budget
-from regtopk_bench.timing import CpuClock, CudaClock, contenders, measure, problem
+from regtopk_bench.timing import CpuClock, CudaClock, Measurement, candidates, measure, problem
 
 _BUSY_LOAD = 0.5
 
@@ -31,54 +33,72 @@ def run_kernels(invocation: Invocation) -> None:
     if os.getloadavg()[0] > _BUSY_LOAD:
         invocation.note(
             f"the machine is busy already (load {os.getloadavg()[0]:.1f}): "
-            "times will be too long; wait, or stop what else runs"
+            "times will be too long; wait, or stop other programs"
         )
-    experiment = Experiment(invocation, "kernels")
+    session = Session(invocation, "kernels")
     try:
-        experiment.keep(lambda _: _measure_all(experiment, settings, device))
+        session.keep(lambda: _measure_all(session, settings, device))
     finally:
-        warning = noise(experiment.runs)
+        warning = noise(list(session.runs.values()))
         if warning:
             invocation.note(warning)
 
 
-def _measure_all(experiment: Experiment, settings: KernelsSettings, device: str) -> bool:
-    """Measure case by case; return whether all had their turn."""
-    clock = CudaClock() if device == "cuda" else CpuClock()
-    dtype = getattr(torch, settings.dtype)
-    cases = list(_cases(settings))
-    invocation = experiment.invocation
-    with Counted(invocation.err, len(cases) * settings.repeats, "repeats") as progress:
-        for number, (distribution, dim, density) in enumerate(cases):
-            k = Budget(density=density).entries(dim)
-            cell: dict[str, Scalar] = {
-                "distribution": distribution,
-                "dim": dim,
-                "density": density,
-                "dtype": settings.dtype,
-                "device": device,
-                "threads": torch.get_num_threads() if device == "cpu" else None,
-            }
-            progress.begin(f"J {dim:.3g} density {density:g}", number * settings.repeats)
-            try:
-                data = problem(distribution, dim, k, dtype, device)
-                measured = measure(
-                    data,
-                    list(contenders(data, settings.implementation)),
-                    clock,
-                    repeats=settings.repeats,
-                    on_repeat=None if invocation.quiet else progress.update,
-                )
-            except (MemoryError, RuntimeError) as error:
-                if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
-                    raise
-                raise RunError(f"no memory for J = {dim}: give a smaller --size") from error
-            experiment.runs += runs_of_measurements(cell, measured)
-    return True
+def _measure_all(session: Session, settings: KernelsSettings, device: str) -> None:
+    """Measure problem by problem; what was measured is in the session as soon as it is there."""
+    problems, repeats = list(_problems(settings, device)), settings.repeats
+    environments, invocation = [environment()], session.invocation
+    with Counted(invocation.err, len(problems) * repeats, "repeats") as progress:
+        for number, each in enumerate(problems):
+            progress.begin(f"J {each.dim:.3g} density {each.density:g}", number * repeats)
+            on_repeat = None if invocation.quiet else progress.update
+            measured = _measure(each, settings, on_repeat)
+            session.add(runs_of(each.facts, measured, environments=environments))
 
 
-def _cases(settings: KernelsSettings) -> Iterator[tuple[str, int, float]]:
+@dataclass(frozen=True)
+class _Problem:
+    """What kernels are timed on."""
+
+    distribution: str
+    dim: int
+    density: float
+    dtype: str
+    device: str
+
+    @property
+    def facts(self) -> dict[str, Scalar]:
+        """What the result says about it."""
+        threads = torch.get_num_threads() if self.device == "cpu" else None
+        return {**vars(self), "threads": threads}
+
+
+def _problems(settings: KernelsSettings, device: str) -> Iterator[_Problem]:
     for distribution in settings.distribution:
         for dim in settings.size:
             for density in settings.density:
-                yield distribution, dim, density
+                yield _Problem(distribution, dim, density, settings.dtype, device)
+
+
+def _measure(
+    wanted: _Problem, settings: KernelsSettings, on_repeat: Callable[[int], None] | None
+) -> list[Measurement]:
+    """Make the data and time every candidate on them.
+
+    Raises:
+        RunError: If there is no memory for the data.
+    """
+    k, dtype = Budget(density=wanted.density).entries(wanted.dim), getattr(torch, wanted.dtype)
+    try:
+        data = problem(wanted.distribution, wanted.dim, k, dtype, wanted.device)
+        return measure(
+            data,
+            list(candidates(data, settings.implementation)),
+            CudaClock() if wanted.device == "cuda" else CpuClock(),
+            repeats=settings.repeats,
+            on_repeat=on_repeat,
+        )
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        raise RunError(f"no memory for J = {wanted.dim}: give a smaller --size") from error

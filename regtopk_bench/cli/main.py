@@ -17,8 +17,7 @@ from regtopk_bench.cli.invocation import (
     command_options,
     reported_errors,
 )
-from regtopk_bench.settings import COMMANDS, load, parsers, resolve
-from regtopk_bench.settings.schema import FORMATS, PLOT_FORMATS
+from regtopk_bench.settings import COMMANDS, FORMATS, PLOT_FORMATS, load, parsers, resolve
 
 _EPILOG = (
     "Every option can also be set in the environment (--learning-rate as "

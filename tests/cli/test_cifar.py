@@ -60,15 +60,19 @@ def test_a_run_saves_result_traces_and_plot_and_no_checkpoints(run: Call) -> Non
     assert [row["accuracy"] != "" for row in rows[:12]] == [False, False, False, True] * 3
 
 
+def algorithm(run: dict[str, Any]) -> str:
+    return str(run["cell"]["sparsifier"]["algorithm"])
+
+
 def test_every_format_prints_the_saved_result(run: Call) -> None:
     document = json.loads(run("cifar", *SMALL, "--format", "json").stdout)
     (folder,) = Path("runs").iterdir()
     assert document == json.loads((folder / "result.json").read_text())
-    (topk,) = (one for one in document["runs"] if one["cell"]["algorithm"] == "topk")
+    (topk,) = (one for one in document["runs"] if algorithm(one) == "topk")
     assert topk["metrics"]["uplink_bytes"] == 12 * 4 * 1044 * (4 + 4)
     assert topk["traces"]["accuracy"][:3] == [None, None, None]
     assert topk["traces"]["accuracy"][-1] == topk["metrics"]["accuracy"]
-    assert topk["cell"]["dim"] == 104_490
+    assert topk["metrics"]["parameters"] == 104_490
     rows = list(csv.DictReader(io.StringIO(run("show", str(folder), "-f", "csv").stdout)))
     assert [row["algorithm"] for row in rows] == ["dense", "topk", "regtopk"]
     assert {row["images"] for row in rows} == {"SYNTHETIC images"}
@@ -79,9 +83,18 @@ def test_every_format_prints_the_saved_result(run: Call) -> None:
         assert "topk" in run("show", str(folder), "--no-plot", "-f", output_format).stdout
 
 
-def wait_for_checkpoint(process: subprocess.Popen[Any], pattern: str = "*/round-*") -> None:
+def wait_for_checkpoint(
+    process: subprocess.Popen[Any], pattern: str = "*/round-*", after: int = 0
+) -> None:
+    """Wait until there is a checkpoint, of the cell after so many others."""
     deadline = time.monotonic() + 60
-    while not list(Path().glob(f"runs/*/checkpoints/{pattern}")):
+    while True:
+        journals = [file.read_text() for file in Path().glob("runs/*/journal.jsonl")]
+        begun = [line for text in journals for line in text.splitlines() if '"started"' in line]
+        if len(begun) > after:
+            key = json.loads(begun[after])["started"] if after else "*"
+            if list(Path().glob(f"runs/*/checkpoints/{pattern.replace('*/', f'{key}/', 1)}")):
+                return
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -96,7 +109,7 @@ def kill_after_a_checkpoint(process: subprocess.Popen[bytes]) -> None:
 def results(text: str) -> list[dict[str, Any]]:
     runs: list[dict[str, Any]] = json.loads(text)["runs"]
     for one in runs:
-        del one["execution"]
+        del one["execution"], one["environments"]
     return runs
 
 
@@ -131,13 +144,13 @@ def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )
-    wait_for_checkpoint(process, "regtopk*/round-*")
+    wait_for_checkpoint(process, after=1)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert process.returncode == 130
     assert "1 run stopped early" in stdout
     (folder,) = Path("runs").iterdir()
-    assert f"to go on: regtopk-bench cifar --resume {folder}" in stderr
+    assert f"to resume: regtopk-bench cifar --resume {folder}" in stderr
     stored = json.loads((folder / "result.json").read_text())
     assert [one["status"] for one in stored["runs"]] == ["finished", "stopped"]
 
@@ -166,8 +179,8 @@ def test_a_killed_run_can_be_resumed(run: Call) -> None:
     ("flags", "message"),
     [
         (["--rounds", "13"], "--rounds is 13 (flag), but the run to resume has 12"),
-        (["--momentum", "0.5"], "--momentum is 0.5 (flag), but the run to resume has 0.0"),
-        (["-d", "0.1"], "--density is (0.1,) (flag), but the run to resume has (0.01,)"),
+        (["--momentum", "0.5"], "--momentum is 0.5 (flag), but the run to resume has 0"),
+        (["-d", "0.1"], "--density is 0.1 (flag), but the run to resume has 0.01"),
     ],
 )
 def test_resuming_with_another_configuration(run: Call, flags: list[str], message: str) -> None:
@@ -191,13 +204,14 @@ def test_resuming_with_other_images(run: Call, folder: Path, finished: bool) -> 
         process = subprocess.Popen([*command, "--checkpoint-every", "2"])
         kill_after_a_checkpoint(process)
     (run_folder,) = Path("runs").iterdir()
-    before = json.loads((run_folder / "result.json").read_text())["runs"]
+    name = "result.json" if finished else "journal.jsonl"
+    before = (run_folder / name).read_text()
     checkpoints = list(run_folder.rglob("round-*"))
     Image.new("RGB", (8, 8)).save(folder / "train" / "dark" / "3.png")
     done = run("cifar", "--resume", str(run_folder))
     assert done.exit_code == 2
-    assert ("had another images" if finished else "is of another configuration") in done.stderr
-    assert json.loads((run_folder / "result.json").read_text())["runs"] == before
+    assert ("had another images" if finished else "begun with other data") in done.stderr
+    assert (run_folder / name).read_text() == before
     assert list(run_folder.rglob("round-*")) == checkpoints
     assert bool(checkpoints) != finished
 
@@ -229,10 +243,7 @@ def test_a_damaged_checkpoint_loses_nothing(run: Call) -> None:
     newest.write_bytes(newest.read_bytes()[:100])
     done = run("cifar", "--resume", str(folder))
     assert done.exit_code == 3
-    assert done.stdout == ""
-    assert f"is damaged (its checksum is another): remove it to go on from {older.name}" in (
-        done.stderr.replace("the one before, ", "")
-    )
+    assert f"remove it to resume from the one before, {older.name}" in done.stderr
     assert json.loads((folder / "result.json").read_text())["runs"] == before
     newest.unlink()
     assert run("cifar", "--resume", str(folder / "result.json")).exit_code == 0
@@ -278,7 +289,7 @@ def test_only_the_classifier_of_a_torchvision_model(run: Call, folder: Path) -> 
     )
     assert done.exit_code == 0, done.stderr
     assert "images: resnet18 (J=1,026), N=2 workers" in " ".join(done.stdout.split())
-    assert "p (Wilcoxon)" in done.stdout
+    assert "Wilcoxon" in done.stdout
 
 
 BAD = {
@@ -356,6 +367,6 @@ def test_divergence_keeps_the_other_runs(run: Call) -> None:
     done = run("cifar", *SMALL, "--learning-rate", "1e20", "-a", "dense", "-a", "topk")
     assert done.exit_code == 3
     assert "non-finite gradient at worker" in done.stderr
-    assert "failed @" in done.stdout
+    assert "diverged @" in done.stdout
     (folder,) = Path("runs").iterdir()
     assert (folder / "result.json").exists()

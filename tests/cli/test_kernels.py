@@ -22,7 +22,7 @@ def test_table_has_every_row(run: Call) -> None:
     done = run("kernels", *SMALL)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("J=70,000") == 2
-    for name in ("limit", "numba, warm", "torch.topk", "numpy.argpartition", "k factors"):
+    for name in ("memory limit", "numba, warm", "torch.topk", "numpy.argpartition", "k factors"):
         assert name in done.stdout
     (folder,) = Path("runs").iterdir()
     assert {file.name for file in folder.iterdir()} == {
@@ -38,7 +38,7 @@ def test_csv_is_one_table_in_si_units(run: Call) -> None:
     done = run("kernels", *SMALL, "--no-save", "-f", "csv", "-i", "numba,torch.topk")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["density"] for row in rows} == {"0.001", "0.01"}
-    warm = [row for row in rows if row["contender"] == "numba, warm"]
+    warm = [row for row in rows if row["candidate"] == "numba, warm"]
     assert len(warm) == 2
     for row in warm:
         assert row["operation"] == "step"
@@ -51,12 +51,13 @@ def test_csv_is_one_table_in_si_units(run: Call) -> None:
 def test_json_holds_pairs_and_environment(run: Call) -> None:
     done = run("kernels", *SMALL, "-f", "json", "--no-save", "--dtype", "float64", "--threads", "1")
     result = json.loads(done.stdout)
-    assert result["environment"]["omp_wait_policy"]
     for each in result["runs"]:
-        assert each["cell"]["threads"] == 1
-        assert each["cell"]["dtype"] == "float64"
-        assert len(each["traces"]["seconds"]) == len(each["traces"]["limit_seconds"]) == 3
-        assert each["metrics"]["limit_bytes"] == 3 * 8 * 70_000
+        (environment,) = each["environments"]
+        assert environment["omp_wait_policy"]
+        assert each["cell"]["problem"]["threads"] == 1
+        assert each["cell"]["problem"]["dtype"] == "float64"
+        assert len(each["traces"]["seconds"]) == len(each["traces"]["memory_limit_seconds"]) == 3
+        assert each["metrics"]["memory_limit_bytes"] == 3 * 8 * 70_000
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

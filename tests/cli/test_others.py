@@ -70,7 +70,8 @@ def test_show_refuses_damaged_and_newer_results(run: Call) -> None:
     text = file.read_text()
     for changed, message in (
         (text[:-100], "damaged or truncated"),
-        (text.replace('"version": 1', '"version": 9'), "version 9"),
+        (text.replace('"version": 2', '"version": 9'), "version 9"),
+        (text.replace('"version": 2', '"version": 1'), "written by an older version"),
     ):
         file.write_text(changed)
         done = run("show", str(folder))
@@ -80,24 +81,35 @@ def test_show_refuses_damaged_and_newer_results(run: Call) -> None:
     assert run("show", str(folder), "-f", "xml").exit_code == 2
 
 
-def test_config_shows_values_and_sources(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("benchmarks.toml").write_text(
-        "version = 1\n[defaults]\nmu = 3\n[profiles.mine.linreg]\nworkers = 9\n"
+def test_show_takes_little_time_and_no_torch(run: Call) -> None:
+    """A benchmark has its time; here only that nothing slow is imported."""
+    run("linreg", *SMALL)
+    (folder,) = Path("runs").iterdir()
+    code = (
+        "import sys; from regtopk_bench.cli.main import app\n"
+        f"app(['show', {str(folder)!r}, '--no-plot'], standalone_mode=False)\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'scipy.stats', 'matplotlib')))"
     )
-    monkeypatch.setenv("REGTOPK_BENCH_SAMPLES", "33")
-    done = run("config", "linreg", "--profile", "mine", "--rounds", "7", "-f", "json")
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "regtopk" in done.stdout
+
+
+def test_a_plot_that_fails_costs_nothing_else(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from regtopk_bench.cli import session
+
+    def fail(*_: object) -> None:
+        raise KeyError("no such style")
+
+    monkeypatch.setattr(session, "plot", fail)
+    done = run("linreg", *SMALL)
     assert done.exit_code == 0, done.stderr
-    found = json.loads(done.stdout)["linreg"]
-    assert found["rounds"] == {"value": 7, "source": "flag"}
-    assert found["samples"] == {"value": 33, "source": "environment"}
-    assert found["workers"] == {"value": 9, "source": "profile mine"}
-    assert found["mu"] == {"value": 3.0, "source": "defaults"}
-    assert found["dim"] == {"value": 100, "source": "built-in"}
-    everything = run("config")
-    assert everything.exit_code == 0
-    assert "Settings of toy" in everything.stdout
-    assert "REGTOPK_BENCH_MEAN_VARIANCE" in everything.stdout
-    assert max(map(len, everything.stdout.splitlines())) <= 80
+    assert "topk" in done.stdout
+    assert "the plot could not be drawn (KeyError: 'no such style'); all else is saved" in (
+        " ".join(done.stderr.split())
+    )
+    (folder,) = Path("runs").iterdir()
+    assert sorted(file.name for file in folder.iterdir()) == ["result.json", "traces.csv"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""Runs that are resumed: with their own settings, on the same problem, in their own folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.experiments import Cell
+from regtopk_bench.results import Header, TrainingCell, journal, store
+from regtopk_bench.results.journal import JOURNAL_FILE, Journal
+from regtopk_bench.settings import resumed
+
+
+def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | None]:
+    """Return the invocation with the settings of the run to resume, and that run's folder.
+
+    Raises:
+        ConfigurationError: If there is no such run, it is of another command, or a setting that
+            decides about numbers was given anew.
+    """
+    if not invocation.resolved.settings.resume:
+        return invocation, None
+    path = Path(invocation.resolved.settings.resume)
+    result = store.read(path)
+    if result.command != command:
+        raise ConfigurationError(f"{path} is a run of {result.command}, not of {command}")
+    before = {name: setting.value for name, setting in result.settings.items()}
+    resolved = resumed(invocation.resolved, before, path)
+    return replace(invocation, resolved=resolved), path if path.is_dir() else path.parent
+
+
+def reopened(folder: Path, header: Header) -> Journal:
+    """Open the journal of a run, or begin one with what its result says."""
+    if (folder / JOURNAL_FILE).exists():
+        return Journal.open(folder)
+    opened = Journal.create(folder, header)
+    for run in store.read(folder).runs:
+        opened.append(run)
+    return opened
+
+
+def check_same_cells(folder: Path, cells: Sequence[Cell]) -> None:
+    """Check that what is in a run's folder is of these cells.
+
+    Settings are the same by now; what they mean, such as the images in a folder, may not be.
+
+    Raises:
+        ConfigurationError: Saying what differs.
+    """
+    keys = {cell.key for cell in cells}
+    for run in store.read(folder).runs:
+        if run.cell.key not in keys:
+            raise ConfigurationError(
+                f"the run to resume had {_difference(run.cell, cells)}: resume with what it was "
+                "started with, or start a new run"
+            )
+    if (folder / JOURNAL_FILE).exists() and not journal.read(folder).environments.keys() <= keys:
+        raise ConfigurationError(
+            "the run to resume was begun with other data: resume with what it was started with, "
+            "or start a new run"
+        )
+
+
+def _difference(before: Any, cells: Sequence[Cell]) -> str:
+    """Say in what a cell differs from the one that is most like it."""
+    if isinstance(before, TrainingCell):
+        differences = [list(_differing(before, cell.record)) for cell in cells]
+        if differences:
+            name, value, now = min(differences, key=len)[0]
+            return f"another {name}, {value} and not {now}"
+    return "other cells"
+
+
+def _differing(before: TrainingCell, now: TrainingCell) -> Iterator[tuple[str, Any, Any]]:
+    parts: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [
+        (before.problem, now.problem),
+        (before.sparsifier, now.sparsifier),
+        (before.recipe, now.recipe),
+        ({"seed": before.seed}, {"seed": now.seed}),
+    ]
+    for old, new in parts:
+        for name in old.keys() | new.keys():
+            if old.get(name) != new.get(name):
+                yield name, old.get(name), new.get(name)

@@ -1,0 +1,197 @@
+"""One call of a command that measures: its folder, its journal, its runs and its report."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.cli.progress import Counted
+from regtopk_bench.cli.resuming import check_same_cells, reopened
+from regtopk_bench.errors import RunError
+from regtopk_bench.experiments import Cell, Observer, Saving, run
+from regtopk_bench.report.reports import plot, print_result
+from regtopk_bench.results import Header, Result, Run, Setting, store
+from regtopk_bench.results.journal import JOURNAL_FILE, Journal
+from regtopk_bench.settings import as_json
+
+_CHECKPOINTS = "checkpoints"
+
+
+@dataclass
+class Session:
+    """The runs of a command. Whatever happens, those that were made are saved and printed."""
+
+    invocation: Invocation
+    command: str
+    resumed: Path | None = None
+    """The folder of the run that is resumed."""
+    runs: dict[str, Run] = field(default_factory=dict)
+    """What there is so far, by the key of the cell."""
+    failures: list[str] = field(default_factory=list)
+    _order: Sequence[str] = ()
+    _folder: Path | None = None
+    _journal: Journal | None = None
+
+    def run(self, cells: Sequence[Cell], *, unit: str = "rounds", per_round: int = 1) -> None:
+        """Run cells: see `keep`.
+
+        Args:
+            cells: What to run; those that the resumed run has settled are not run again.
+            unit: What progress counts.
+            per_round: How many of them a round has.
+        """
+        self._order = [cell.key for cell in cells]
+        if self.resumed:
+            check_same_cells(self.resumed, cells)
+        total = per_round * sum(cell.recipe.rounds for cell in cells)
+
+        def work() -> None:
+            with Counted(self.invocation.err, total, unit) as progress:
+                self._run(cells, _Watcher(self.invocation, progress, per_round))
+
+        self.keep(work)
+
+    def keep(self, work: Callable[[], None]) -> None:
+        """Do the work, then save and print its runs, whatever happened, and report failures.
+
+        Args:
+            work: Adds to `runs` and `failures`.
+
+        Raises:
+            ConfigurationError: If the output folder cannot be written to.
+            RunError: When a run failed.
+            KeyboardInterrupt: When the user stopped the experiment.
+        """
+        self._open()
+        whole = False
+        try:
+            work()
+            whole = True
+        finally:
+            self._close(whole)
+        if self.failures:
+            others = len(self.failures) - 1
+            more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
+            raise RunError(self.failures[0] + more)
+
+    def add(self, runs: Iterable[Run]) -> None:
+        """Take in what was measured."""
+        self.runs |= {each.cell.key: each for each in runs}
+
+    def _run(self, cells: Sequence[Cell], observer: Observer) -> None:
+        settings, names = self.invocation.resolved.settings, {cell.key: cell for cell in cells}
+        saving = None
+        if self._folder and hasattr(settings, "checkpoint_every"):
+            saving = Saving(self._folder / _CHECKPOINTS, settings.checkpoint_every)
+        for each in run(
+            cells,
+            journal=self._journal,
+            saving=saving,
+            processes=getattr(settings, "processes", 1),
+            jobs=getattr(settings, "jobs", 1),
+            observer=observer,
+        ):
+            self.add([each])
+            if each.status == "diverged":
+                self.failures.append(f"{names[each.cell.key]}: {each.error}")
+
+    def _open(self) -> None:
+        """Make the folder and the journal, or open those of the run that is resumed."""
+        settings = self.invocation.resolved.settings
+        if self.resumed:
+            self._folder = self.resumed
+            self._journal = reopened(self._folder, self._header)
+            self.add(self._journal.contents.runs.values())
+        elif settings.save:
+            self._folder = store.new_folder(Path(settings.output), self.command)
+            self._journal = Journal.create(self._folder, self._header)
+
+    def _close(self, whole: bool) -> None:
+        """Save, print and draw what there is; whoever stops a run does not wait for its plot."""
+        folder, journal = self._folder, self._journal
+        if journal:
+            journal.close()
+        if not self.runs:
+            self._leave_nothing()
+            return
+        result, saved = self._result(), False
+        if folder:
+            try:
+                store.write(result, folder)
+                saved = True
+            except OSError as error:
+                self.failures.append(f"cannot save to {folder}: {error.strerror}")
+        print_result(result, self.invocation.resolved.settings.format, self.invocation.out)
+        if folder and saved:
+            self.invocation.note(f"saved {folder}")
+            self._draw_or_say_how(result, folder, whole)
+
+    def _draw_or_say_how(self, result: Result, folder: Path, whole: bool) -> None:
+        unsettled = any(each.status in ("stopped", "failed") for each in result.runs)
+        if not whole or unsettled or len(result.runs) < len(self._order):
+            if self._order:
+                self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
+            return
+        with contextlib.suppress(OSError):  # all that it says is in the result now
+            (folder / JOURNAL_FILE).unlink()
+        try:
+            plot(result, folder, self.invocation.resolved.settings.plot_format)
+        except Exception as error:  # a plot is the least of it
+            reason = f"{type(error).__name__}: {error}"
+            self.invocation.note(f"the plot could not be drawn ({reason}); all else is saved")
+
+    def _leave_nothing(self) -> None:
+        """Remove the folder that this session has made, unless it holds a checkpoint."""
+        if self._folder and not self.resumed and not (self._folder / _CHECKPOINTS).exists():
+            with contextlib.suppress(OSError):
+                (self._folder / JOURNAL_FILE).unlink()
+                self._folder.rmdir()
+
+    @property
+    def _header(self) -> Header:
+        resolved = self.invocation.resolved
+        return Header(
+            command=self.command,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            settings={
+                name: Setting(value=value, source=resolved.sources[name])
+                for name, value in as_json(resolved.settings).items()
+            },
+        )
+
+    def _result(self) -> Result:
+        """Return the runs in the order of the cells."""
+        place = {key: number for number, key in enumerate(self._order)}
+        ordered = sorted(self.runs.values(), key=lambda each: place.get(each.cell.key, len(place)))
+        return Result(**dict(self._header), runs=ordered)
+
+
+class _Watcher(Observer):
+    """Shows progress, and describes runs to those who want to know."""
+
+    def __init__(self, invocation: Invocation, progress: Counted, per_round: int) -> None:
+        self._invocation, self._progress, self._per_round = invocation, progress, per_round
+        self._finished = 0
+        self.watches_rounds = invocation.err.is_terminal and not invocation.quiet
+
+    def began(self, cell: Cell) -> None:
+        self._progress.begin(str(cell), self._finished * self._per_round)
+
+    def round(self, cell: Cell, finished: int) -> None:
+        self._progress.update(finished * self._per_round)
+
+    def ended(self, cell: Cell, run: Run) -> None:
+        self._finished += cell.recipe.rounds
+        if self.watches_rounds:
+            self._progress.begin(str(cell), self._finished * self._per_round)
+            self._progress.update(0)
+        if self._invocation.verbose:
+            seconds = sum(v for name, v in run.execution.items() if name.endswith("_seconds"))
+            self._invocation.note(
+                f"{cell}: {run.status}, {run.metrics['rounds']} rounds in {seconds:.2f} s, "
+                f"processes {run.execution['processes']}"
+            )

@@ -1,0 +1,63 @@
+"""A cell of an experiment: all that decides about the numbers of a run, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+from regtopk_bench.experiments.problems import Problem
+from regtopk_bench.results import Scalar, TrainingCell
+from regtopk_bench.sparsify import PerLayer, Sparsifier, hyper_parameters, name_of_class
+from regtopk_bench.training import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A problem, a sparsifier, a recipe and a seed. How it is run is no part of it."""
+
+    problem: Problem
+    sparsifier: Sparsifier
+    recipe: Recipe
+    seed: int = 0
+
+    @functools.cached_property
+    def record(self) -> TrainingCell:
+        """The cell as it is stored."""
+        return TrainingCell(
+            problem=self.problem.record(),
+            sparsifier=_sparsifier_record(self.sparsifier),
+            recipe=_recipe_record(self.recipe),
+            seed=self.seed,
+        )
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What identifies the cell: see `TrainingCell.key`."""
+        return self.record.key
+
+    def __str__(self) -> str:
+        """Name the cell in a few words."""
+        sparsifier = self.record.sparsifier
+        shown = [f"{name} {sparsifier[name]}" for name in ("density", "k") if name in sparsifier]
+        return " ".join([self.record.algorithm, *shown, f"seed {self.seed}"])
+
+
+def _sparsifier_record(sparsifier: Sparsifier) -> dict[str, Scalar]:
+    if isinstance(sparsifier, PerLayer):
+        return _sparsifier_record(sparsifier.sparsifier) | {"scope": "layer"}
+    values = hyper_parameters(sparsifier).items()
+    known: dict[str, Scalar] = {
+        name: value if isinstance(value, str | bool | int | float) else repr(value)
+        for name, value in values
+    }
+    return {"algorithm": name_of_class(type(sparsifier)), **known}
+
+
+def _recipe_record(recipe: Recipe) -> dict[str, Scalar]:
+    facts: dict[str, Scalar] = {
+        each.name: getattr(recipe, each.name)
+        for each in dataclasses.fields(recipe)
+        if each.name != "schedule"
+    }
+    return facts | {"schedule": recipe.schedule.shape, "warm_up": recipe.schedule.warm_up}

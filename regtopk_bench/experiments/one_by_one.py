@@ -1,0 +1,58 @@
+"""One cell after the other, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from regtopk_bench.experiments.cell import Cell
+from regtopk_bench.experiments.observer import Observer
+from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
+from regtopk_bench.training import RoundInfo
+
+
+class OneByOne:
+    """Runs cells in turn; each may have a pool of processes for its workers."""
+
+    def __init__(self, processes: int | str, saving: Saving | None) -> None:
+        """Take so many processes for each cell."""
+        self._processes, self._saving = processes, saving
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Begin no other cell."""
+        self._stopping = True
+
+    def run(
+        self,
+        cells: Sequence[Cell],
+        began: Callable[[Cell], Environments],
+        observer: Observer,
+    ) -> Iterator[tuple[Cell, Outcome]]:
+        """Yield each cell with its outcome.
+
+        Args:
+            cells: What to run.
+            began: Called when a cell is about to begin; returns its environments.
+            observer: Who is told.
+        """
+        workshop = Workshop()
+        for cell in cells:
+            if self._stopping:
+                return
+            observer.began(cell)
+            outcome = run_cell(
+                cell,
+                workshop.instance(cell),
+                processes=self._processes,
+                saving=self._saving,
+                on_round=_teller(observer, cell) if observer.watches_rounds else None,
+                environments=began(cell),
+            )
+            yield cell, outcome
+
+
+def _teller(observer: Observer, cell: Cell) -> Callable[[RoundInfo], None]:
+    def tell(info: RoundInfo) -> None:
+        observer.round(cell, info.round)
+
+    return tell

@@ -1,0 +1,123 @@
+"""One cell, run in this process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regtopk_bench.errors import InterruptedRun, NonFiniteGradientError, RunError
+from regtopk_bench.experiments.cell import Cell
+from regtopk_bench.experiments.problems import Instance
+from regtopk_bench.experiments.records import Status, run_of
+from regtopk_bench.results import Run, Scalar
+from regtopk_bench.trace import Trace
+from regtopk_bench.training import Checkpoints, RoundInfo, simulate
+
+OnRound = Callable[[RoundInfo], bool | None]
+
+Environments = list[dict[str, Scalar]]
+"""Where a cell was computed, in order."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell."""
+
+    run: Run | None
+    """What came out; None where it failed before its first round."""
+
+    error: BaseException | None = None
+    """What keeps the experiment from going on, if anything does."""
+
+
+@dataclass(frozen=True)
+class Saving:
+    """Where the cells of an experiment keep their checkpoints, and how often they write one."""
+
+    folder: Path
+    every: int
+
+    def of(self, cell: Cell) -> Checkpoints:
+        """Return the checkpoints of a cell."""
+        return Checkpoints(self.folder / cell.key, self.every)
+
+    def resumed_at(self, cell: Cell) -> int:
+        """Return the round at which a cell will be resumed; 0 if it begins anew."""
+        latest = self.of(cell).latest()
+        return Checkpoints.round_of(latest) if latest else 0
+
+    def remove(self, cell: Cell) -> None:
+        """Remove what is not needed any more."""
+        self.of(cell).remove()
+        with contextlib.suppress(OSError):  # where others are left, or there never were any
+            self.folder.rmdir()
+
+
+class Workshop:
+    """Makes the instances of problems, and keeps the last one: cells of a seed share it."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._made: tuple[Any, Instance] | None = None
+
+    def instance(self, cell: Cell) -> Instance:
+        """Return the instance that a cell is run on."""
+        wanted = (cell.problem, cell.seed)
+        if self._made is None or self._made[0] != wanted:
+            self._made = None  # let go of the old before the new is there
+            self._made = wanted, cell.problem.instance(cell.seed)
+        return self._made[1]
+
+
+def run_cell(
+    cell: Cell,
+    instance: Instance,
+    *,
+    processes: int | str,
+    saving: Saving | None,
+    on_round: OnRound | None,
+    environments: Environments,
+) -> Outcome:
+    """Train a cell, or resume it from its checkpoint, and say what came out."""
+
+    def outcome(
+        trace: Trace, status: Status, error: BaseException | None = None, *, fatal: bool = False
+    ) -> Outcome:
+        run = run_of(
+            cell.record,
+            trace,
+            status,
+            str(error) if status in ("diverged", "failed") else None,
+            facts=instance.facts,
+            environments=environments,
+        )
+        return Outcome(run, error if fatal else None)
+
+    recipe = {
+        each.name: getattr(cell.recipe, each.name) for each in dataclasses.fields(cell.recipe)
+    }
+    try:
+        trace = simulate(
+            instance.workload,
+            cell.sparsifier,
+            seed=cell.seed,
+            processes=processes,
+            checkpoints=saving.of(cell) if saving else None,
+            on_round=on_round,
+            **recipe,
+        )
+    except InterruptedRun as stop:
+        return outcome(stop.trace, "stopped", KeyboardInterrupt(), fatal=True)
+    except NonFiniteGradientError as error:
+        if error.trace is None:
+            return Outcome(None, error)
+        return outcome(error.trace, "diverged", error)
+    except RunError as error:
+        if error.trace is None or not error.trace.rounds:
+            return Outcome(None, error)
+        return outcome(error.trace, "failed", error, fatal=True)
+    return outcome(trace, "finished" if trace.rounds == cell.recipe.rounds else "stopped")

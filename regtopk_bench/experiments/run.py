@@ -1,0 +1,111 @@
+"""`run`: from cells to runs, one after the other or several at a time; it never prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.experiments.cell import Cell
+from regtopk_bench.experiments.environment import environment
+from regtopk_bench.experiments.jobs import Jobs
+from regtopk_bench.experiments.observer import Observer
+from regtopk_bench.experiments.one_by_one import OneByOne
+from regtopk_bench.experiments.outcome import Saving
+from regtopk_bench.results import Run, Scalar
+from regtopk_bench.results.journal import Journal
+
+_SETTLED = ("finished", "diverged")
+"""The outcomes that would be the same if a cell were run again."""
+
+
+def run(
+    cells: Sequence[Cell],
+    *,
+    journal: Journal | None = None,
+    saving: Saving | None = None,
+    processes: int | str = "auto",
+    jobs: int = 1,
+    observer: Observer | None = None,
+) -> Iterator[Run]:
+    """Run cells and yield what comes out, as it does.
+
+    Cells whose gradients stop being finite do not keep the others from running; anything else
+    that goes wrong does, after what there is of that cell was yielded.
+
+    Args:
+        cells: What to run, distinct.
+        journal: Where beginnings and outcomes are recorded. Cells that it has settled are not run
+            again: their runs are yielded.
+        saving: Checkpoints, from which cells are resumed; they are removed once the outcome is in
+            the journal. None writes none.
+        processes: How many processes host the workers of a cell; see `simulate`.
+        jobs: How many cells run at the same time, each in a process of its own; if more than
+            one, `processes` is 1.
+        observer: Who is told what happens.
+
+    Raises:
+        ConfigurationError: If cells repeat, or one cannot be run as it is.
+        RunError: When a cell failed.
+        KeyboardInterrupt: On Ctrl-C, after what there is of the cells under way was yielded.
+    """
+    _check_distinct(cells)
+    observer = observer or Observer()
+    record = _Record(journal, saving)
+    waiting = []
+    for cell in cells:
+        settled = record.settled(cell)
+        if settled is None:
+            waiting.append(cell)
+            continue
+        observer.ended(cell, settled)
+        yield settled
+    if jobs == 1:
+        worker: OneByOne | Jobs = OneByOne(processes, saving)
+    else:
+        worker = Jobs(jobs, saving)
+    error = None
+    for cell, outcome in worker.run(waiting, record.began, observer):
+        if outcome.run:
+            record.ended(cell, outcome.run)
+            observer.ended(cell, outcome.run)
+            yield outcome.run
+        if outcome.error and error is None:
+            error = outcome.error
+            worker.stop()
+    if error:
+        raise error
+
+
+class _Record:
+    """What is kept of an experiment while it runs."""
+
+    def __init__(self, journal: Journal | None, saving: Saving | None) -> None:
+        self._journal, self._saving = journal, saving
+        self._here = environment()
+
+    def settled(self, cell: Cell) -> Run | None:
+        """Return the run of a cell that need not be run again."""
+        run = self._journal.contents.runs.get(cell.key) if self._journal else None
+        return run if run is not None and run.status in _SETTLED else None
+
+    def began(self, cell: Cell) -> list[dict[str, Scalar]]:
+        """Record that a cell begins or resumes; return all environments that it was run in."""
+        if self._journal is None:
+            return [self._here]
+        resumed_at = self._saving.resumed_at(cell) if self._saving else 0
+        return self._journal.started(cell.key, resumed_at, self._here)
+
+    def ended(self, cell: Cell, run: Run) -> None:
+        """Record an outcome; checkpoints go once it is safe."""
+        if self._journal:
+            self._journal.append(run)
+        if self._saving and run.status in _SETTLED:
+            self._saving.remove(cell)
+
+
+def _check_distinct(cells: Sequence[Cell]) -> None:
+    seen: set[str] = set()
+    for cell in cells:
+        if cell.key in seen:
+            raise ConfigurationError(f"{cell} is there twice: every cell is run once")
+        seen.add(cell.key)
