@@ -26,7 +26,7 @@ class Peers(Protocol):
 
         All processes call it together, with tensors of the same dtypes. Their second dimensions
         may differ: shorter rows are padded with zeros to the longest. Rows come back in worker
-        order, the same bits everywhere, valid until the next-but-one call.
+        order, the same bits everywhere, to be read only, and valid until the next call returns.
         """
         ...
 

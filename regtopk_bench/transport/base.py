@@ -22,7 +22,27 @@ class Transport(Protocol):
     """How many processes take part."""
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        """See `regtopk_bench.sparsify.Peers.all_gather`."""
+        """Give the rows of the workers hosted here, and get those of all N workers.
+
+        Every process calls it, with as many tensors, of the same data types and shapes but for
+        the number of workers and the second dimension. Where processes differ in that one, 0
+        included, shorter rows are padded with zeros to the longest.
+
+        Args:
+            *rows: Tensors (n, …), a row for each of the n workers hosted here, in their order.
+
+        Returns:
+            Of each tensor the rows of all workers, (N, …), in worker order and with the same
+            bits in every process. They may be views of memory that the transport uses again:
+            to be read only, and valid until the next call returns.
+
+        Raises:
+            RunError: In every process and with the same text, if their tensors differ in anything
+                else; in the process concerned, if its tensors are too long or too many for the
+                transport, or do not have one row for each worker hosted there.
+            Exception: In the process that opened the pool, what another process raised.
+            WorkerDiedError: There too, if another process died and none raised.
+        """
         ...
 
 

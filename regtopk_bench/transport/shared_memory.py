@@ -1,26 +1,38 @@
 """Rows of all workers side by side in shared memory, written and read in place.
 
 Two slots alternate: while slow processes still read one, fast ones write their next rows
-into the other, so one barrier per call is enough.
+into the other, so one barrier per call is enough. Of each slot there is a header for each
+process, and room for the rows of each worker, one tensor after the other.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
+import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from regtopk_bench.errors import RunError
+from regtopk_bench.transport.header import (
+    HEADER_BYTES,
+    Signature,
+    check_compatible,
+    read_header,
+    write_header,
+)
+
 _SLOTS = 2
 _ALIGNMENT = 64
-
-Signature = tuple[tuple[torch.dtype, torch.Size], ...]
+_LAYOUTS_KEPT = 64  # messages whose lengths vary ask for another one in every round
 
 
 class SharedBytes:
@@ -36,7 +48,8 @@ class SharedBytes:
             fd = _anonymous_file()
             os.ftruncate(fd, size)
         self.size, self._fd = size, fd
-        self.tensor = torch.frombuffer(mmap.mmap(fd, size), dtype=torch.uint8)
+        self.bytes = mmap.mmap(fd, size)
+        self.tensor = torch.frombuffer(self.bytes, dtype=torch.uint8)
 
     def close(self) -> None:
         """Give the file descriptor back; the memory goes with its last mapping."""
@@ -58,46 +71,127 @@ def _anonymous_file() -> int:
         return os.dup(file.fileno())
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Layout:
+    """Where rows of one signature lie in one slot."""
+
+    header: bytes
+    mine: tuple[Tensor, ...]
+    """The rows of the workers hosted here."""
+    all: tuple[Tensor, ...]
+    """The rows of every worker, if every process lays them out like this one."""
+
+
 class Arena:
     """The rows of all workers, seen from the process that hosts some of them."""
 
-    memory: SharedBytes
-    total: int
-    """Number of workers in all processes, N."""
-    mine: range
-    """The workers hosted here."""
+    def __init__(self, memory: SharedBytes, parts: Sequence[range], rank: int) -> None:
+        """Lay out memory that `allocate` made.
 
-    _slot: int = 0
-    _views: dict[tuple[int, Signature], tuple[Tensor, ...]] = field(default_factory=dict)
+        Args:
+            memory: The same bytes in every process.
+            parts: The workers hosted by each process, in worker order.
+            rank: Which of the processes this one is.
+        """
+        self._bytes, self._parts, self._rank = memory.bytes, parts, rank
+        self._slot = 0
+        headers = range(0, _SLOTS * len(parts) * HEADER_BYTES, HEADER_BYTES)  # where each begins
+        self._headers = [headers[slot * len(parts) :][: len(parts)] for slot in range(_SLOTS)]
+        self._rows = memory.tensor[headers.stop :].view(_SLOTS, parts[-1].stop, -1)
+        lay_out = functools.partial(_lay_out, self._rows, parts[rank])
+        self._layout = functools.lru_cache(_LAYOUTS_KEPT)(lay_out)
 
     @staticmethod
-    def allocate(workers: int, dim: int, itemsize: int) -> SharedBytes:
+    def allocate(workers: int, processes: int, dim: int, itemsize: int) -> SharedBytes:
         """Return memory for the longest message, all J indices and values, or a dense row."""
-        row = dim * (torch.int64.itemsize + itemsize) + 8 * _ALIGNMENT
-        return SharedBytes(_SLOTS * workers * (-(-row // _ALIGNMENT) * _ALIGNMENT))
+        row = dim * (torch.int64.itemsize + itemsize) + HEADER_BYTES  # and what alignment takes
+        return SharedBytes(_SLOTS * (processes * HEADER_BYTES + workers * _aligned(row)))
 
-    def all_gather(self, rows: tuple[Tensor, ...], barrier: Callable[[], None]) -> Any:
-        """Write our rows, wait until all have written theirs, and return them all."""
+    def all_gather(
+        self, rows: tuple[Tensor, ...], barrier: Callable[[], None]
+    ) -> tuple[Tensor, ...]:
+        """Write our rows, wait until all have written theirs, and return them all.
+
+        See `regtopk_bench.transport.Transport.all_gather`.
+        """
         self._slot = (self._slot + 1) % _SLOTS
-        signature = tuple((row.dtype, row.shape[1:]) for row in rows)
-        views = self._views.get((self._slot, signature))
-        if views is None:
-            views = self._views[self._slot, signature] = self._lay_out(signature)
-        for view, row in zip(views, rows, strict=True):
-            view[self.mine.start : self.mine.stop] = row
+        layout = self._layout(self._slot, tuple((row.dtype, row.shape) for row in rows))
+        for place, row in zip(layout.mine, rows, strict=True):
+            place.copy_(row)
+        header, size = layout.header, len(layout.header)
+        starts = self._headers[self._slot]
+        self._bytes[starts[self._rank] : starts[self._rank] + size] = header
         barrier()
-        return views
+        # A header ends with its only newline, so one that begins with ours equals ours.
+        if all(self._bytes[start : start + size] == header for start in starts):
+            return layout.all
+        return self._padded()
 
-    def _lay_out(self, signature: Signature) -> tuple[Tensor, ...]:
-        slot = self.memory.tensor.view(_SLOTS, self.total, -1)[self._slot]
-        views, start = [], 0
-        for dtype, tail in signature:
-            size = tail.numel() * dtype.itemsize
-            if start + size > slot.shape[1]:
-                raise ValueError("rows are longer than a message with every entry")
-            views.append(slot[:, start : start + size].view(dtype).unflatten(1, tail or (1,)))
-            if not tail:
-                views[-1] = views[-1][:, 0]
-            start += -(-size // _ALIGNMENT) * _ALIGNMENT
-        return tuple(views)
+    def _padded(self) -> tuple[Tensor, ...]:
+        """Put together the rows of processes that lay them out differently."""
+        starts = self._headers[self._slot]
+        ends = [self._bytes.find(b"\n", start) for start in starts]
+        signatures = [
+            read_header(self._bytes[start:end]) for start, end in zip(starts, ends, strict=True)
+        ]
+        check_compatible(signatures)
+        rows = self._rows[self._slot]
+        each = [
+            _views(rows[part.start : part.stop], signature)
+            for part, signature in zip(self._parts, signatures, strict=True)
+        ]
+        return tuple(_stack(tensors) for tensors in zip(*each, strict=True))
+
+
+def _lay_out(
+    slots: Tensor,
+    hosted: range,
+    slot: int,
+    given: tuple[tuple[torch.dtype, torch.Size], ...],
+) -> _Layout:
+    for _, shape in given:
+        if not shape or shape[0] != len(hosted):
+            raise RunError(
+                f"a process that hosts {len(hosted)} workers exchanges a tensor of shape "
+                f"{tuple(shape)}; its first dimension must be {len(hosted)}"
+            )
+    signature = tuple((dtype, tuple(shape[1:])) for dtype, shape in given)
+    rows = slots[slot]
+    return _Layout(
+        header=write_header(signature),
+        mine=_views(rows[hosted.start : hosted.stop], signature),
+        all=_views(rows, signature),
+    )
+
+
+def _views(rows: Tensor, signature: Signature) -> tuple[Tensor, ...]:
+    """Return the tensors that lie in the bytes (n, room) of some workers."""
+    sizes = [math.prod(shape) * dtype.itemsize for dtype, shape in signature]
+    starts = [0, *itertools.accumulate(map(_aligned, sizes))]
+    if starts[-1] > rows.shape[1]:
+        raise RunError(
+            f"the rows of a worker are too long to exchange: {starts[-1]:,} bytes, and at most "
+            f"{rows.shape[1]:,} fit, the length of a message with every entry"
+        )
+    return tuple(
+        rows[:, start : start + size].view(dtype).view(len(rows), *shape)
+        for (dtype, shape), start, size in zip(signature, starts, sizes, strict=False)
+    )
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Put the rows of all processes below each other, padded with zeros to the longest."""
+    if tensors[0].dim() == 1:
+        return torch.cat(list(tensors))
+    longest = max(tensor.shape[1] for tensor in tensors)
+    workers = sum(len(tensor) for tensor in tensors)
+    stacked = tensors[0].new_zeros(workers, longest, *tensors[0].shape[2:])
+    places = stacked.split([len(tensor) for tensor in tensors])
+    for place, tensor in zip(places, tensors, strict=True):
+        place[:, : tensor.shape[1]] = tensor
+    return stacked
+
+
+def _aligned(size: int) -> int:
+    """Return the next multiple of a cache line."""
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

@@ -20,9 +20,7 @@ import torch
 from torch import Tensor
 
 import regtopk_bench as rb
-from regtopk_bench.sparsify.error_feedback import ErrorFeedback
-from regtopk_bench.training.exchange import gather_messages
-from regtopk_bench.transport import Transport, open_pool, shards
+from regtopk_bench.sparsify import ErrorFeedback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +29,8 @@ class Threshold(rb.Sparsifier):
 
     level: float
 
-    def init(self, workers: int, dim: int, *args: Any, **more: Any) -> ErrorFeedback:
-        state: ErrorFeedback = rb.TopK(k=1).init(workers, dim, *args, **more)
+    def init(self, placement: rb.Placement) -> ErrorFeedback:
+        state: ErrorFeedback = rb.TopK(k=1).init(placement)
         return state
 
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> rb.SparseGradient:
@@ -102,55 +100,6 @@ def test_an_empty_selection_moves_nothing() -> None:
     trace = rb.simulate(workload, Threshold(level=1e9), rounds=5, learning_rate=0.01, processes=2)
     assert not trace.bytes_sent.uplink.any()
     assert len(set(trace["gap"].tolist())) == 1
-
-
-@pytest.mark.parametrize("workers", [1, 2, 5, 20])
-def test_shards_are_contiguous_and_even(workers: int) -> None:
-    for processes in range(1, workers + 1):
-        parts = shards(workers, processes)
-        assert [n for part in parts for n in part] == list(range(workers))
-        assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-def _gather_many(transport: Transport) -> list[tuple[Tensor, ...]]:
-    """Gather rows of many shapes and dtypes, each telling its worker and round."""
-    gathered = []
-    for round in range(30):
-        mine = torch.tensor(transport.workers)
-        wide = (mine[:, None] * 1000 + torch.arange(round % 4 + 1) + round).float()
-        tall = mine[:, None, None].expand(-1, 2, 3).double() + round
-        rows = transport.all_gather(mine + round, wide, tall)
-        gathered.append(tuple(row.clone() for row in rows))
-    return gathered
-
-
-def _discard(transport: Transport) -> None:
-    _gather_many(transport)
-
-
-def test_all_gather_returns_every_row_in_worker_order() -> None:
-    with open_pool(5, 3, dim=50, itemsize=8, job=_discard) as transport:
-        rounds = _gather_many(transport)
-    for round, (ids, wide, tall) in enumerate(rounds):
-        assert ids.tolist() == [n + round for n in range(5)]
-        for n in range(5):
-            assert wide[n].tolist() == [n * 1000 + i + round for i in range(round % 4 + 1)]
-            assert bool((tall[n] == n + round).all())
-
-
-def test_messages_of_different_lengths_are_padded() -> None:
-    from regtopk_bench.sparsify import Alone
-
-    message = rb.SparseGradient(
-        torch.tensor([[1, 4, 0], [2, 0, 0]]),
-        torch.tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0]]),
-        dim=5,
-        counts=torch.tensor([2, 1]),
-    )
-    gathered = gather_messages(message, Alone())
-    assert gathered.indices.shape == (2, 2)
-    total = rb.aggregate(gathered, torch.tensor([0.5, 0.5]))
-    assert total.tolist() == [0.0, 0.5, 1.5, 0.0, 1.0]
 
 
 def test_an_error_in_another_process_names_worker_and_round() -> None:
@@ -293,7 +242,7 @@ def test_ctrl_c_saves_what_is_there_and_leaves_nothing_behind(
     assert code == 130
     assert "Traceback" not in err
     (saved,) = (tmp_path / "runs").iterdir()
-    assert {file.name for file in saved.iterdir()} == {"result.json", "traces.csv"}
+    assert {file.name for file in saved.iterdir()} >= {"result.json", "traces.csv"}
     (run,) = json.loads((saved / "result.json").read_text())["runs"]
     assert run["status"] == "stopped"
     assert run["metrics"]["rounds"] == len(run["traces"]["gap"]) > 0
