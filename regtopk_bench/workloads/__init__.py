@@ -1,4 +1,4 @@
-"""The problems that workers solve together."""
+"""Workloads: the problems that workers solve together."""
 
 from regtopk_bench.workloads.base import Workload
 from regtopk_bench.workloads.linear_regression import LinearRegression

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -13,13 +14,15 @@ from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
 
+Scalar = str | int | float | bool | None
+
 
 class Workload(ABC):
     """A loss for each of N workers, over the same J parameters.
 
-    A workload must be picklable: every process of a pool gets it once. Its gradients may
-    depend on the parameters, the worker and the round only, so that a worker computes the
-    same bits wherever it lives. It is called with one computing thread.
+    A workload must be picklable, because every process of a pool gets a copy. Its gradients
+    may depend on nothing but the parameters, the worker and the round, so that a worker
+    computes the same bits in any process. It is called with one computing thread.
     """
 
     workers: int
@@ -32,10 +35,32 @@ class Workload(ABC):
     """dtype of parameters and gradients."""
 
     device: torch.device = torch.device("cpu")
-    """Where parameters and gradients live."""
+    """Device of parameters and gradients."""
 
     weights_N: Tensor
-    """ω, the share of each worker in the aggregate; they add up to 1."""
+    """ω, the share of each worker in the aggregate, (N,); the shares add up to 1."""
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the tensors whose entries, one tensor after another, are the J parameters."""
+        return ((self.dim,),)
+
+    @property
+    def identity(self) -> dict[str, Scalar]:
+        """What decides about the gradients, apart from parameters, worker and round.
+
+        A checkpoint is resumed only on a workload of equal identity, so a workload with data or
+        hyper-parameters of its own adds them, large ones as a `digest`. Scalars only, for JSON.
+        """
+        kind = type(self)
+        return {
+            "class": f"{kind.__module__}.{kind.__qualname__}",
+            "workers": self.workers,
+            "dim": self.dim,
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": self.device.type,
+            "weights": digest(self.weights_N),
+        }
 
     @abstractmethod
     def initial_parameters(self, seed: int) -> Tensor:
@@ -43,7 +68,7 @@ class Workload(ABC):
 
     @abstractmethod
     def gradients(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Return the gradient of each worker of a shard, (n, J); rounds count from 0."""
+        """Return the gradients of some consecutive workers, (n, J); rounds count from 0."""
 
     @abstractmethod
     def metrics(self, parameters_TJ: Tensor) -> Mapping[str, NDArray[np.float64]]:
@@ -55,16 +80,33 @@ def equal_weights(workers: int) -> Tensor:
     return torch.full((workers,), 1.0 / workers, dtype=torch.float64)
 
 
+def digest(*arrays: Tensor | NDArray[Any]) -> str:
+    """Return the first 16 hex digits of a SHA-256 over arrays: their dtypes, shapes and bits."""
+    content = hashlib.sha256()
+    for array in arrays:
+        values = array.detach().cpu().numpy() if isinstance(array, Tensor) else array
+        content.update(f"{values.dtype}{values.shape}".encode())
+        content.update(np.ascontiguousarray(values).data)
+    return content.hexdigest()[:16]
+
+
+def text_digest(text: str) -> str:
+    """Return the first 16 hex digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def as_float_tensor(values: Any, name: str, dims: int) -> Tensor:
     """Return an array or tensor as a float tensor on the CPU, without copying if it can.
 
     Raises:
-        ConfigurationError: If it is not numeric or has another number of dimensions.
+        ConfigurationError: If it does not hold real numbers or has another number of dimensions.
     """
     try:
         tensor = torch.as_tensor(values).detach().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigurationError(f"{name} cannot be read as an array: {error}") from error
+    if tensor.is_complex():
+        raise ConfigurationError(f"{name} are complex: expected real numbers")
     if tensor.dtype not in (torch.float32, torch.float64):
         tensor = tensor.to(torch.float64)
     if tensor.dim() != dims:
@@ -87,9 +129,9 @@ def check_all_finite(values_N: Tensor, name: str) -> None:
 
 
 def in_shared_memory(tensor: Tensor) -> Tensor:
-    """Return the tensor, or a copy of it, in memory that other processes can map.
+    """Return the tensor itself if other processes can map its memory, else a copy that they can.
 
-    A copy, because moving a tensor's own memory would leave NumPy views of it dangling.
+    A copy, because moving the tensor's own memory would leave NumPy views of it dangling.
     """
     if tensor.is_shared():
         return tensor

@@ -16,34 +16,39 @@ from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.workloads.base import (
+    Scalar,
     Workload,
     as_float_tensor,
     check_all_finite,
+    digest,
     equal_weights,
     in_shared_memory,
 )
+from regtopk_bench.workloads.least_squares import least_squares
 
 _BLOCK_BYTES = 2**21
-_DIRECT_SOLVE_DIM = 3000
-_RANK_TOLERANCE = 1e-12
+_SUM_BLOCK = 2**16
+_SHARED_BYTES = 2**28
 
 
 class LinearRegression(Workload):
     """Mean squared error of a linear model: f_n(θ) = ‖X_n θ - y_n‖² / D.
 
-    The gradient g_n = (2/D) X_nᵀ(X_n θ - y_n) is computed as H_n θ - b_n with
-    H_n = (2/D) X_nᵀX_n where that takes fewer operations (J ≤ 2D), else from X_n.
+    The gradient is g_n = (2/D) X_nᵀ(X_n θ - y_n). Where that takes fewer operations (J ≤ 2D), it
+    is computed in Gram form, as H_n θ - b_n with the curvature H_n = (2/D) X_nᵀX_n and the slope
+    b_n = (2/D) X_nᵀy_n, and the features are not kept.
 
-    Metrics: `gap` = ‖θ - θ*‖² to the least-squares solution θ* over all workers' data,
+    Metrics: `gap` = ‖θ - θ*‖², where θ* is the least-squares solution over all workers' data,
     and `loss` = Σ ω_n f_n(θ), both float64.
 
     Args:
         features_NDJ: X, arrays or tensors, float32 or float64, the dtype of the run.
         targets_ND: y.
-        weights_N: ω, the share of each worker; 1/N each when None.
+        weights_N: ω, the share of each worker, scaled to add up to 1; equal when None.
 
     Raises:
-        ConfigurationError: If shapes do not fit or a value is not finite.
+        ConfigurationError: If shapes do not fit, a value is not finite, memory is too small for
+            the Gram form, or θ* cannot be found.
     """
 
     def __init__(self, features_NDJ: Any, targets_ND: Any, weights_N: Any = None) -> None:
@@ -63,17 +68,16 @@ class LinearRegression(Workload):
         if len(self.weights_N) != self.workers:
             raise ConfigurationError(f"{len(self.weights_N)} weights for {self.workers} workers")
 
+        _check_memory(self.workers, samples, self.dim, self.dtype, drawn=False)
+        self._drawn_from: dict[str, Scalar] = {}
         self._features, self._targets = features, targets
-        self._gram = self.dim <= 2 * samples
+        self._gram = _gram_form_is_cheaper(samples, self.dim)
         if self._gram:
-            scaled = features * (2.0 / samples)
-            self._curvature = scaled.transpose(1, 2) @ features
-            self._slope = (scaled.transpose(1, 2) @ targets[:, :, None])[:, :, 0]
-        self.optimum = self._solve()
+            self._curvature, self._slope = _gram_form(features, targets)
+        self.optimum = least_squares(features, targets, self.weights_N)
         self._optimal_loss = self._loss_from_features(torch.from_numpy(self.optimum)[None])
         if self._gram:
-            weighted = self._curvature.double() * self.weights_N[:, None, None]
-            self._mean_curvature = weighted.sum(dim=0).numpy()
+            self._mean_curvature = _weighted_sum(self._curvature, self.weights_N).numpy()
             del self._features, self._targets
 
     @classmethod
@@ -92,8 +96,11 @@ class LinearRegression(Workload):
 
         Worker n has a mean u_n ~ N(0, mean_variance), a model t_n ~ N(u_n, model_variance)
         per entry, features x ~ N(0, I) and targets y = xᵀt_n + N(0, noise_variance). Each
-        worker draws from its own stream, so its data does not depend on how many others
+        worker draws from its own stream, so its data do not depend on how many others
         there are.
+
+        Raises:
+            ConfigurationError: If an argument is out of range, or memory is too small.
         """
         for name, count in (("workers", workers), ("samples", samples), ("dim", dim)):
             if count < 1:
@@ -101,7 +108,7 @@ class LinearRegression(Workload):
         variances = (mean_variance, model_variance, noise_variance)
         if not all(math.isfinite(variance) and variance >= 0.0 for variance in variances):
             raise ConfigurationError(f"variances {variances} are not all finite and at least 0")
-        _check_memory(workers * samples * dim * dtype.itemsize)
+        _check_memory(workers, samples, dim, dtype, drawn=True)
         features = _empty(workers, samples, dim, dtype)
         targets = torch.empty(workers, samples, dtype=dtype)
         numpy_dtype = features.numpy().dtype
@@ -113,7 +120,31 @@ class LinearRegression(Workload):
             stream.standard_normal(out=x, dtype=numpy_dtype)
             noise = math.sqrt(noise_variance) * stream.standard_normal(samples)
             targets[worker] = torch.from_numpy(x @ model.astype(numpy_dtype) + noise)
-        return cls(features, targets)
+        workload = cls(features, targets)
+        workload._drawn_from = {
+            "samples": samples,
+            "mean_variance": float(mean_variance),
+            "model_variance": float(model_variance),
+            "noise_variance": float(noise_variance),
+            "seed": int(seed),
+        }
+        return workload
+
+    @property
+    def identity(self) -> dict[str, Scalar]:
+        """See `Workload.identity`.
+
+        A synthetic instance is identified by what it was drawn from, because machines round
+        its matrices differently. Own data are identified by a digest: of features and targets,
+        or in Gram form, which does not keep them, of curvature and slope.
+        """
+        return super().identity | (self._drawn_from or {"data": self._data_digest})
+
+    @functools.cached_property
+    def _data_digest(self) -> str:
+        if self._gram:
+            return digest(self._curvature, self._slope)
+        return digest(self._features, self._targets)
 
     def initial_parameters(self, seed: int) -> Tensor:
         """Draw θ⁰ uniformly from ±1/√J."""
@@ -122,11 +153,11 @@ class LinearRegression(Workload):
         return torch.from_numpy(stream.uniform(-bound, bound, self.dim)).to(self.dtype)
 
     def gradients(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Return g_n of a shard, (n, J). Full batch: every round is alike."""
+        """Return g_n of each worker, (n, J), on all its data in every round."""
         theta = parameters_J.numpy()
         rows = slice(workers.start, workers.stop)
-        # NumPy multiplies one worker's matrix at a time, so that a worker's bits do not
-        # depend on which others share its process.
+        # NumPy multiplies one worker's matrix at a time, so a worker's bits do not depend on
+        # which others share its process.
         if self._gram:
             grad_NJ = np.matmul(self._gram_arrays[0][rows], theta)
             grad_NJ -= self._gram_arrays[1][rows]
@@ -164,7 +195,7 @@ class LinearRegression(Workload):
         return self.__dict__
 
     def _blocks(self, workers: range) -> Iterator[slice]:
-        """Cut a shard into pieces whose features stay in cache between two products."""
+        """Cut a range of workers into blocks whose features stay in cache between two products."""
         per_worker = self._features[0].numel() * self._features.itemsize
         step = max(1, _BLOCK_BYTES // per_worker)
         for start in range(workers.start, workers.stop, step):
@@ -178,47 +209,6 @@ class LinearRegression(Workload):
             loss_T += share * error_DT.double().square().mean(dim=0)
         return loss_T.numpy()
 
-    def _solve(self) -> NDArray[np.float64]:
-        """Return θ*, the minimiser of Σ ω_n f_n."""
-        if self.dim > _DIRECT_SOLVE_DIM:
-            return self._solve_iteratively()
-        samples = self._features.shape[1]
-        normal_JJ = torch.zeros(self.dim, self.dim, dtype=torch.float64)
-        right_J = torch.zeros(self.dim, dtype=torch.float64)
-        for x, y, share in zip(self._features, self._targets, self.weights_N, strict=True):
-            scaled = x.double() * (share / samples)
-            normal_JJ += scaled.T @ x.double()
-            right_J += scaled.T @ y.double()
-        normal, right = normal_JJ.numpy(), right_J.numpy()
-        eigenvalues = np.linalg.eigvalsh(normal)
-        if eigenvalues[0] < _RANK_TOLERANCE * eigenvalues[-1]:  # the shortest of the solutions
-            inverse = np.linalg.pinv(normal, rcond=_RANK_TOLERANCE, hermitian=True)
-            return np.asarray(inverse @ right)
-        solution = np.linalg.solve(normal, right)
-        return np.asarray(solution + np.linalg.solve(normal, right - normal @ solution))
-
-    def _solve_iteratively(self) -> NDArray[np.float64]:
-        """Find θ* with LSMR, which needs no J × J matrix."""
-        from scipy.sparse.linalg import LinearOperator, lsmr  # slow to import
-
-        workers, samples, _ = self._features.shape
-        scale_N = (self.weights_N / samples).sqrt()[:, None]
-        x = self._features
-
-        def forward(theta_J: NDArray[Any]) -> NDArray[Any]:
-            theta = torch.from_numpy(theta_J.ravel()).to(x.dtype)
-            return ((x @ theta).double() * scale_N).numpy().ravel()
-
-        def backward(error: NDArray[Any]) -> NDArray[Any]:
-            rows_ND = torch.from_numpy(error).view(workers, samples) * scale_N
-            return (rows_ND.to(x.dtype).view(-1) @ x.view(-1, self.dim)).double().numpy()
-
-        operator = LinearOperator(
-            (workers * samples, self.dim), matvec=forward, rmatvec=backward, dtype=np.float64
-        )
-        right = (self._targets.double() * scale_N).numpy().ravel()
-        return np.asarray(lsmr(operator, right, atol=1e-15, btol=1e-15)[0])
-
 
 def _shares(weights_N: Any) -> Tensor:
     weights = as_float_tensor(weights_N, "weights", 1).double()
@@ -227,21 +217,55 @@ def _shares(weights_N: Any) -> Tensor:
     return weights / weights.sum()
 
 
+def _gram_form_is_cheaper(samples: int, dim: int) -> bool:
+    return dim <= 2 * samples
+
+
+def _gram_form(features_NDJ: Tensor, targets_ND: Tensor) -> tuple[Tensor, Tensor]:
+    """Return H_n = (2/D) X_nᵀX_n, (N, J, J), and b_n = (2/D) X_nᵀy_n, (N, J)."""
+    scaled_NJD = (features_NDJ * (2.0 / features_NDJ.shape[1])).transpose(1, 2)
+    return scaled_NJD @ features_NDJ, (scaled_NJD @ targets_ND[:, :, None])[:, :, 0]
+
+
+def _weighted_sum(matrices_NJJ: Tensor, weights_N: Tensor) -> Tensor:
+    """Return Σ ω_n M_n, (J, J) float64, some entries at a time, because products take memory."""
+    workers, dim, _ = matrices_NJJ.shape
+    total_JJ = torch.empty(dim, dim, dtype=torch.float64)
+    blocks = zip(
+        total_JJ.view(-1).split(_SUM_BLOCK),
+        matrices_NJJ.view(workers, -1).split(_SUM_BLOCK, dim=1),
+        strict=True,
+    )
+    for out, block in blocks:
+        torch.sum(block.double() * weights_N[:, None], dim=0, out=out)
+    return total_JJ
+
+
 def _empty(workers: int, samples: int, dim: int, dtype: torch.dtype) -> Tensor:
     """Allocate features; large ones where a pool can map them, so that they exist once."""
     features = torch.empty(workers, samples, dim, dtype=dtype)
-    if features.nbytes < 2**28:
+    if features.nbytes < _SHARED_BYTES:
         return features
     with contextlib.suppress(RuntimeError):  # /dev/shm is too small, as in many containers
         features.share_memory_()
     return features
 
 
-def _check_memory(needed: int) -> None:
-    """Refuse data that cannot fit, rather than be killed while drawing them."""
+def _check_memory(workers: int, samples: int, dim: int, dtype: torch.dtype, *, drawn: bool) -> None:
+    """Raise ConfigurationError if the data cannot fit, rather than be killed while computing.
+
+    The copies that a pool maps are within this peak: matrices are copied when features are gone.
+    """
+    features = workers * samples * dim * dtype.itemsize
+    parts = {"features": features} if drawn else {}
+    if _gram_form_is_cheaper(samples, dim):
+        parts["curvature matrices"] = workers * dim**2 * dtype.itemsize
+        parts["working copies"] = max(features, dim**2 * torch.float64.itemsize)
+    needed = sum(parts.values())
     present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > present:
+        each = ", ".join(f"{name} {size / 2**30:.1f}" for name, size in parts.items())
         raise ConfigurationError(
-            f"the features take {needed / 2**30:.1f} GiB and this machine has "
+            f"the problem takes {needed / 2**30:.1f} GiB ({each}) and this machine has "
             f"{present / 2**30:.1f}: lower workers, samples or dim"
         )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 from typing import Any
 
@@ -8,7 +9,6 @@ import pytest
 import torch
 
 import regtopk_bench as rb
-from regtopk_bench.workloads import linear_regression
 
 
 def data(
@@ -65,19 +65,6 @@ def test_weights_shift_the_optimum() -> None:
     assert torch.allclose(mean.sum(dim=0), torch.zeros(5, dtype=torch.float64), atol=1e-12)
 
 
-def test_underdetermined_data_have_the_shortest_optimum() -> None:
-    x, y = data(workers=2, samples=3, dim=9)
-    expected = np.linalg.pinv(x.reshape(-1, 9)) @ y.ravel()
-    assert np.allclose(rb.LinearRegression(x, y).optimum, expected, atol=1e-9)
-
-
-def test_the_iterative_solution_is_the_direct_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = data(samples=200, dim=30)
-    direct = rb.LinearRegression(x, y).optimum
-    monkeypatch.setattr(linear_regression, "_DIRECT_SOLVE_DIM", 10)
-    assert np.allclose(rb.LinearRegression(x, y).optimum, direct, atol=1e-12)
-
-
 def test_synthetic_data_follow_the_paper() -> None:
     workload = rb.LinearRegression.synthetic(workers=400, samples=20, dim=60, seed=1)
     x, y = workload._features, workload._targets
@@ -119,6 +106,7 @@ def test_pickling_keeps_the_bits_and_the_callers_memory(dim: int) -> None:
         (lambda x, y: (x, np.where(y == y[1, 2], np.nan, y)), r"targets of worker 1 .* at \[2\]"),
         (lambda x, y: (np.where(x == x[2, 0, 3], np.inf, x), y), r"features of worker 2"),
         (lambda x, y: (x.astype(str), y), "cannot be read as an array"),
+        (lambda x, y: (x + 1j, y), "features are complex"),
     ],
 )
 def test_unusable_data_are_refused(change: Any, message: str) -> None:
@@ -138,3 +126,82 @@ def test_impossible_problems_are_refused(wrong: dict[str, Any]) -> None:
 def test_problems_larger_than_memory_are_refused_before_they_are_drawn() -> None:
     with pytest.raises(rb.ConfigurationError, match="GiB"):
         rb.LinearRegression.synthetic(workers=10**6, samples=10**4, dim=10**4)
+
+
+def with_memory(monkeypatch: pytest.MonkeyPatch, mebibytes: float) -> None:
+    """Let this be a machine of so much memory."""
+    facts = {"SC_PAGE_SIZE": 2**10, "SC_PHYS_PAGES": int(mebibytes * 2**10)}
+    monkeypatch.setattr(os, "sysconf", facts.__getitem__)
+
+
+def test_gram_matrices_larger_than_memory_are_refused_before_anything_is_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_memory(monkeypatch, 3.0)  # features take 0.76 MiB, as do their copies; matrices 1.53
+    with monkeypatch.context() as undrawn:
+        undrawn.setattr(np.random, "default_rng", None)
+        with pytest.raises(rb.ConfigurationError, match=r"features .*, curvature .* copies"):
+            rb.LinearRegression.synthetic(workers=20, samples=50, dim=100)
+    with_memory(monkeypatch, 3.1)
+    rb.LinearRegression.synthetic(workers=20, samples=50, dim=100)
+
+
+def test_own_data_whose_gram_matrices_are_larger_than_memory_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, y = data(workers=20, samples=50, dim=100)
+    with_memory(monkeypatch, 2.2)
+    with pytest.raises(rb.ConfigurationError, match=r"\(curvature matrices .*, working copies"):
+        rb.LinearRegression(x, y)
+    with_memory(monkeypatch, 2.3)
+    rb.LinearRegression(x, y)
+
+
+def test_without_gram_matrices_features_need_no_more_than_their_own_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_memory(monkeypatch, 0.5)  # features take 0.46 MiB, and Gram matrices would take 27
+    rb.LinearRegression.synthetic(workers=40, samples=5, dim=300)
+    x, y = data(workers=40, samples=5, dim=300)
+    with_memory(monkeypatch, 0.1)  # own features may lie in a mapped file
+    rb.LinearRegression(x, y)
+
+
+@pytest.mark.parametrize("dim", [5, 60])  # curvature and slope, or features and targets
+def test_the_identity_of_own_data_follows_their_bits(dim: int) -> None:
+    x, y = data(dim=dim)
+    moved, weighted = y.copy(), [0.5, 0.25, 0.25]
+    moved[2, 3] += 1e-9
+    given: list[tuple[Any, ...]] = [
+        (x, y),
+        (x[[2, 1, 0]], y[[2, 1, 0]]),
+        (x, moved),
+        (x * 1.5, y),
+        (x.astype(np.float32), y),
+        (x, y, weighted),
+    ]
+    identities = [str(rb.LinearRegression(*each).identity) for each in given]
+    assert len(set(identities)) == len(given)
+    assert str(rb.LinearRegression(x.copy(), y.copy()).identity) == identities[0]
+
+
+def test_the_identity_of_a_synthetic_instance_is_what_it_is_drawn_from() -> None:
+    usual: dict[str, Any] = {"workers": 3, "samples": 9, "dim": 4, "seed": 1}
+    changes: list[dict[str, Any]] = [
+        {},
+        {"workers": 4},
+        {"samples": 8},
+        {"dim": 5},
+        {"seed": 2},
+        {"mean_variance": 4.0},
+        {"model_variance": 2.0},
+        {"noise_variance": 0.0},
+        {"dtype": torch.float32},
+    ]
+    identities = [
+        str(rb.LinearRegression.synthetic(**usual | change).identity) for change in changes
+    ]
+    assert len(set(identities)) == len(changes)
+    identity = rb.LinearRegression.synthetic(**usual).identity
+    assert (identity["samples"], identity["seed"], identity["noise_variance"]) == (9, 1, 0.5)
+    assert "data" not in identity

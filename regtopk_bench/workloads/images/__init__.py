@@ -1,4 +1,4 @@
-"""Images to classify: where they come from, how workers share them, and what classifies them."""
+"""Image classification: loading images, sharing them among workers, networks to train."""
 
 from regtopk_bench.workloads.images.classification import ImageClassification
 from regtopk_bench.workloads.images.dataset import ImageData, Images, load_images

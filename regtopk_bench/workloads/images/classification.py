@@ -12,28 +12,38 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.threads import available_cores
-from regtopk_bench.workloads.base import Workload, equal_weights, in_shared_memory
+from regtopk_bench.workloads.base import (
+    Scalar,
+    Workload,
+    digest,
+    equal_weights,
+    in_shared_memory,
+    text_digest,
+)
+from regtopk_bench.workloads.images.augmentation import augmented
 from regtopk_bench.workloads.images.dataset import ImageData, Images
 
-_MARGIN = 4
 _TEST_BATCH = 250
 _STATISTICS_BATCHES = 10
 _STATISTICS_BATCH = 256
+_ROUNDING = 1e-5
 
 
 class ImageClassification(Workload):
     """The cross-entropy of a network, on a batch of each worker's images in each round.
 
-    Which images a worker takes in a round, how they are changed and what dropout drops follows
-    from seed, worker and round alone, so that every algorithm sees the same, in any process. An
-    epoch visits every image of a worker once, but for the last ones that do not fill a batch.
+    Which images a worker takes in a round, how they are augmented and what dropout drops depend
+    on seed, worker and round alone, so every algorithm sees the same, in any process. In an
+    epoch a worker visits each of its images once, except for the last ones that do not fill a
+    batch.
 
-    Batch normalisation uses the statistics of each worker's own batch in training. Workers share
-    none; for an evaluation they are measured anew, on 2,560 training images that are the same
+    In training, batch normalisation uses the statistics of each worker's own batch. Workers
+    share none; before an evaluation statistics are measured on 2,560 training images, the same
     every time. Layers that are not trained keep the statistics that they came with.
     """
 
@@ -56,7 +66,7 @@ class ImageClassification(Workload):
 
         Args:
             data: Images to train on and to test with.
-            model: The network; the parameters that require a gradient are trained.
+            model: The network, float32; the parameters that require a gradient are trained.
             shares: The indices of each worker's training images: see `partition`.
             batch: Images per worker and step, at most as many as the smallest share has.
             seed: Of batches, augmentation and dropout.
@@ -66,38 +76,75 @@ class ImageClassification(Workload):
             device: Where images live and gradients are computed: one worker at a time on a CPU,
                 all workers together elsewhere.
             amp: Compute in bfloat16 where autocast finds it safe; parameters stay float32.
+
+        Raises:
+            ConfigurationError: If shares, batch, weights or the model's parameters do not fit.
         """
+        _check_shares(shares, batch, len(data.train))
+        if weights is not None:
+            _check_weights(weights, len(shares))
         self.workers, self.device = len(shares), torch.device(device)
         self.weights_N = equal_weights(self.workers) if weights is None else weights
         self._train, self._test = (
             Images(part.pixels_NCHW.to(self.device), part.labels_N.to(self.device))
             for part in (data.train, data.test)
         )
+        self._images_digest = data.digest
         self._model = model.to(self.device)
         self._shares, self._batch, self._seed = shares, batch, seed
         self._augment, self._amp = augment, amp
-        self._sides = (data.train.pixels_NCHW.shape[2], data.train.pixels_NCHW.shape[3])
+        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
         self._trained = {
             name: parameter
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         }
-        self.layer_dims = tuple(parameter.numel() for parameter in self._trained.values())
-        self.dim = sum(self.layer_dims)
+        _check_trained(self._trained)
+        self.dim = sum(parameter.numel() for parameter in self._trained.values())
         self._initial_J = torch.cat([own.detach().flatten() for own in self._trained.values()])
         layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
         self._frozen = [layer for layer in layers if not _is_trained(layer)]
         self._normalising = [layer for layer in layers if _is_trained(layer)]
         for layer in layers:
-            layer.track_running_stats = False  # but while they are measured
+            layer.track_running_stats = False  # except while they are measured
         # Of one image in ten: precise enough to centre and scale by.
         sampled_NCHW = data.train.pixels_NCHW[::10].float()
         mean_C, scale_C = sampled_NCHW.mean(dim=(0, 2, 3)), sampled_NCHW.std(dim=(0, 2, 3))
         self._mean_C11 = mean_C[:, None, None].to(self.device)
         self._scale_C11 = scale_C.clamp(min=1.0)[:, None, None].to(self.device)
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of the parameters that are trained, in the network's order."""
+        return tuple(tuple(parameter.shape) for parameter in self._trained.values())
+
+    @property
+    def identity(self) -> dict[str, Scalar]:
+        """See `Workload.identity`; of the network's code, only what its `repr` shows counts."""
+        return super().identity | {
+            "images": self._images_digest,
+            "batch": self._batch,
+            "seed": self._seed,
+            "augment": self._augment,
+            "amp": self._amp,
+            **self._digests,
+        }
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, Scalar]:
+        """Digests of the workers' shares, the network and the values that it starts with."""
+        parameters = dict(self._model.named_parameters())
+        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
+        fixed: list[Tensor] = [parameters[name] for name in shapes if name not in self._trained]
+        fixed += [buffer for layer in self._frozen for buffer in layer.buffers()]
+        return {
+            "shares": digest(*self._shares),
+            "model": text_digest(f"{self._model!r}{shapes}{list(self._trained)}"),
+            "initial_values": digest(self._initial_J, *fixed),
+        }
+
     def initial_parameters(self, seed: int) -> Tensor:
-        """Return the parameters that the network was built with, whatever the seed."""
+        """Return the parameters that the network came with, whatever the seed."""
         return self._initial_J.clone()
 
     def batch(self, worker: int, step: int) -> tuple[Tensor, Tensor]:
@@ -123,20 +170,13 @@ class ImageClassification(Workload):
         return {"accuracy": accuracy_T, "loss": loss_T}
 
     def _batches(self, workers: range, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batches of some workers one after the other, with the launches of one."""
+        """Return the batches of some workers one after another, with the launches of one batch."""
         chosen = np.concatenate([self._chosen(worker, step) for worker in workers])
         chosen_B = torch.from_numpy(chosen).to(self.device)
         pixels_BCHW = self._train.pixels_NCHW[chosen_B]
         if self._augment:
-            changes = [
-                _changes([self._seed, worker, step, 1], self._batch, self._sides)
-                for worker in workers
-            ]
-            rows_BH, columns_BW = (
-                torch.from_numpy(np.concatenate(each)).to(self.device)
-                for each in zip(*changes, strict=True)
-            )
-            pixels_BCHW = _augmented(pixels_BCHW, rows_BH, columns_BW)
+            seeds = [[self._seed, worker, step, 1] for worker in workers]
+            pixels_BCHW = augmented(pixels_BCHW, seeds)
         return self._scaled(pixels_BCHW), self._train.labels_N[chosen_B]
 
     def _chosen(self, worker: int, step: int) -> NDArray[np.int64]:
@@ -147,7 +187,7 @@ class ImageClassification(Workload):
         return share[order[position * self._batch :][: self._batch]]
 
     def _one_by_one(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Compute gradients in the order in which a CPU's caches like it."""
+        """Compute one worker's gradient after another, so that its activations stay in cache."""
         self._set(parameters_J)
         grads_nJ = torch.empty(len(workers), self.dim)
         for row_J, worker in zip(grads_nJ, workers, strict=True):
@@ -159,7 +199,7 @@ class ImageClassification(Workload):
         return grads_nJ
 
     def _together(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Compute all workers' gradients with the launches of one."""
+        """Compute all workers' gradients with the launches of one gradient."""
         images, labels = self._batches(workers, round)
         images_nBCHW = images.unflatten(0, (len(workers), self._batch))
         labels_nB = labels.unflatten(0, (len(workers), self._batch))
@@ -217,7 +257,7 @@ class ImageClassification(Workload):
 
     @torch.no_grad()
     def _measure_statistics(self) -> None:
-        """Let batch normalisation, if there is any, average over the same images every time."""
+        """Measure the statistics of batch normalisation, always on the same training images."""
         if not self._normalising:
             return
         self._prepare_to_train()
@@ -236,19 +276,21 @@ class ImageClassification(Workload):
         for layer, momentum in zip(self._normalising, momenta, strict=True):
             layer.momentum, layer.track_running_stats = momentum, False
 
-    @functools.lru_cache(maxsize=1024)  # noqa: B019 - as long as the workload, by design
     def _order(self, worker: int, epoch: int) -> NDArray[np.int64]:
-        """Return in which order a worker visits its images in an epoch."""
-        draw = np.random.default_rng([self._seed, worker, epoch, 0])
-        return draw.permutation(len(self._shares[worker]))
+        """Return in which order a worker visits its images in an epoch, kept until the next."""
+        known = self._orders.get(worker)
+        if known is None or known[0] != epoch:
+            draw = np.random.default_rng([self._seed, worker, epoch, 0])
+            known = self._orders[worker] = (epoch, draw.permutation(len(self._shares[worker])))
+        return known[1]
 
     def _views(self, parameters_J: Tensor) -> list[Tensor]:
-        """Return a flat vector as the tensors of the network, without a copy."""
-        parts = parameters_J.split(self.layer_dims)
+        """Return views of a flat vector in the shapes of the network's parameters."""
+        parts = parameters_J.split([own.numel() for own in self._trained.values()])
         return [part.view_as(own) for part, own in zip(parts, self._trained.values(), strict=True)]
 
     def _set(self, parameters_J: Tensor) -> None:
-        """Let the network use a flat vector."""
+        """Make the network's parameters views of a flat vector."""
         views = self._views(parameters_J)
         for parameter, view in zip(self._trained.values(), views, strict=True):
             parameter.data = view
@@ -262,33 +304,43 @@ class ImageClassification(Workload):
         for name in ("_train", "_test"):
             images: Images = getattr(self, name)
             setattr(self, name, Images(in_shared_memory(images.pixels_NCHW), images.labels_N))
-        for parameter in self._trained.values():  # views of a vector would each take all of it
+        for parameter in self._trained.values():  # each view would be sent as the whole vector
             parameter.data = parameter.data.clone()
         return self.__dict__
 
 
+def _check_shares(shares: Sequence[NDArray[np.int64]], batch: int, images: int) -> None:
+    if not shares:
+        raise ConfigurationError("no shares of the images: expected one for each worker")
+    if batch < 1:
+        raise ConfigurationError(f"batch {batch} is not at least 1")
+    for worker, share in enumerate(shares):
+        if len(share) < batch:
+            raise ConfigurationError(
+                f"worker {worker} has {len(share)} images, fewer than a batch of {batch}"
+            )
+        if share.min() < 0 or share.max() >= images:
+            raise ConfigurationError(
+                f"the share of worker {worker} has indices outside of the {images} images"
+            )
+
+
+def _check_weights(weights_N: Tensor, workers: int) -> None:
+    if weights_N.shape != (workers,):
+        raise ConfigurationError(
+            f"weights have shape {tuple(weights_N.shape)}: expected ({workers},)"
+        )
+    if not (bool((weights_N > 0.0).all()) and abs(float(weights_N.sum()) - 1.0) < _ROUNDING):
+        raise ConfigurationError("weights are not all above 0 with a sum of 1")
+
+
+def _check_trained(parameters: Mapping[str, Tensor]) -> None:
+    if not parameters:
+        raise ConfigurationError("the model has no parameter that requires a gradient")
+    for name, parameter in parameters.items():
+        if parameter.dtype != torch.float32:
+            raise ConfigurationError(f"parameter {name} is {parameter.dtype}: expected float32")
+
+
 def _is_trained(layer: _BatchNorm) -> bool:
     return layer.weight is None or layer.weight.requires_grad
-
-
-def _changes(
-    seed: list[int], count: int, sides: tuple[int, int]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw which rows and columns of padded images to take: shifted, half of them mirrored."""
-    draw = np.random.default_rng(seed)
-    height, width = sides
-    down_B1, right_B1 = draw.integers(0, 2 * _MARGIN + 1, (2, count, 1))
-    mirrored_B1 = draw.random((count, 1)) < 0.5
-    columns_W = np.arange(width)
-    return (
-        down_B1 + np.arange(height),
-        right_B1 + np.where(mirrored_B1, columns_W[::-1], columns_W),
-    )
-
-
-def _augmented(pixels_BCHW: Tensor, rows_BH: Tensor, columns_BW: Tensor) -> Tensor:
-    """Take rows and columns of images that are padded with zeros."""
-    padded_BHWC = pad(pixels_BCHW, (_MARGIN,) * 4).permute(0, 2, 3, 1)
-    images_B = torch.arange(len(pixels_BCHW), device=pixels_BCHW.device)
-    changed_BHWC = padded_BHWC[images_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]]
-    return changed_BHWC.permute(0, 3, 1, 2)

@@ -7,19 +7,17 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from regtopk_bench.errors import RunError
-from regtopk_bench.files import written_atomically
+from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.workloads.images.archive import is_archive, unpack
+from regtopk_bench.workloads.images.cache import Pixels, cached
 
 _CIFAR_FOLDER = "cifar-10-batches-py"
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff")
@@ -29,6 +27,7 @@ _BY_HAND = (
 )
 
 OnImages = Callable[[int, int], None]
+Report = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class ImageData:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The first 12 digits of a SHA-256 of all pixels and labels: the same data, the same."""
+        """The first 12 digits of a SHA-256 over class names, pixels and labels."""
         content = hashlib.sha256(repr((self.classes, self.train.pixels_NCHW.shape)).encode())
         for part in (self.train, self.test):
             content.update(part.pixels_NCHW.contiguous().numpy().data)
@@ -81,16 +80,20 @@ def load_images(
         path: A `cifar-10-batches-py` folder or one that holds it; a folder with `train/` and
             `test/` or `val/`, each with a folder of images for every class; or an archive of
             either. None fetches CIFAR-10.
-        cache: Folder for what is fetched, unpacked and decoded, so that it is done once.
-        side: Size that images are brought to, by scaling the shorter side and cutting out the
-            middle; None takes them as they are.
-        on_images: Called with how many images are decoded, and of how many.
+        cache: Folder that keeps what was fetched, unpacked, decoded and resized.
+        side: Height and width to resize images to: their shorter side is scaled, and the
+            middle cut out. None takes them as they are.
+        on_images: Called with how many images have been decoded or resized, and of how many.
 
     Raises:
-        RunError: Naming the file, if anything is missing, damaged or does not fit together.
+        ConfigurationError: If `side` is below 1.
+        RunError: If a file is missing, damaged or does not fit the others, naming it; or if
+            the cache cannot be written.
     """
+    if side is not None and side < 1:
+        raise ConfigurationError(f"images cannot be brought to {side} pixels: at least 1")
     if path is None:
-        return _cifar(cache / "cifar10", download=True)
+        return _cifar(cache / "cifar10", cache, side, on_images, download=True)
     if not path.exists():
         raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
     try:
@@ -100,7 +103,7 @@ def load_images(
             path = unpack(path, cache)
         root = _root(path.resolve())
         if (root / _CIFAR_FOLDER).is_dir():
-            return _cifar(root, download=False)
+            return _cifar(root, cache, side, on_images, download=False)
         return _folders(root, cache, side, on_images)
     except OSError as error:
         raise RunError(f"cannot read {error.filename or path}: {error.strerror}") from error
@@ -119,21 +122,39 @@ def _root(path: Path) -> Path:
     raise RunError(f"{path} holds neither {_CIFAR_FOLDER}/ nor train/ with test/ or val/")
 
 
-def _cifar(root: Path, *, download: bool) -> ImageData:
+def _cifar(
+    root: Path, cache: Path, side: int | None, on_images: OnImages | None, *, download: bool
+) -> ImageData:
     from torchvision.datasets import CIFAR10
 
     try:
         train, test = (CIFAR10(str(root), train=part, download=download) for part in (True, False))
-    except Exception as error:  # torchvision lets pass whatever the network or pickle raises
+    except Exception as error:  # torchvision lets through whatever the network or pickle raises
         if download:
             raise RunError(f"cannot fetch CIFAR-10 ({error}): {_BY_HAND}") from error
         raise RunError(f"{root / _CIFAR_FOLDER} is damaged ({error}): fetch it again") from error
-    return ImageData(tuple(train.classes), _of_cifar(train), _of_cifar(test))
+    reports = _reports(on_images, len(train), len(test))
+    parts = (
+        Images(_of_cifar(part.data, cache, side, report), torch.tensor(part.targets))
+        for part, report in zip((train, test), reports, strict=True)
+    )
+    return ImageData(tuple(train.classes), *parts)
 
 
-def _of_cifar(part: Any) -> Images:
-    pixels_NCHW = torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous()
-    return Images(pixels_NCHW, torch.tensor(part.targets))
+def _of_cifar(pixels_NHWC: Pixels, cache: Path, side: int | None, report: Report | None) -> Tensor:
+    """Return the images, (N, 3, H, W), resized ones from the cache."""
+    count, own_side, *_ = pixels_NHWC.shape
+    if side is None or side == own_side:
+        return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).contiguous()
+    from PIL import Image
+
+    def resized(position: int) -> Pixels:
+        return _as_pixels(Image.fromarray(pixels_NHWC[position]), side)
+
+    identity = hashlib.sha256(json.dumps(side).encode())
+    identity.update(np.ascontiguousarray(pixels_NHWC).data)
+    stored = _cache_file(cache, identity.hexdigest())
+    return torch.from_numpy(cached(stored, (count, 3, side, side), resized, report))
 
 
 def _folders(root: Path, cache: Path, side: int | None, on_images: OnImages | None) -> ImageData:
@@ -145,15 +166,10 @@ def _folders(root: Path, cache: Path, side: int | None, on_images: OnImages | No
     if not classes:
         raise RunError(f"{root / 'train'} has no folders: there has to be one for each class")
     files = [_files(folder, classes) for folder in (root / "train", held_out)]
-    total, decoded = sum(map(len, files)), 0
-    parts = []
-    for part in files:
-        report = None
-        if on_images:
-            report = functools.partial(_report, on_images, decoded, total)
-        parts.append(_decoded(part, cache, side, report))
-        decoded += len(part)
-    train, test = parts
+    reports = _reports(on_images, *map(len, files))
+    train, test = (
+        _decoded(part, cache, side, report) for part, report in zip(files, reports, strict=True)
+    )
     if train.pixels_NCHW.shape[1:] != test.pixels_NCHW.shape[1:]:
         raise RunError(
             f"images in {root / 'train'} and {held_out} differ in size: give --image-size"
@@ -161,8 +177,12 @@ def _folders(root: Path, cache: Path, side: int | None, on_images: OnImages | No
     return ImageData(classes, train, test)
 
 
-def _report(on_images: OnImages, before: int, total: int, done: int) -> None:
-    on_images(before + done, total)
+def _reports(on_images: OnImages | None, train: int, test: int) -> list[Report | None]:
+    """Return, for either part, what to call with how many of its images are done."""
+    if on_images is None:
+        return [None, None]
+    total = train + test
+    return [lambda done: on_images(done, total), lambda done: on_images(train + done, total)]
 
 
 @dataclass(frozen=True)
@@ -193,80 +213,48 @@ def _files(folder: Path, classes: Sequence[str]) -> list[_File]:
 
 
 def _decoded(
-    files: Sequence[_File],
-    cache: Path,
-    side: int | None,
-    report: Callable[[int], None] | None,
+    files: Sequence[_File], cache: Path, side: int | None, report: Report | None
 ) -> Images:
     """Decode files, or map what was decoded of the same files before."""
+    first = _decode(files[0].path, side)
+
+    def decoded(position: int) -> Pixels:
+        pixels = _decode(files[position].path, side)
+        if pixels.shape != first.shape:
+            raise RunError(
+                f"{files[position].path} has {pixels.shape[2]}×{pixels.shape[1]} pixels and "
+                f"{files[0].path} {first.shape[2]}×{first.shape[1]}: give --image-size"
+            )
+        return pixels
+
     identity = hashlib.sha256(json.dumps(side).encode())
     for file in files:
         identity.update(os.fsencode(file.identity))
-    stored = cache / "decoded" / f"{identity.hexdigest()[:24]}.npy"
-    pixels_NCHW = _stored(stored)
-    if pixels_NCHW is None:
-        pixels_NCHW = _decode(files, side, report)
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        _store(pixels_NCHW, stored)
-    labels_N = torch.tensor([file.label for file in files])
-    return Images(torch.from_numpy(pixels_NCHW), labels_N)
+    stored = _cache_file(cache, identity.hexdigest())
+    pixels_NCHW = cached(stored, (len(files), *first.shape), decoded, report)
+    return Images(torch.from_numpy(pixels_NCHW), torch.tensor([file.label for file in files]))
 
 
-def _stored(file: Path) -> NDArray[np.uint8] | None:
-    """Map an array that was stored, if it is still as it was written."""
-    try:
-        expected = _checksum_file(file).read_text()
-        with file.open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != expected:
-                return None
-        pixels_NCHW: NDArray[np.uint8] = np.load(file, mmap_mode="c")
-    except (OSError, ValueError):
-        return None
-    return pixels_NCHW
+def _cache_file(cache: Path, identity: str) -> Path:
+    return cache / "decoded" / f"{identity[:24]}.npy"
 
 
-def _store(pixels_NCHW: NDArray[np.uint8], file: Path) -> None:
-    """Write an array, then its checksum, without which it does not count."""
-    with written_atomically(file) as content:
-        np.save(content, pixels_NCHW)
-        content.seek(0)
-        checksum = hashlib.file_digest(content, "sha256").hexdigest()
-    with written_atomically(_checksum_file(file)) as content:
-        content.write(checksum.encode())
-
-
-def _checksum_file(file: Path) -> Path:
-    return file.with_suffix(".sha256")
-
-
-def _decode(
-    files: Sequence[_File], side: int | None, report: Callable[[int], None] | None
-) -> NDArray[np.uint8]:
-    first = _pixels(files[0].path, side)
-    pixels_NCHW = np.empty((len(files), *first.shape), np.uint8)
-    decode = functools.partial(_pixels, side=side)
-    with ThreadPoolExecutor() as pool:
-        for number, decoded in enumerate(pool.map(decode, (file.path for file in files))):
-            if decoded.shape != first.shape:
-                raise RunError(
-                    f"{files[number].path} has {decoded.shape[2]}×{decoded.shape[1]} pixels and "
-                    f"{files[0].path} {first.shape[2]}×{first.shape[1]}: give --image-size"
-                )
-            pixels_NCHW[number] = decoded
-            if report and number % 1000 == 999:
-                report(number + 1)
-    return pixels_NCHW
-
-
-def _pixels(file: str, side: int | None) -> NDArray[np.uint8]:
+def _decode(file: str, side: int | None) -> Pixels:
     """Return an image, (3, H, W)."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RunError(f"{file} is not an image that can be decoded ({error})") from error
+    return _as_pixels(image, side)
+
+
+def _as_pixels(image: Any, side: int | None) -> Pixels:
+    """Return one of Pillow's images as an array, (3, H, W)."""
+    from PIL import Image, ImageOps
+
     if side is not None:
         image = ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

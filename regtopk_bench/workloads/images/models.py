@@ -98,7 +98,7 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
-    if getattr(model, "aux_logits", False):  # GoogLeNet's and Inception's classifiers half-way
+    if getattr(model, "aux_logits", False):  # halfway, in GoogLeNet and Inception
         model.aux_logits = False
         for auxiliary in ("aux1", "aux2", "AuxLogits"):
             if hasattr(model, auxiliary):
@@ -133,7 +133,7 @@ def _outputs(layer: Any) -> int | None:
 
 
 def _load(model: nn.Module, path: Path) -> None:
-    """Take over the parameters of a file that have the name and shape of the model's."""
+    """Load those parameters of a file whose name and shape are those of one of the model's."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -154,7 +154,7 @@ def _load(model: nn.Module, path: Path) -> None:
 
 
 def _try(model: nn.Module, name: str, classes: int, side: int) -> None:
-    """Refuse a model that cannot take images of a size."""
+    """Raise ConfigurationError if a model cannot take images of this size."""
     was_training = model.training
     try:
         with torch.no_grad():

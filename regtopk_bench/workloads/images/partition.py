@@ -16,7 +16,7 @@ _TRIES = 100
 
 
 def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: int) -> list[Indices]:
-    """Deal images out to workers; every image goes to exactly one.
+    """Deal out images to workers; every image goes to exactly one.
 
     Args:
         labels_N: The label of every image.
@@ -32,8 +32,12 @@ def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: in
         The indices of each worker's images, ascending.
 
     Raises:
-        ConfigurationError: If `how` is unknown, or a worker would have fewer images than a batch.
+        ConfigurationError: If `how` is unknown, workers or batch are below 1, or a worker would
+            have fewer images than a batch.
     """
+    for what, number in (("workers", workers), ("batch", batch)):
+        if number < 1:
+            raise ConfigurationError(f"{what} {number} is not at least 1")
     images, name = len(labels_N), how.partition(":")[0]
     if workers > images:
         raise ConfigurationError(f"{workers} workers cannot share {images} images: lower --workers")
@@ -54,7 +58,8 @@ def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: in
         case "dirichlet":
             shares = _dirichlet(labels_N, workers, _alpha(how), batch, draw)
         case "shards" if name == how:
-            # A stable sort of a shuffle: which images of a class make a shard is random.
+            # A stable sort of a shuffle, so that chance decides which images of a class share
+            # a shard.
             shuffled = draw.permutation(images)
             by_label = shuffled[np.argsort(labels_N[shuffled], kind="stable")]
             shards = np.array_split(by_label, _SHARDS_PER_WORKER * workers)
@@ -70,8 +75,8 @@ def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: in
 def skew(labels_N: Indices, shares: Sequence[Indices]) -> float:
     """Return how unlike the workers' labels are, from 0, all alike, towards 1.
 
-    It is the mean total variation distance between a worker's distribution of labels and that of
-    all data.
+    That is the total variation distance between the labels of a worker and all labels, averaged
+    over the workers.
     """
     classes = int(labels_N.max()) + 1
     overall = np.bincount(labels_N, minlength=classes) / len(labels_N)
@@ -85,7 +90,7 @@ def skew(labels_N: Indices, shares: Sequence[Indices]) -> float:
 def _dirichlet(
     labels_N: Indices, workers: int, alpha: float, batch: int, draw: np.random.Generator
 ) -> list[Indices]:
-    """Share out class by class, drawing again until every worker has a batch."""
+    """Share out one class after another, and again until every worker has a batch."""
     for _ in range(_TRIES):
         dealt: list[list[Indices]] = [[] for _ in range(workers)]
         for label in np.unique(labels_N):

@@ -1,4 +1,4 @@
-"""Made-up images whose classes can be told apart, for trying things without any data."""
+"""Synthetic images whose classes can be told apart, for trying things out without data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHIFT = 0.25
 def synthetic_images(
     *, side: int = 32, train: int = 10_000, test: int = 2_000, seed: int = 0
 ) -> ImageData:
-    """Return images of ten classes, each a smooth pattern, shifted and under noise.
+    """Return images of ten classes: a smooth pattern for each, shifted and with noise added.
 
     Args:
         side: Height and width.

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import cross_entropy
 
 from regtopk_bench import Dense, RegTopK, TopK, simulate
-from regtopk_bench.workloads.images import (
-    ImageClassification,
-    ImageData,
-    Images,
-    build_model,
-    partition,
-)
-
-
-def images(count: int, seed: int) -> Images:
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(3, (count,), generator=generator)
-    pixels = torch.randint(0, 100, (count, 3, 16, 16), generator=generator)
-    pixels[torch.arange(count), labels] += 100  # the label shows as a colour
-    return Images(pixels.to(torch.uint8), labels)
-
-
-DATA = ImageData(("red", "green", "blue"), images(200, 0), images(50, 1))
-
-
-def workload(
-    model: str | nn.Module = "cnn", workers: int = 4, augment: bool = True, **options: Any
-) -> ImageClassification:
-    torch.manual_seed(0)
-    network = build_model(model, classes=3, side=16) if isinstance(model, str) else model
-    labels = DATA.train.labels_N.numpy()
-    shares = partition(labels, workers, "iid", batch=8, seed=0)
-    return ImageClassification(DATA, network, shares, batch=8, seed=5, augment=augment, **options)
-
-
-def dropping() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(3 * 16 * 16, 3))
+from regtopk_bench.workloads.images import ImageClassification, build_model
+from tests.workloads.images.problems import DATA, dropping, smooth, workload
 
 
 def test_the_mean_of_the_workers_gradients_is_that_of_the_whole_batch() -> None:
@@ -127,32 +99,6 @@ def test_an_epoch_visits_every_image_once() -> None:
         assert len(unseen) <= len(share) - 8 * batches
 
 
-def test_augmentation_shifts_and_mirrors() -> None:
-    """Every image is one of the 9 × 9 shifts of its original, or of its mirror image."""
-    problem, plain = workload(), workload(augment=False)
-    found = []
-    for step in range(3):
-        changed, original = (each.batch(1, step)[0] for each in (problem, plain))
-        assert torch.equal(changed, workload().batch(1, step)[0])
-        black = problem._scaled(torch.zeros(1, 3, 16, 16))[0]
-        for image, before in zip(changed, original, strict=True):
-            border = pad(before - black, (4, 4, 4, 4)) + black[:, :1, :1]
-            cuts = {
-                (down, right): border[:, down : down + 16, right : right + 16]
-                for down in range(9)
-                for right in range(9)
-            }
-            candidates = {(*at, False): cut for at, cut in cuts.items()}
-            candidates |= {(*at, True): cut.flip(-1) for at, cut in cuts.items()}
-            (match,) = (
-                at for at, cut in candidates.items() if torch.allclose(cut, image, atol=1e-5)
-            )
-            found.append(match)
-    shifts = {match[:2] for match in found}
-    assert len(shifts) > 12
-    assert {match[2] for match in found} == {False, True}
-
-
 def test_a_workload_can_be_sent_to_other_processes() -> None:
     problem = workload("resnet18")
     start_J = problem.initial_parameters(0)
@@ -170,12 +116,6 @@ def test_dropout_is_drawn_anew_for_each_worker_and_round() -> None:
     untouched = (gradients[:, :768] == 0.0).float()  # dropped of all 8 images
     assert untouched.mean() == pytest.approx(0.9**8, abs=0.05)
     assert not torch.equal(untouched[0], untouched[1])
-
-
-def smooth() -> nn.Module:
-    """Batch normalisation, and no thresholds at which rounding could decide."""
-    layers = [nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Tanh(), nn.Conv2d(8, 4, 3, stride=2)]
-    return nn.Sequential(*layers, nn.BatchNorm2d(4), nn.Tanh(), nn.Flatten(), nn.Linear(144, 3))
 
 
 @pytest.mark.parametrize(
@@ -227,8 +167,6 @@ def test_every_run_begins_with_the_initial_parameters() -> None:
         for _ in range(2)
     )
     assert np.array_equal(first["loss"], second["loss"])
-    assert problem.layer_dims[:2] == (16 * 3 * 3 * 3, 16)
-    assert sum(problem.layer_dims) == problem.dim
 
 
 def test_every_algorithm_sees_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -294,3 +232,31 @@ def test_weights_by_size_reach_the_aggregate() -> None:
     trace = simulate(problem, Dense(), rounds=1, learning_rate=1.0, processes=1)
     expected = start_J - weights.float() @ grads
     assert torch.allclose(torch.from_numpy(trace.final_parameters), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_nothing_keeps_a_workload_that_is_done_with(together: bool) -> None:
+    problem = workload(smooth())
+    start_J = problem.initial_parameters(0)
+    if together:  # the way of a GPU
+        problem._prepare_to_train()
+        with torch.random.fork_rng():
+            problem._together(start_J, range(4), 0)
+    problem.gradients(start_J, range(4), 0)
+    problem.metrics(start_J[None])
+    model, alive = problem._model, weakref.ref(problem)
+    del problem
+    gc.collect()
+    assert alive() is None
+    assert model is not None  # which is the caller's, and does not lead back to the workload
+
+
+def test_a_batch_does_not_depend_on_those_taken_before() -> None:
+    problem = workload()
+    steps = (0, 30, 5, 0, 31, 30)  # there and back over several epochs
+    for step in steps:
+        for worker in (2, 0):
+            pixels, labels = problem.batch(worker, step)
+            fresh_pixels, fresh_labels = workload().batch(worker, step)
+            assert torch.equal(pixels, fresh_pixels)
+            assert torch.equal(labels, fresh_labels)

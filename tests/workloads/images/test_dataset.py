@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from regtopk_bench import RunError
+from regtopk_bench import ConfigurationError, RunError
 from regtopk_bench.workloads.images import ImageData, load_images, synthetic_images
 
 
@@ -163,6 +163,60 @@ def test_cifar_10s_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gi
     assert data.classes == ("ant", "bee", "cat")
     assert data.train.pixels_NCHW.shape == (20, 3, 32, 32)
     assert data.test.labels_N.tolist() == [0, 1, 2, 1]
+
+
+@pytest.mark.parametrize("side", [8, 50])
+def test_cifar_10_is_resized_as_folders_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    path = cifar(tmp_path / "data", monkeypatch)
+    own = load_images(path, tmp_path / "cache")
+    for part, images in (("train", own.train), ("test", own.test)):
+        folder = tmp_path / "folder" / part / "any"
+        folder.mkdir(parents=True)
+        for number, pixels_CHW in enumerate(images.pixels_NCHW):
+            pixels_HWC = pixels_CHW.permute(1, 2, 0).numpy()
+            Image.fromarray(pixels_HWC).save(folder / f"{number:02}.png")
+    expected = load_images(tmp_path / "folder", tmp_path / "cache", side=side)
+    resized = load_images(path, tmp_path / "cache", side=side)
+    assert resized.side == side
+    assert torch.equal(resized.train.pixels_NCHW, expected.train.pixels_NCHW)
+    assert torch.equal(resized.test.pixels_NCHW, expected.test.pixels_NCHW)
+    assert torch.equal(resized.train.labels_N, own.train.labels_N)
+    assert resized.classes == own.classes
+
+
+def test_cifar_10_is_resized_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache = cifar(tmp_path / "data", monkeypatch), tmp_path / "cache"
+    seen: list[tuple[int, int]] = []
+    digests = [
+        load_images(path, cache, side=8, on_images=lambda *at: seen.append(at)).digest
+        for _ in range(2)
+    ]
+    assert seen == [(20, 24), (24, 24)]
+    assert digests[0] == digests[1]
+    assert load_images(path, cache, side=9).digest != digests[0]
+
+
+def test_cifar_10_is_resized_after_it_was_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    cifar(cache / "cifar10", monkeypatch)  # there already, so that nothing is fetched
+    assert load_images(None, cache, side=8).train.pixels_NCHW.shape == (20, 3, 8, 8)
+
+
+def test_cifar_10_in_its_own_size_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = cifar(tmp_path / "data", monkeypatch), tmp_path / "cache"
+    assert load_images(path, cache, side=32).digest == load_images(path, cache).digest
+    assert not cache.exists()
+
+
+def test_sizes_below_one_are_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="to 0 pixels"):
+        load_images(folder, tmp_path / "cache", side=0)
 
 
 def test_damaged_cifar_10_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,8 @@ def test_skew_tells_partitions_apart() -> None:
 @pytest.mark.parametrize(
     ("how", "workers", "batch", "message"),
     [
+        ("iid", 0, 1, "workers 0 is not at least 1"),
+        ("iid-unequal", 2, 0, "batch 0 is not at least 1"),
         ("iid", 101, 1, "101 workers cannot share 100 images"),
         ("iid", 10, 11, "not a batch of 11 for each of 10"),
         ("dirichlet", 2, 1, "needs a number above 0"),
