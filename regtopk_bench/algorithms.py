@@ -41,6 +41,9 @@ class Algorithm:
     achievable: bool = True
     """False for a bound that no real system can run."""
 
+    baseline: str | None = None
+    """The algorithm that it refines: reports compare the two, paired by seed."""
+
 
 _ROWS = (
     Algorithm(
@@ -62,6 +65,7 @@ _ROWS = (
         label="RegTop-k",
         colour="#0072B2",
         home="regtopk_bench.sparsify.regtopk:RegTopK",
+        baseline="topk",
     ),
     Algorithm(
         name="randomk",

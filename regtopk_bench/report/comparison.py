@@ -1,9 +1,10 @@
-"""RegTop-k against Top-k on the same seeds: how large the difference is, and how certain."""
+"""Algorithms against the ones that they refine, on the same seeds: how different, how certain."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from regtopk_bench.algorithms import algorithm
 from regtopk_bench.report.table import Column, Entry, Row, Table
 from regtopk_bench.results.labels import labels
 from regtopk_bench.results.schema import Run
@@ -16,13 +17,14 @@ _SELECTION = ("density", "k", "scope")
 
 
 def comparison_table(
-    groups: Sequence[Group], title: str, measures: Mapping[str, Measure], digits: int
+    groups: Sequence[Group], of_what: str, better: str, measures: Mapping[str, Measure], digits: int
 ) -> Table | None:
-    """Compare each RegTop-k with the Top-k that differs from it in the algorithm only.
+    """Compare each algorithm with its baseline where the two differ in nothing else.
 
     Args:
         groups: The runs of all algorithms.
-        title: Says which sign is good.
+        of_what: What is compared, for the title; may be empty.
+        better: Which sign is good, for the title.
         measures: What is compared, by name.
         digits: Behind the point of a difference.
 
@@ -30,7 +32,7 @@ def comparison_table(
         The table; None where no two have two seeds in common.
     """
     named = labels(group.cell for group in groups)
-    rows = []
+    rows, titles = [], set()
     for ours, theirs in _pairs(groups):
         label = str(named[ours.cell.group])
         for name, measure in measures.items():
@@ -38,6 +40,7 @@ def comparison_table(
             if found:
                 which = [Entry(label), Entry(f"{ours.density:g}", ours.density), Entry(name)]
                 rows.append(Row([*which, *_entries(found, digits)]))
+                titles.add(f"{_label(ours)} minus {_label(theirs)}")
     if not rows:
         return None
     several = len({row.entries[0].text for row in rows}) > 1
@@ -50,20 +53,22 @@ def comparison_table(
         Column("p\n(Wilcoxon)", "p_wilcoxon"),
         Column("seeds", "seeds"),
     ]
-    return Table(title, columns, rows)
+    title = " and ".join(sorted(titles))
+    return Table(f"{title}{of_what}, paired by seed ({better})", columns, rows)
+
+
+def _label(group: Group) -> str:
+    return algorithm(group.cell.algorithm).label
 
 
 def _pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Return each RegTop-k with its Top-k: same problem, recipe and number of entries."""
-    of = {
-        name: [group for group in groups if group.cell.algorithm == name]
-        for name in ("regtopk", "topk")
-    }
+    """Return each group with that of its baseline: same problem, recipe and number of entries."""
     return [
         (ours, theirs)
-        for ours in of["regtopk"]
-        for theirs in of["topk"]
-        if _setting(ours) == _setting(theirs)
+        for ours in groups
+        for theirs in groups
+        if theirs.cell.algorithm == algorithm(ours.cell.algorithm).baseline
+        and _setting(ours) == _setting(theirs)
     ]
 
 

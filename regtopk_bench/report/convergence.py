@@ -27,7 +27,8 @@ def convergence_tables(result: Result, unicode: bool = True) -> list[Table]:
     """Return the tables of a `linreg` result: convergence, and the comparison by seed."""
     comparison = comparison_table(
         groups(result.runs),
-        "RegTop-k minus Top-k, paired by seed (negative: RegTop-k is closer)",
+        "",
+        "negative: the first is closer",
         {"log10 gap": _log10_gap},
         digits=3,
     )

@@ -24,8 +24,8 @@ def image_tables(result: Result) -> list[Table]:
     """Return the tables of a `cifar` result: accuracies, and the comparison by seed."""
     comparison = comparison_table(
         groups(result.runs),
-        f"{source(result)}: RegTop-k minus Top-k in points of accuracy, paired by seed "
-        "(positive: RegTop-k is better)",
+        f" in points of accuracy on {source(result)}",
+        "positive: the first is better",
         {"best": lambda run: 100.0 * best(run), "final": lambda run: 100.0 * final(run)},
         digits=2,
     )

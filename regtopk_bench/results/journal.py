@@ -37,15 +37,18 @@ class Contents:
     environments: dict[str, list[dict[str, Scalar]]] = field(default_factory=dict)
     """Where each cell has been computed since it last began at round 0, by its key."""
 
+    order: dict[str, None] = field(default_factory=dict)
+    """The cells' keys, in the order in which they began."""
+
     @property
     def result(self) -> Result:
         """The result so far, in the order in which cells began."""
-        begun = {key: number for number, key in enumerate(self.environments)}
-        runs = sorted(self.runs.items(), key=lambda each: begun.get(each[0], -1))
-        return Result(**dict(self.header), runs=[run for _, run in runs])
+        runs = [self.runs[key] for key in self.order if key in self.runs]
+        return Result(**dict(self.header), runs=runs)
 
     def take(self, line: Started | Run) -> None:
         """Add what one line says."""
+        self.order.setdefault(line.cell.key if isinstance(line, Run) else line.started)
         if isinstance(line, Run):
             self.runs[line.cell.key] = line
             return

@@ -101,9 +101,8 @@ def _imported(name: str, module: str) -> Any:
             "Python finds it"
         ) from error
     except Exception as error:  # whatever a foreign module does when it is imported
-        raise ConfigurationError(
-            f'algorithm "{name}" cannot be imported: {type(error).__name__}: {error}'
-        ) from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # on one line
+        raise ConfigurationError(f'algorithm "{name}" cannot be imported: {reason}') from error
 
 
 def _value(text: str, annotation: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ class Plan:
     """θ⁰ where the workload is not to draw it, (J,)."""
     checkpoints: Checkpoints | None = None
     resume_from: Path | None = None
+    identity: dict[str, Any] = field(init=False, default_factory=dict)
+    """All that decides about the course of the run, as numbers and text, where checkpoints are
+    written; worked out once, before other processes get the plan."""
 
     def __post_init__(self) -> None:
         """Validate what concerns more than the recipe."""
@@ -42,6 +45,8 @@ class Plan:
             raise ConfigurationError(
                 f"{len(self.given)} initial parameters for a workload of {self.workload.dim}"
             )
+        if self.checkpoints:
+            self.identity.update(_identity(self))
 
     @functools.cached_property
     def initial_parameters(self) -> Tensor:
@@ -81,17 +86,16 @@ class Plan:
             shapes=workload.shapes,
         )
 
-    @functools.cached_property
-    def identity(self) -> dict[str, Any]:
-        """All that decides about the course of the run, as numbers and text."""
-        recipe = dataclasses.asdict(self.recipe)
-        recipe |= {f"schedule_{name}": value for name, value in recipe.pop("schedule").items()}
-        problem = {f"workload_{name}": value for name, value in self.workload.identity.items()}
-        facts = {**problem, "sparsifier": repr(self.sparsifier), **recipe, "seed": self.seed}
-        if self.given is not None:
-            content = self.given.detach().cpu().contiguous().numpy().data
-            facts["initial"] = hashlib.sha256(content).hexdigest()
-        return facts
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    recipe = dataclasses.asdict(plan.recipe)
+    recipe |= {f"schedule_{name}": value for name, value in recipe.pop("schedule").items()}
+    problem = {f"workload_{name}": value for name, value in plan.workload.identity.items()}
+    facts = {**problem, "sparsifier": repr(plan.sparsifier), **recipe, "seed": plan.seed}
+    if plan.given is not None:
+        content = plan.given.detach().cpu().contiguous().numpy().data
+        facts["initial"] = hashlib.sha256(content).hexdigest()
+    return facts
 
 
 def given_parameters(initial: Any) -> Tensor | None:

@@ -11,7 +11,8 @@ from tests.results.samples import LINREG, RECIPE, run
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    table = comparison_table(groups(runs), "title", {"gap": lambda run: run.metrics["gap"]}, 1)
+    measures = {"gap": lambda run: run.metrics["gap"]}
+    table = comparison_table(groups(runs), "", "negative: closer", measures, 1)
     return list(csv.DictReader(io.StringIO(table.csv()))) if table else []
 
 

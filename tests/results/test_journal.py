@@ -167,7 +167,18 @@ def test_a_killed_experiment_can_be_read_as_a_result(tmp_path: Path) -> None:
     assert [each.cell.seed for each in store.read(tmp_path).runs] == [0, 1]  # type: ignore[union-attr]
 
 
-def test_a_folder_with_a_result_is_read_from_it(tmp_path: Path) -> None:
+def test_a_journal_has_more_than_the_result_of_an_interrupted_run(tmp_path: Path) -> None:
     filled(tmp_path)
     store.write(journal.read(tmp_path).result.model_copy(update={"runs": [run(seed=9)]}), tmp_path)
+    assert [each.cell.seed for each in store.read(tmp_path).runs] == [0, 1]  # type: ignore[union-attr]
+    (tmp_path / journal.JOURNAL_FILE).unlink()
     assert [each.cell.seed for each in store.read(tmp_path).runs] == [9]  # type: ignore[union-attr]
+
+
+def test_runs_of_a_result_are_in_the_order_in_which_cells_began(tmp_path: Path) -> None:
+    with Journal.create(tmp_path, header()) as opened:
+        for seed in (0, 1):
+            opened.started(cell(seed=seed).key, 0, HERE)
+        for seed in (1, 0):
+            opened.append(run(seed=seed))
+    assert [each.cell.seed for each in journal.read(tmp_path).result.runs] == [0, 1]  # type: ignore[union-attr]
