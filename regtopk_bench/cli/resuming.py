@@ -37,8 +37,9 @@ def reopened(folder: Path, header: Header) -> Journal:
     """Open the journal of a run, or begin one with what its result says."""
     if (folder / JOURNAL_FILE).exists():
         return Journal.open(folder)
+    known = store.read(folder).runs  # before there is a journal, which would be read instead
     opened = Journal.create(folder, header)
-    for run in store.read(folder).runs:
+    for run in known:
         opened.append(run)
     return opened
 

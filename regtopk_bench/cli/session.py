@@ -134,7 +134,7 @@ class Session:
         unsettled = any(each.status in ("stopped", "failed") for each in result.runs)
         if not whole or unsettled or len(result.runs) < len(self._order):
             if self._order:
-                self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
+                self._say_how_to_resume(folder)
             return
         with contextlib.suppress(OSError):  # all that it says is in the result now
             (folder / JOURNAL_FILE).unlink()
@@ -146,10 +146,17 @@ class Session:
 
     def _leave_nothing(self) -> None:
         """Remove the folder that this session has made, unless it holds a checkpoint."""
-        if self._folder and not self.resumed and not (self._folder / _CHECKPOINTS).exists():
-            with contextlib.suppress(OSError):
-                (self._folder / JOURNAL_FILE).unlink()
-                self._folder.rmdir()
+        if not self._folder:
+            return
+        if self.resumed or (self._folder / _CHECKPOINTS).exists():
+            self._say_how_to_resume(self._folder)
+            return
+        with contextlib.suppress(OSError):
+            (self._folder / JOURNAL_FILE).unlink()
+            self._folder.rmdir()
+
+    def _say_how_to_resume(self, folder: Path) -> None:
+        self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
 
     @property
     def _header(self) -> Header:
