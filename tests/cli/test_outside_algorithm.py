@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import json
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,8 +13,8 @@ from typing import Any
 import matplotlib.image
 import pytest
 
-from regtopk_bench import sparsify
-from tests.cli import outside_threshold
+from tests.cli import outside
+from tests.cli.outside import NAME
 from tests.cli.processes import (
     interrupt,
     kill,
@@ -28,10 +26,8 @@ from tests.cli.processes import (
 
 Call = Callable[..., Any]
 
-HOME = Path(outside_threshold.__file__)
-MINE = "outside_threshold.Threshold"
 ALONE = ["--processes", "1"]
-BOTH = ["-a", f"{MINE}:beta=0.25", "-a", "topk", "-d", "0.1"]
+BOTH = ["-a", f"{NAME}:beta=0.25", "-a", "topk", "-d", "0.1"]
 LINREG = ["linreg", *BOTH, "-n", "4", "--samples", "30", "--dim", "20", "-r", "60", "-f", "json"]
 CIFAR = ["cifar", *BOTH, "--dataset", "synthetic", "--image-size", "8", "-n", "3", "-b", "4"]
 CIFAR += ["-r", "8", "--evaluate-every", "4", "-f", "json"]
@@ -40,22 +36,12 @@ CIFAR += ["-r", "8", "--evaluate-every", "4", "-f", "json"]
 @pytest.fixture(autouse=True)
 def module(tmp_path: Path) -> Iterator[Path]:
     """A module in the working directory, which is where every test runs."""
-    path = tmp_path / HOME.name
-    shutil.copy(HOME, path)
-    importlib.invalidate_caches()
-    yield path
-    forget()
-
-
-def forget() -> None:
-    """Unload what was imported from the working directory."""
-    for name in ("outside_threshold", "other"):
-        sys.modules.pop(name, None)
-    sparsify.sparsifier_class.cache_clear()
+    yield outside.bring(tmp_path)
+    outside.forget("other")
 
 
 def mine(text: str) -> dict[str, Any]:
-    (found,) = (run for run in outcomes(text) if run["cell"]["sparsifier"]["algorithm"] == MINE)
+    (found,) = (run for run in outcomes(text) if run["cell"]["sparsifier"]["algorithm"] == NAME)
     return found
 
 
@@ -73,7 +59,7 @@ def test_its_messages_and_hyper_parameters_are_stored(run: Call) -> None:
     stored = mine(run(*LINREG, *ALONE).stdout)
     (folder,) = Path("runs").iterdir()
     assert mine((folder / "result.json").read_text()) == stored
-    facts = {"algorithm": MINE, "beta": 0.25, "rest": 3, "unit": "largest"}
+    facts = {"algorithm": NAME, "beta": 0.25, "rest": 3, "unit": "largest"}
     assert stored["cell"]["sparsifier"] == facts
     sent = stored["traces"]["uplink_bytes"]
     assert len(set(sent)) > 3  # of 12 bytes an entry, of different numbers of them
@@ -82,7 +68,7 @@ def test_its_messages_and_hyper_parameters_are_stored(run: Call) -> None:
 
 
 def test_cells_that_differ_in_a_hyper_parameter_are_two(run: Call) -> None:
-    values = ["-a", f"{MINE}:beta=0.25", "-a", f"{MINE}:beta=0.75"]
+    values = ["-a", f"{NAME}:beta=0.25", "-a", f"{NAME}:beta=0.75"]
     done = run("linreg", *LINREG[-10:], *values, *ALONE)
     first, second = outcomes(done.stdout)
     assert first["cell"]["sparsifier"]["beta"] == 0.25
@@ -99,7 +85,7 @@ def test_it_runs_among_several_jobs(run: Call) -> None:
 @pytest.mark.parametrize("how", ["Ctrl-C", "kill -9"])
 def test_an_interrupted_run_is_resumed_to_the_same_runs(run: Call, how: str) -> None:
     undisturbed = outcomes(run(*LINREG, *ALONE, "--no-save").stdout)
-    with started(*LINREG, *ALONE, "--checkpoint-every", "7", THRESHOLD_PAUSE="0.5") as process:
+    with started(*LINREG, *ALONE, "--checkpoint-every", "4", **outside.slow(0.2)) as process:
         folder = wait_for_checkpoints(process)
         if how == "Ctrl-C":
             code, stdout, stderr = interrupt(process)
@@ -129,12 +115,12 @@ def test_it_is_plotted_and_shown_where_it_cannot_be_imported_any_more(
     assert drawn.std() > 0.05  # not blank
     plot.unlink()
     module.unlink()
-    forget()
+    outside.forget()
     for output_format in ("table", "csv", "markdown", "latex", "json"):
         done = run("show", str(folder), "-f", output_format)
         assert done.exit_code == 0, done.stderr
         assert "Threshold" in done.stdout
-        assert "0.25" in done.stdout
+    assert "Threshold: beta=0.25, rest=3" in run("show", str(folder)).stdout
     assert (matplotlib.image.imread(plot) == drawn).all()
     assert "outside_threshold" not in sys.modules
     rows = list(csv.DictReader(io.StringIO(run("show", str(folder), "-f", "csv").stdout)))
@@ -154,8 +140,8 @@ def test_an_entry_point_gives_it_a_short_name(run: Call, tmp_path: Path, module:
     (information / "entry_points.txt").write_text(
         "[regtopk_bench.algorithms]\nthreshold = outside_threshold:Threshold\n"
     )
-    short = ["threshold:beta=0.25" if part.startswith(MINE) else part for part in LINREG]
-    done = whole(*short, "--processes", "2", PYTHONPATH=str(site))
+    short = ["threshold:beta=0.25" if part.startswith(NAME) else part for part in LINREG]
+    done = whole(*short, *ALONE, PYTHONPATH=str(site))
     assert done.returncode == 0, done.stderr
     (named, _) = outcomes(done.stdout)
     assert named["cell"]["sparsifier"]["algorithm"] == "threshold"
@@ -167,16 +153,16 @@ def test_an_entry_point_gives_it_a_short_name(run: Call, tmp_path: Path, module:
 
 BAD = {
     "unknown parameter": (
-        f"{MINE}:gamma=1",
-        f'{MINE} has no parameter "gamma"; it has: beta, rest, unit',
+        f"{NAME}:gamma=1",
+        f'{NAME} has no parameter "gamma"; it has: beta, rest, unit',
     ),
-    "not a number": (f"{MINE}:beta=high", f'{MINE}: beta "high" is not a number'),
-    "not whole": (f"{MINE}:rest=1.5", f'{MINE}: rest "1.5" is not a whole number'),
+    "not a number": (f"{NAME}:beta=high", f'{NAME}: beta "high" is not a number'),
+    "not whole": (f"{NAME}:rest=1.5", f'{NAME}: rest "1.5" is not a whole number'),
     "not a choice": (
-        f"{MINE}:unit=least",
-        f'{MINE}: unit "least" is unknown; did you mean "largest"?',
+        f"{NAME}:unit=least",
+        f'{NAME}: unit "least" is unknown; did you mean "largest"?',
     ),
-    "out of range": (f"{MINE}:beta=2", f"{MINE}: beta 2.0 is not in [0, 1)"),
+    "out of range": (f"{NAME}:beta=2", f"{NAME}: beta 2.0 is not in [0, 1)"),
     "missing class": ("outside_threshold.Treshold", "outside_threshold has no Treshold"),
     "missing module": ("nowhere.Mine", "No module named 'nowhere'; install its package"),
     "broken module": ("broken.Mine", "cannot be imported: OSError: no licence: buy one"),

@@ -1,0 +1,67 @@
+"""Several cells at a time: the same runs, and nothing lost when a process is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import regtopk_bench as rb
+from regtopk_bench import experiments
+from regtopk_bench.experiments import Saving
+from regtopk_bench.results import Run
+from regtopk_bench.results.journal import Journal
+from tests.experiments.bowls import ROUNDS, cell
+from tests.results import samples
+
+
+def by_key(runs: Sequence[Run]) -> dict[str, Run]:
+    """Return runs by cell, as they end in any order, without what depends on time and place."""
+    return {
+        run.cell.key: run.model_copy(update={"execution": {}, "environments": []}) for run in runs
+    }
+
+
+def test_several_jobs_give_the_runs_of_one() -> None:
+    cells = [cell(sparsifier, seed) for seed in (0, 1) for sparsifier in (rb.Dense(), rb.TopK(k=1))]
+    cells.append(cell(diverges=True))
+    one_by_one = list(experiments.run(cells, processes=1))
+    at_once = list(experiments.run(cells, jobs=2))
+    assert by_key(at_once) == by_key(one_by_one)
+    assert sorted(run.status for run in at_once) == ["diverged", *["finished"] * 4]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "match"),
+    [
+        ("death", rb.RunError, "one of the 2 processes that ran cells died"),
+        ("memory", MemoryError, "no memory left"),
+    ],
+)
+def test_a_job_that_ends_the_experiment_loses_nothing(
+    kind: str, error: type[Exception], match: str, tmp_path: Path
+) -> None:
+    """Neither the cells that had finished nor the checkpoint of the one that went wrong."""
+    trouble = tmp_path / "trouble"
+    trouble.write_text(kind)
+    good = [cell(seed=seed) for seed in (1, 2)]
+    bad = cell(rounds=ROUNDS + 1, trouble=trouble)
+    saving = Saving(tmp_path / "checkpoints", every=4)
+    with Journal.create(tmp_path, samples.header()) as journal:
+        runs = experiments.run([*good, bad], journal=journal, saving=saving, jobs=2)
+        found: list[Run] = []
+        with pytest.raises(error, match=match):
+            found.extend(runs)
+        assert {run.status for run in found} == {"finished"}
+        assert journal.contents.runs.keys() == by_key(found).keys()
+    assert [path.name for path in sorted(saving.of(bad).folder.iterdir())] == [
+        "round-00000004.npz",
+        "round-00000008.npz",
+    ]
+    trouble.unlink()
+    with Journal.open(tmp_path) as journal:
+        again = list(experiments.run([*good, bad], journal=journal, saving=saving, jobs=1))
+    undisturbed = [*good, cell(rounds=ROUNDS + 1)]
+    assert by_key(again) == by_key(list(experiments.run(undisturbed, processes=1)))
+    assert not saving.folder.exists()
