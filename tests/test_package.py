@@ -19,8 +19,8 @@ COMPUTE = ("kernels", "messages", "sparsify", "workloads", "transport", "trainin
 DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
-# Whom each part may import, beside itself. Three strands (compute, data and command) that meet in
-# experiments and in cli; errors, files, threads and the two tables trace and algorithms are for all.
+# Whom each part may import, besides itself. Three strands (compute, data and command) meet in
+# experiments and in cli; errors, files, threads, and the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "files": {"errors"},
