@@ -29,12 +29,13 @@ class Session:
     command: str
     resumed: Path | None = None
     """The folder of the run that is resumed."""
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict, init=False)
     """What there is so far, by the key of the cell."""
-    failures: list[str] = field(default_factory=list)
-    _order: Sequence[str] = ()
-    _folder: Path | None = None
-    _journal: Journal | None = None
+    failures: list[str] = field(default_factory=list, init=False)
+    """What went wrong with runs that did not keep others from running."""
+    _order: Sequence[str] = field(default=(), init=False)
+    _folder: Path | None = field(default=None, init=False)
+    _journal: Journal | None = field(default=None, init=False)
 
     def run(self, cells: Sequence[Cell], *, unit: str = "rounds", per_round: int = 1) -> None:
         """Run cells: see `keep`.
@@ -108,7 +109,8 @@ class Session:
             self.add(self._journal.contents.runs.values())
         elif settings.save:
             self._folder = store.new_folder(Path(settings.output), self.command)
-            self._journal = Journal.create(self._folder, self._header)
+            if hasattr(settings, "resume"):
+                self._journal = Journal.create(self._folder, self._header)
 
     def _close(self, whole: bool) -> None:
         """Save, print and draw what there is; whoever stops a run does not wait for its plot."""
@@ -133,8 +135,7 @@ class Session:
     def _draw_or_say_how(self, result: Result, folder: Path, whole: bool) -> None:
         unsettled = any(each.status in ("stopped", "failed") for each in result.runs)
         if not whole or unsettled or len(result.runs) < len(self._order):
-            if self._order:
-                self._say_how_to_resume(folder)
+            self._say_how_to_resume(folder)
             return
         with contextlib.suppress(OSError):  # all that it says is in the result now
             (folder / JOURNAL_FILE).unlink()
@@ -156,7 +157,8 @@ class Session:
             self._folder.rmdir()
 
     def _say_how_to_resume(self, folder: Path) -> None:
-        self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
+        if self._journal:
+            self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
 
     @property
     def _header(self) -> Header:
