@@ -1,11 +1,11 @@
-"""What a simulated worker costs with ResNet-18, on one core: time by phase, and memory.
+"""The cost of a simulated worker with ResNet-18 on one core: time by phase, and memory.
 
-For times, `python benchmarks/cifar_cost.py`; for memory, where gradients matter little,
+For times, run `python benchmarks/cifar_cost.py`; for memory, where gradients matter little,
 `python benchmarks/cifar_cost.py --batch 2 --rounds 2 --workers 4 20 36`.
 
-Each row runs in a process of its own: RegTop-k at density 0.001 on made-up images of 32×32,
-J = 11,173,962. Memory is the peak of the proportional set size; what it grows by from row to row,
-per worker, is compared with a residual of J float32.
+Each row runs in its own process: RegTop-k at density 0.001 on synthetic 32×32 images,
+J = 11,173,962. Memory is the peak proportional set size; its growth per worker, from row to row,
+is given in residuals of J float32 values.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Images per second in one process with one thread, and in a pool: same bits, how much faster?
+"""Images per second: a pool against one process with one thread, which gives the same bits.
 
 Run `python benchmarks/cifar_pool.py`.
 
-The default network, 8 workers, batch 20, Top-k at density 0.001 on made-up images; the numbers of
-processes are run in turn, several times, each as a program of its own.
+The default network, 8 workers, batch 20, Top-k at density 0.001 on synthetic images. The process
+counts take turns, several times; each run is a separate program.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 
 
 def measure(processes: int, rounds: int) -> tuple[float, str]:
-    """Return images per second of training, and what is to be the same."""
+    """Return training images per second, and the outcome that must not depend on processes."""
     command = [sys.executable, "-m", "regtopk_bench", "cifar", "--dataset", "synthetic"]
     command += ["-r", str(rounds), "-a", "topk", "-p", str(processes), "-f", "json", "--no-save"]
     done = subprocess.run([*command, "--device", "cpu"], capture_output=True, text=True, check=True)

@@ -2,9 +2,9 @@
 
 Run `python benchmarks/linreg_scale.py`.
 
-Each row runs in a process of its own, as a user would run it, J = 10,000 and D = 50, Top-k and
-RegTop-k at density 0.01. Time is training time per round; memory is the peak of the
-proportional set size over all processes of the run, so that shared pages count once.
+Each row runs in its own process, as a user would run it: J = 10,000 and D = 50, Top-k and
+RegTop-k at density 0.01. Time is training time per round; memory is the peak proportional set size
+over all processes of the run, which counts shared pages once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training time of the paper's linear regression: `python benchmarks/linreg_speed.py`.
 
 Dense, Top-k and RegTop-k at density 0.6, 2,500 rounds each, N = 20, D = 500, J = 100, float64,
-in one process. The three are run in turn, several times; medians are printed, of the training
-time (gradient, sparsify, exchange, update) and of the whole call.
+in one process. The three take turns, several times; the script prints the median training time
+(gradient, sparsify, exchange, update) and the median time of the whole call.
 """
 
 from __future__ import annotations

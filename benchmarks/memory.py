@@ -10,7 +10,7 @@ _INTERVAL_SECONDS = 0.25
 
 
 def run_watched(command: list[str]) -> tuple[str, int]:
-    """Run a program; return its stdout, and the peak of its proportional set size in bytes."""
+    """Run a program; return its stdout and its peak proportional set size in bytes."""
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak, out = 0, None
     while out is None:
@@ -21,7 +21,7 @@ def run_watched(command: list[str]) -> tuple[str, int]:
 
 
 def family(pid: int) -> list[int]:
-    """Return a process and all below it."""
+    """Return a process and all its descendants."""
     found = [pid]
     for known in found:
         try:

@@ -1,10 +1,10 @@
 """The step inside training against the kernels table: `python benchmarks/step_in_training.py`.
 
 One worker trains with RegTop-k. After each round, the candidate behind the row "step, warm" of
-`regtopk-bench kernels` makes a step in the same process, with one thread like training. Both are
-timed at the same place, inside `kernels.step`; medians with quartiles are printed, and so is the
-ratio of each pair. The workload's gradients are chosen so that both steps select from the same
-accumulated gradients, as the time depends on how many entries are near the threshold.
+`regtopk-bench kernels` runs a step in the same process, with one thread like training. Both are
+timed at the same place, inside `kernels.step`; the script prints medians with quartiles, and the
+paired ratio. The workload's gradients are chosen so that both steps select from the same
+accumulated gradients, because the time depends on how many entries are near the threshold.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from regtopk_bench.timing import Candidate, Problem, candidates, problem
 
 
 class ProblemOfTable(rb.Workload):
-    """One worker, whose accumulated gradients are those of a problem of the kernels table."""
+    """One worker, whose accumulated gradients are those of a problem in the kernels table."""
 
     workers = 1
     dtype = torch.float32
@@ -37,11 +37,11 @@ class ProblemOfTable(rb.Workload):
         self._residual_1J = torch.zeros_like(data.start_1J)
 
     def initial_parameters(self, seed: int) -> Tensor:
-        """Return zeros, which nothing depends on."""
+        """Return zeros; nothing depends on them."""
         return torch.zeros(self.dim)
 
     def gradients(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Return what takes the residual to the accumulated gradient of this round."""
+        """Return the gradient that turns the residual into this round's accumulated gradient."""
         return self._accumulated(round) - self._residual_1J
 
     def metrics(self, parameters_TJ: Tensor) -> Mapping[str, NDArray[np.float64]]:
@@ -49,7 +49,7 @@ class ProblemOfTable(rb.Workload):
         return {"loss": np.zeros(len(parameters_TJ))}
 
     def note_sent(self, round: int, indices_1k: Tensor) -> None:
-        """Take in which entries were sent in a round, so that the residual is known."""
+        """Record which entries a round sent, from which the residual follows."""
         self._residual_1J = self._accumulated(round).scatter_(1, indices_1k, 0.0)
 
     def _accumulated(self, round: int) -> Tensor:
@@ -58,14 +58,14 @@ class ProblemOfTable(rb.Workload):
 
 
 class StepClock:
-    """Stands in for `kernels.step`, and remembers how long the last call took."""
+    """Stands in for `kernels.step` and records how long the last call took."""
 
     def __init__(self) -> None:
         self._step = kernels.step
         self.seconds = 0.0
 
     def __call__(self, *arguments: Any) -> tuple[Tensor, Tensor]:
-        """Make a step."""
+        """Run a step."""
         started = time.perf_counter()
         message = self._step(*arguments)
         self.seconds = time.perf_counter() - started

@@ -1,7 +1,7 @@
 """Gradient sparsification for distributed training: RegTop-k against Top-k and its rivals.
 
-The public names are imported when they are first used, so that `import regtopk_bench` and
-the command line's help do not wait for PyTorch.
+Public names are imported on first use: neither `import regtopk_bench` nor the command line's
+help waits for PyTorch.
 """
 
 from __future__ import annotations

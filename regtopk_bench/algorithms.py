@@ -1,7 +1,7 @@
 """The algorithms by name: one row each, for the command line, plots, help, documents and tests.
 
-Nothing here imports PyTorch. A name is that of a row, that of an entry point of the group
-`regtopk_bench.algorithms`, or the dotted name of a class, as in `mypackage.sparsifiers.Mine`.
+Nothing here imports PyTorch. A name is that of a row, of an entry point in the group
+`regtopk_bench.algorithms`, or a class's dotted name, as in `mypackage.sparsifiers.Mine`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from regtopk_bench.errors import suggest
 ENTRY_POINTS = "regtopk_bench.algorithms"
 
 Dash = tuple[float, ...]
-"""Lengths of strokes and gaps in units of the line's width; empty for a solid line."""
+"""Lengths of strokes and gaps in units of the line width; empty for a solid line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Algorithm:
-    """One row: what is known of an algorithm without importing it."""
+    """One row: what is known about an algorithm without importing it."""
 
     name: str
     """Its name on the command line and in results."""
@@ -31,18 +31,18 @@ class Algorithm:
     """Its name in plots and sentences."""
 
     colour: str
-    """Of its curve; with the dash, told apart with any colour vision (Okabe & Ito's palette)."""
+    """Colour of its curve; with the dash, distinct in any colour vision (Okabe & Ito's palette)."""
 
     dash: Dash = ()
 
     home: str
-    """Where its class is, as `package.module:Class`."""
+    """The location of its class, as `package.module:Class`."""
 
     achievable: bool = True
-    """False for a bound that no real system can run."""
+    """False for a bound that no real system can reach."""
 
     baseline: str | None = None
-    """The algorithm that it refines: reports compare the two, paired by seed."""
+    """The algorithm it refines: reports compare the two, paired by seed."""
 
 
 _ROWS = (
@@ -92,9 +92,9 @@ _SPARE_DASHES: tuple[Dash, ...] = ((), (4, 1), (2, 1), (6, 1, 2, 1))
 
 
 def algorithm(name: str) -> Algorithm:
-    """Return an algorithm's row; for one from elsewhere, a row made from its name.
+    """Return an algorithm's row; for one from another package, a row derived from its name.
 
-    Results outlive the packages that they name, so this never fails and never imports one.
+    Results outlive the packages they name, so this never fails and never imports one.
     """
     if name in ALGORITHMS:
         return ALGORITHMS[name]
@@ -117,13 +117,13 @@ def name_of(home: str) -> str:
 
 @functools.cache
 def _from_outside() -> dict[str, str]:
-    """Return where the algorithms are that other packages offer, by name."""
+    """Return the locations of the algorithms that other packages provide, by name."""
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS)}
 
 
 @dataclass(frozen=True)
 class AlgorithmSpec:
-    """An algorithm and hyper-parameters, as they are written: `regtopk:mu=4,q=1e8`."""
+    """An algorithm with its hyper-parameters as text: `regtopk:mu=4,q=1e8`."""
 
     name: str
     parameters: tuple[tuple[str, str], ...] = ()
@@ -137,10 +137,10 @@ class AlgorithmSpec:
 def parse_spec(text: str) -> AlgorithmSpec:
     """Read `name` or `name:parameter=value,…`.
 
-    Whether the algorithm has these parameters is checked where its class is at hand.
+    Whether the algorithm has these parameters is checked once its class is loaded.
 
     Raises:
-        ValueError: If the name is unknown, or what follows it is not of this form.
+        ValueError: If the name is unknown or the rest is malformed.
     """
     name, colon, rest = text.strip().partition(":")
     if not (name in ALGORITHMS or "." in name or name in _from_outside()):
@@ -158,7 +158,7 @@ def parse_spec(text: str) -> AlgorithmSpec:
 
 
 def split_specs(text: str) -> list[str]:
-    """Split `dense,regtopk:mu=4,q=1e8,topk` at the commas that are not within a specification."""
+    """Split `dense,regtopk:mu=4,q=1e8,topk` at the commas between specifications."""
     specs: list[str] = []
     for part in text.split(","):
         if specs and "=" in part and ":" not in part.partition("=")[0]:

@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose, with the exit code that it becomes.
+"""Every error this package raises on purpose, with its exit code.
 
 An error's text is one line: what was wrong, where, and what to do about it.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class RegtopkBenchError(Exception):
-    """Base of all errors raised on purpose.
+    """Base class of all errors raised on purpose.
 
     Attributes:
         exit_code: Process exit code of the command that ends with this error.
@@ -30,10 +30,10 @@ class ConfigurationError(RegtopkBenchError, ValueError):
 
 
 class RunError(RegtopkBenchError, RuntimeError):
-    """A run that was started properly could not go on.
+    """A run that started properly could not continue.
 
     Attributes:
-        trace: What the run had computed by then, or None if it had not begun.
+        trace: What the run had computed by then, or None if it had not started.
     """
 
     trace: Trace | None = None

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def written_atomically(path: Path) -> Iterator[BufferedRandom]:
-    """Open a file to write and read, which takes its name only once all of it is on disk."""
+    """Open a file to write and read; it takes its name only once all of it is on disk."""
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("w+b") as file:

@@ -1,1 +1,1 @@
-"""The command line: it composes the library, and is the only part that talks to people."""
+"""The command line: it composes the library and is the only part that talks to users."""

@@ -11,7 +11,7 @@ def choose_device(wanted: str) -> str:
     """Return "cpu" or "cuda"; "auto" takes CUDA where there is any.
 
     Raises:
-        RunError: If the device that was asked for is missing.
+        RunError: If the requested device is missing.
     """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

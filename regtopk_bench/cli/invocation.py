@@ -73,18 +73,18 @@ class Invocation:
     out: Console
     """stdout: data."""
     err: Console
-    """stderr: progress, notes and warnings; silent but for errors with --quiet."""
+    """stderr: progress, notes and warnings; only errors with --quiet."""
     quiet: bool
     verbose: bool
 
     def note(self, message: str) -> None:
-        """Tell the user something that is not data."""
+        """Tell the user something other than data."""
         if not self.quiet:
             self.err.print(escape(message), highlight=False, soft_wrap=True)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for stdout or stderr that prints ? for what its encoding lacks."""
+    """Return a console for stdout or stderr that prints ? for characters its encoding lacks."""
     stream = sys.stderr if stderr else sys.stdout
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
@@ -93,7 +93,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
-    """Give a function of an Invocation the options of a command's settings."""
+    """Add the options of a command's settings to a function of an `Invocation`."""
 
     def decorate(run: Callable[[Invocation], None]) -> Callable[..., None]:
         def call(
@@ -155,12 +155,12 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         console(stderr=True).print("interrupted", highlight=False)
         raise typer.Exit(130) from None
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as error:  # a bug of ours: never exit code 1, which means a regression
+    except Exception as error:  # our bug: never exit code 1, which means a regression
         _report(error, debug, prefix=f"internal error: {type(error).__name__}: ")
         if not debug:
             console(stderr=True).print("run again with --debug for the traceback, and report it")

@@ -32,7 +32,7 @@ def run_kernels(invocation: Invocation) -> None:
         torch.set_num_threads(settings.threads)
     if os.getloadavg()[0] > _BUSY_LOAD:
         invocation.note(
-            f"the machine is busy already (load {os.getloadavg()[0]:.1f}): "
+            f"the machine is already busy (load {os.getloadavg()[0]:.1f}): "
             "times will be too long; wait, or stop other programs"
         )
     session = Session(invocation, "kernels")
@@ -45,7 +45,7 @@ def run_kernels(invocation: Invocation) -> None:
 
 
 def _measure_all(session: Session, settings: KernelsSettings, device: str) -> None:
-    """Measure problem by problem; what was measured is in the session as soon as it is there."""
+    """Measure problem by problem, adding each measurement to the session at once."""
     problems, repeats = list(_problems(settings, device)), settings.repeats
     environments, invocation = [environment()], session.invocation
     with Counted(invocation.err, len(problems) * repeats, "repeats") as progress:
@@ -58,7 +58,7 @@ def _measure_all(session: Session, settings: KernelsSettings, device: str) -> No
 
 @dataclass(frozen=True)
 class _Problem:
-    """What kernels are timed on."""
+    """The data that kernels are timed on."""
 
     distribution: str
     dim: int
@@ -68,7 +68,7 @@ class _Problem:
 
     @property
     def facts(self) -> dict[str, Scalar]:
-        """What the result says about it."""
+        """What the result records about it."""
         threads = torch.get_num_threads() if self.device == "cpu" else None
         return {**vars(self), "threads": threads}
 
@@ -83,7 +83,7 @@ def _problems(settings: KernelsSettings, device: str) -> Iterator[_Problem]:
 def _measure(
     wanted: _Problem, settings: KernelsSettings, on_repeat: Callable[[int], None] | None
 ) -> list[Measurement]:
-    """Make the data and time every candidate on them.
+    """Make the data and time every candidate on it.
 
     Raises:
         RunError: If there is no memory for the data.

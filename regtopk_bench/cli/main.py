@@ -21,7 +21,7 @@ from regtopk_bench.settings import COMMANDS, FORMATS, PLOT_FORMATS, load, parser
 
 _EPILOG = (
     "Every option can also be set in the environment (--learning-rate as "
-    "REGTOPK_BENCH_LEARNING_RATE) or in benchmarks.toml; `regtopk-bench config` shows what holds. "
+    "REGTOPK_BENCH_LEARNING_RATE) or in benchmarks.toml; `regtopk-bench config` shows all values. "
     "Exit codes: 0 fine, 2 usage or configuration, 3 the run failed, 130 interrupted."
 )
 
@@ -85,7 +85,7 @@ def _toy(invocation: Invocation) -> None:
 
 @command_options("kernels")
 def _kernels(invocation: Invocation) -> None:
-    """Time the compression step and its parts against the limit of memory and other kernels."""
+    """Time the compression step and its parts against the memory limit and other kernels."""
     # OpenMP's threads would spin on a core for milliseconds after each call, whatever runs next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from regtopk_bench.cli.kernels import run_kernels
@@ -110,7 +110,7 @@ def _show(
     ] = "png",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Where to draw, if not beside it."),
+        typer.Option("--output", "-o", metavar="DIR", help="Folder for the plot, if not RESULT."),
     ] = None,
     draw: Annotated[bool, typer.Option("--plot/--no-plot", help="Redraw the plot.")] = True,
     debug: Debug = False,

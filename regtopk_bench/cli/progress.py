@@ -31,7 +31,7 @@ class _RateColumn(ProgressColumn):
 
 
 class Counted:
-    """A bar over the rounds, or the like, of all runs, shown once they take more than a moment."""
+    """A progress bar over the rounds (or other units) of all runs, shown if they take a while."""
 
     def __init__(self, console: Console, total: int, unit: str = "rounds") -> None:
         """Count up to a total, and show it on a console."""
@@ -52,11 +52,11 @@ class Counted:
         self._started = False
 
     def begin(self, description: str, finished: int) -> None:
-        """Start a run, with so many rounds finished before it."""
+        """Start a run, with this many rounds finished before it."""
         self._description, self._finished = description, finished
 
     def update(self, round: int) -> None:
-        """Note that a run has finished so many rounds; cheap enough to call after each."""
+        """Note that a run has finished this many rounds; cheap enough to call after each."""
         now = time.monotonic()
         if now < self._next_update:
             return

@@ -1,4 +1,4 @@
-"""Runs that are resumed: with their own settings, on the same problem, in their own folder."""
+"""Resumed runs: with their own settings, on the same problem, in their own folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
     """Return the invocation with the settings of the run to resume, and that run's folder.
 
     Raises:
-        ConfigurationError: If there is no such run, it is of another command, or a setting that
-            decides about numbers was given anew.
+        ConfigurationError: If there is no such run, it belongs to another command, or a setting
+            that affects the numbers was changed.
     """
     if not invocation.resolved.settings.resume:
         return invocation, None
@@ -34,10 +34,10 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
 
 
 def reopened(folder: Path, header: Header) -> Journal:
-    """Open the journal of a run, or begin one with what its result says."""
+    """Open a run's journal, or start one from its result."""
     if (folder / JOURNAL_FILE).exists():
         return Journal.open(folder)
-    known = store.read(folder).runs  # before there is a journal, which would be read instead
+    known = store.read(folder).runs  # before a journal exists, which would be read instead
     opened = Journal.create(folder, header)
     for run in known:
         opened.append(run)
@@ -45,9 +45,9 @@ def reopened(folder: Path, header: Header) -> Journal:
 
 
 def check_same_cells(folder: Path, cells: Sequence[Cell]) -> None:
-    """Check that what is in a run's folder is of these cells.
+    """Check that a run's folder belongs to these cells.
 
-    Settings are the same by now; what they mean, such as the images in a folder, may not be.
+    The settings already match; what they refer to, such as a folder of images, may have changed.
 
     Raises:
         ConfigurationError: Saying what differs.
@@ -67,7 +67,7 @@ def check_same_cells(folder: Path, cells: Sequence[Cell]) -> None:
 
 
 def _difference(before: Any, cells: Sequence[Cell]) -> str:
-    """Say in what a cell differs from the one that is most like it."""
+    """Say how a stored cell differs from the most similar of these cells."""
     if isinstance(before, TrainingCell):
         differences = [list(_differing(before, cell.record)) for cell in cells]
         if differences:

@@ -1,4 +1,4 @@
-"""One call of a command that measures: its folder, its journal, its runs and its report."""
+"""One call of a command that runs cells: its folder, journal, runs and report."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _CHECKPOINTS = "checkpoints"
 
 @dataclass
 class Session:
-    """The runs of a command. Whatever happens, those that were made are saved and printed."""
+    """The runs of a command. Whatever happens, the runs made so far are saved and printed."""
 
     invocation: Invocation
     command: str
     resumed: Path | None = None
-    """The folder of the run that is resumed."""
+    """The folder of the resumed run."""
     runs: dict[str, Run] = field(default_factory=dict, init=False)
-    """What there is so far, by the key of the cell."""
+    """The runs so far, by the cell's key."""
     failures: list[str] = field(default_factory=list, init=False)
     """What went wrong with runs that did not keep others from running."""
     _order: Sequence[str] = field(default=(), init=False)
@@ -41,9 +41,9 @@ class Session:
         """Run cells: see `keep`.
 
         Args:
-            cells: What to run; those that the resumed run has settled are not run again.
+            cells: What to run; cells that the resumed run has settled are not run again.
             unit: What progress counts.
-            per_round: How many of them a round has.
+            per_round: Units per round.
         """
         self._order = [cell.key for cell in cells]
         if self.resumed:
@@ -80,7 +80,7 @@ class Session:
             raise RunError(self.failures[0] + more)
 
     def add(self, runs: Iterable[Run]) -> None:
-        """Take in what was measured."""
+        """Add runs."""
         self.runs |= {each.cell.key: each for each in runs}
 
     def _run(self, cells: Sequence[Cell], observer: Observer) -> None:
@@ -101,7 +101,7 @@ class Session:
                 self.failures.append(f"{names[each.cell.key]}: {each.error}")
 
     def _open(self) -> None:
-        """Make the folder and the journal, or open those of the run that is resumed."""
+        """Create the folder and the journal, or open those of the resumed run."""
         settings = self.invocation.resolved.settings
         if self.resumed:
             self._folder = self.resumed
@@ -137,16 +137,16 @@ class Session:
         if not whole or unsettled or len(result.runs) < len(self._order):
             self._say_how_to_resume(folder)
             return
-        with contextlib.suppress(OSError):  # all that it says is in the result now
+        with contextlib.suppress(OSError):  # the result has everything in it
             (folder / JOURNAL_FILE).unlink()
         try:
             plot(result, folder, self.invocation.resolved.settings.plot_format)
-        except Exception as error:  # a plot is the least of it
+        except Exception as error:  # without a plot, the run is still worth having
             reason = f"{type(error).__name__}: {error}"
             self.invocation.note(f"the plot could not be drawn ({reason}); all else is saved")
 
     def _leave_nothing(self) -> None:
-        """Remove the folder that this session has made, unless it holds a checkpoint."""
+        """Remove the folder that this session created, unless it holds a checkpoint."""
         if not self._folder:
             return
         if self.resumed or (self._folder / _CHECKPOINTS).exists():
@@ -180,7 +180,7 @@ class Session:
 
 
 class _Watcher(Observer):
-    """Shows progress, and describes runs to those who want to know."""
+    """Shows progress, and describes runs if the call is verbose."""
 
     def __init__(self, invocation: Invocation, progress: Counted, per_round: int) -> None:
         self._invocation, self._progress, self._per_round = invocation, progress, per_round

@@ -1,4 +1,4 @@
-"""Experiments: from cells to runs, in one process or several, without a word to people."""
+"""Experiments: from cells to runs, in one process or several, without printing."""
 
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer

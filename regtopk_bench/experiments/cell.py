@@ -1,4 +1,4 @@
-"""A cell of an experiment: all that decides about the numbers of a run, and nothing else."""
+"""A cell of an experiment: everything that determines a run's numbers, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regtopk_bench.training import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A problem, a sparsifier, a recipe and a seed. How it is run is no part of it."""
+    """A problem, a sparsifier, a recipe and a seed. How it is run is not part of it."""
 
     problem: Problem
     sparsifier: Sparsifier
@@ -33,7 +33,7 @@ class Cell:
 
     @functools.cached_property
     def key(self) -> str:
-        """What identifies the cell: see `TrainingCell.key`."""
+        """Identifies the cell: see `TrainingCell.key`."""
         return self.record.key
 
     def __str__(self) -> str:

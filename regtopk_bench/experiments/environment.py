@@ -47,7 +47,7 @@ def _cpu() -> str:
 
 
 def _gpu_state() -> tuple[str | None, str | None]:
-    """Return the driver's version, and the clocks of processors and memory now."""
+    """Return the driver version, and the current clocks of processors and memory."""
     query = ["--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader,nounits"]
     try:
         asked = subprocess.run(
@@ -60,7 +60,7 @@ def _gpu_state() -> tuple[str | None, str | None]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of the working directory, marked where it has changes."""
+    """Return the commit of the working directory, marked if it has changes."""
     try:
         git = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],

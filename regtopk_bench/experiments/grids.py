@@ -45,9 +45,9 @@ def image_cells(settings: CifarSettings, data: ImageData, device: str) -> list[C
     """Return the cells of `cifar`.
 
     Args:
-        settings: The command's.
-        data: The images that the settings mean.
-        device: The device that the settings mean, "cpu" or "cuda".
+        settings: The command's settings.
+        data: The images that the settings name.
+        device: The device that the settings name, "cpu" or "cuda".
     """
     made_up = settings.data is None and settings.dataset == "synthetic"
     dataset = "synthetic" if made_up else "images"
@@ -68,9 +68,9 @@ def toy_cells(settings: ToySettings) -> list[Cell]:
 def sparsifiers(
     algorithms: Iterable[AlgorithmSpec], density: Iterable[float], k: Iterable[int]
 ) -> list[Sparsifier]:
-    """Return every algorithm at every density, or at every k if there are any.
+    """Return every algorithm at every density, or at every k if any are given.
 
-    Algorithms that have no density, or were given one of their own, come first and once.
+    Algorithms without a density, or with their own, come first and once each.
     """
     budgets: list[dict[str, Any]] = [{"k": each} for each in k]
     budgets = budgets or [{"density": each} for each in density]
@@ -101,7 +101,7 @@ def _grid(problem: Problem, settings: ComparisonSettings, **recipe: Any) -> list
 
 
 def _from_settings(made: type[T], settings: Any, **given: Any) -> T:
-    """Make a dataclass from the settings that have the names of its fields."""
+    """Make a dataclass from the settings named like its fields."""
     names = [each.name for each in fields(made) if each.init and each.name not in given]  # type: ignore[arg-type]
     values = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
     return made(**values, **given)

@@ -1,4 +1,4 @@
-"""Several cells at a time, each in a process of its own with one thread."""
+"""Several cells at a time, each in its own process with one thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from regtopk_bench.training import RoundInfo
 
 @dataclass
 class Jobs:
-    """Runs cells in some processes at a time."""
+    """Runs up to `count` cells at a time."""
 
     count: int
     saving: Saving | None
@@ -39,12 +39,12 @@ class Jobs:
     ) -> Iterator[tuple[Cell, Outcome]]:
         """Yield cells with their outcomes, in the order in which they end.
 
-        On Ctrl-C the cells under way stop after their round, and their outcomes are yielded.
+        On Ctrl-C, running cells stop after their current round, and their outcomes are yielded.
 
         Args:
             cells: What to run.
-            began: Called when a cell is about to begin; returns its environments.
-            observer: Who is told.
+            began: Called when a cell is about to start; returns its environments.
+            observer: Told when a cell starts.
         """
         method = (
             "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -70,7 +70,7 @@ class Jobs:
             raise KeyboardInterrupt
 
     def stop(self) -> None:
-        """Let the cells under way end after their round, and begin no other."""
+        """Stop running cells after their current round, and start no others."""
         if self._stopping is not None:
             self._stopping.value = 1
 
@@ -82,7 +82,7 @@ class Jobs:
         began: Callable[[Cell], Environments],
         observer: Observer,
     ) -> bool:
-        """Begin cells while there are processes for them; tell whether any are under way."""
+        """Start cells while processes are free; tell whether any are running."""
         while (
             not self._stopping.value
             and len(self._waiting) < self.count
@@ -110,7 +110,7 @@ class Jobs:
 
 @dataclass
 class _Process:
-    """What a process of the pool knows."""
+    """The state of a pool process."""
 
     cells: Sequence[Cell]
     saving: Saving | None
@@ -122,7 +122,7 @@ _process: _Process
 
 
 def _prepare(cells: Sequence[Cell], saving: Saving | None, stopping: Any) -> None:
-    """Set up a process: Ctrl-C is the parent's to handle, whose end is its own."""
+    """Set up a process: it leaves Ctrl-C to its parent, and ends when the parent does."""
     global _process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -8,8 +8,8 @@ from regtopk_bench.results import KernelCell, Run, Scalar
 from regtopk_bench.timing import Measurement
 
 _VALUES_MOVED = {"step": 3, "select": 1}
-"""How many values per element an operation has to move: a step reads residual and gradient and
-writes the residual, a selection reads the scores."""
+"""Values per element that an operation must move: a step reads residual and gradient and writes the
+residual, a selection reads the scores."""
 
 
 def runs_of(
@@ -18,7 +18,7 @@ def runs_of(
     *,
     environments: Sequence[dict[str, Scalar]],
 ) -> list[Run]:
-    """Return what was measured of each candidate as a run, with the times it is paired with.
+    """Return each candidate's measurements as a run, with the times they are paired with.
 
     Args:
         problem: What the candidates worked on: distribution, dim, density, dtype, device,
@@ -43,7 +43,7 @@ def _run_of(
     rival_seconds: list[float] | None,
     environments: Sequence[dict[str, Scalar]],
 ) -> Run:
-    """Return one candidate's run; `rival_seconds` are of torch.topk at the same operation."""
+    """Return one candidate's run; `rival_seconds` are those of torch.topk for the operation."""
     candidate, data = measurement.candidate, measurement.candidate.data
     bytes_per_value = data.start_1J.element_size() * data.dim
     metrics: dict[str, int | float] = {

@@ -1,4 +1,4 @@
-"""What an experiment tells whoever watches it."""
+"""How an experiment reports its progress."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from regtopk_bench.results import Run
 
 
 class Observer:
-    """Is told of every cell; does nothing with it. Subclasses do."""
+    """Is notified about every cell and does nothing; subclasses override its methods."""
 
     watches_rounds: bool = False
-    """Whether to call `round`, after every round of cells that are run in this process."""
+    """Whether to call `round` after every round of the cells run in this process."""
 
     def began(self, cell: Cell) -> None:
-        """Learn that a cell is being run now."""
+        """Note that a cell starts."""
 
     def round(self, cell: Cell, finished: int) -> None:
-        """Learn that a cell has finished so many rounds."""
+        """Note that a cell has finished this many rounds."""
 
     def ended(self, cell: Cell, run: Run) -> None:
-        """Learn what came out of a cell, or had come out before."""
+        """Note a cell's run, whether it has just ended or was settled before."""

@@ -1,4 +1,4 @@
-"""One cell after the other, in this process."""
+"""One cell after another, in this process."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class OneByOne:
     """Runs cells in turn; each may have a pool of processes for its workers."""
 
     def __init__(self, processes: int | str, saving: Saving | None) -> None:
-        """Take so many processes for each cell."""
+        """Use this many processes for each cell."""
         self._processes, self._saving = processes, saving
         self._stopping = False
 
     def stop(self) -> None:
-        """Begin no other cell."""
+        """Start no further cell."""
         self._stopping = True
 
     def run(
@@ -32,8 +32,8 @@ class OneByOne:
 
         Args:
             cells: What to run.
-            began: Called when a cell is about to begin; returns its environments.
-            observer: Who is told.
+            began: Called when a cell is about to start; returns its environments.
+            observer: Told when a cell starts and, if it watches rounds, after each.
         """
         workshop = Workshop()
         for cell in cells:

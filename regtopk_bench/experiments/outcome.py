@@ -25,13 +25,13 @@ Environments = list[dict[str, Scalar]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell."""
+    """The outcome of a cell."""
 
     run: Run | None
-    """What came out; None where it failed before its first round."""
+    """Its run; None if it failed before its first round."""
 
     error: BaseException | None = None
-    """What keeps the experiment from going on, if anything does."""
+    """The error that ends the experiment, if any."""
 
 
 @dataclass(frozen=True)
@@ -46,29 +46,29 @@ class Saving:
         return Checkpoints(self.folder / cell.key, self.every)
 
     def resumed_at(self, cell: Cell) -> int:
-        """Return the round at which a cell will be resumed; 0 if it begins anew."""
+        """Return the round at which a cell will resume; 0 if it starts from the beginning."""
         latest = self.of(cell).latest()
         return Checkpoints.round_of(latest) if latest else 0
 
     def remove(self, cell: Cell) -> None:
-        """Remove what is not needed any more."""
+        """Remove a cell's checkpoints, which are no longer needed."""
         self.of(cell).remove()
-        with contextlib.suppress(OSError):  # where others are left, or there never were any
+        with contextlib.suppress(OSError):  # others are left, or there never were any
             self.folder.rmdir()
 
 
 class Workshop:
-    """Makes the instances of problems, and keeps the last one: cells of a seed share it."""
+    """Makes problem instances and keeps the last one, which cells of the same seed share."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start without an instance."""
         self._made: tuple[Any, Instance] | None = None
 
     def instance(self, cell: Cell) -> Instance:
-        """Return the instance that a cell is run on."""
+        """Return the instance that a cell runs on."""
         wanted = (cell.problem, cell.seed)
         if self._made is None or self._made[0] != wanted:
-            self._made = None  # let go of the old before the new is there
+            self._made = None  # free the old one before making the new one
             self._made = wanted, cell.problem.instance(cell.seed)
         return self._made[1]
 
@@ -82,7 +82,7 @@ def run_cell(
     on_round: OnRound | None,
     environments: Environments,
 ) -> Outcome:
-    """Train a cell, or resume it from its checkpoint, and say what came out."""
+    """Train a cell, or resume it from its checkpoint, and return the outcome."""
 
     def outcome(
         trace: Trace, status: Status, error: BaseException | None = None, *, fatal: bool = False

@@ -1,4 +1,4 @@
-"""The problems of experiments: values that say what a workload is made of, and how to make it."""
+"""The problems of experiments: values that describe a workload and can make it."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from regtopk_bench.workloads.images import (
 
 @dataclass(frozen=True)
 class Instance:
-    """A problem made for a seed."""
+    """A problem instantiated for a seed."""
 
     workload: Workload
 
     facts: Mapping[str, float] = field(default_factory=dict)
-    """What a result says of it beside the metrics."""
+    """What a result reports about it besides the metrics."""
 
 
 class Problem(Protocol):
-    """What a cell needs of its problem: frozen, hashable, and made anew for every seed."""
+    """What a cell needs of its problem: frozen, hashable, and instantiated for every seed."""
 
     def instance(self, seed: int) -> Instance:
-        """Make the workload of a seed."""
+        """Make the workload for a seed."""
 
     def record(self) -> dict[str, Scalar]:
-        """Return all that decides about its numbers, with its name as `workload`."""
+        """Return everything that determines its numbers, with its name as `workload`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,15 +79,15 @@ class ToyProblem:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageProblem:
-    """A network on images that workers share: see `ImageClassification`."""
+    """A network on images divided among workers: see `ImageClassification`."""
 
     workload: ClassVar[str] = "cifar"
 
     data: ImageData = field(compare=False, repr=False)
-    """The images; their digest tells problems apart."""
+    """The images; problems are told apart by their digest."""
 
     dataset: str
-    """Where the images are from: "images", or "synthetic" for made-up ones."""
+    """Where the images come from: "images" for real ones, or "synthetic"."""
 
     model: str = "cnn"
     weights: str = "none"
@@ -107,7 +107,7 @@ class ImageProblem:
     """Height and width in pixels."""
 
     def __post_init__(self) -> None:
-        """Take from the images what tells them apart."""
+        """Take digest and size from the images."""
         object.__setattr__(self, "images", self.data.digest)
         object.__setattr__(self, "image_size", self.data.side)
 

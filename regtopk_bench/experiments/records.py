@@ -27,7 +27,7 @@ def run_of(
         trace: What happened.
         status: How it ended.
         error: What went wrong.
-        facts: More to say among the metrics.
+        facts: Further metrics.
         environments: Where it was computed, in order.
     """
     sent = trace.bytes_sent

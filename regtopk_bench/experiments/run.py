@@ -1,4 +1,4 @@
-"""`run`: from cells to runs, one after the other or several at a time; it never prints."""
+"""`run`: from cells to runs, one after another or several at a time; it never prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regtopk_bench.results import Run, Scalar
 from regtopk_bench.results.journal import Journal
 
 _SETTLED = ("finished", "diverged")
-"""The outcomes that would be the same if a cell were run again."""
+"""The outcomes that would recur if a cell were run again."""
 
 
 def run(
@@ -27,26 +27,26 @@ def run(
     jobs: int = 1,
     observer: Observer | None = None,
 ) -> Iterator[Run]:
-    """Run cells and yield what comes out, as it does.
+    """Run cells and yield their runs as they end.
 
-    Cells whose gradients stop being finite do not keep the others from running; anything else
-    that goes wrong does, after what there is of that cell was yielded.
+    A cell whose gradients stop being finite does not stop the others; any other failure does,
+    after that cell's partial run has been yielded.
 
     Args:
         cells: What to run, distinct.
-        journal: Where beginnings and outcomes are recorded. Cells that it has settled are not run
-            again: their runs are yielded.
+        journal: Records when cells start and how they end. Cells it has settled are not run
+            again: their stored runs are yielded.
         saving: Checkpoints, from which cells are resumed; they are removed once the outcome is in
-            the journal. None writes none.
+            the journal. None means no checkpoints.
         processes: How many processes host the workers of a cell; see `simulate`.
-        jobs: How many cells run at the same time, each in a process of its own; if more than
-            one, `processes` is 1.
-        observer: Who is told what happens.
+        jobs: How many cells run at the same time, each in its own process; if more than one,
+            `processes` is 1.
+        observer: Told about progress.
 
     Raises:
-        ConfigurationError: If cells repeat, or one cannot be run as it is.
+        ConfigurationError: If cells repeat, or one cannot be run.
         RunError: When a cell failed.
-        KeyboardInterrupt: On Ctrl-C, after what there is of the cells under way was yielded.
+        KeyboardInterrupt: On Ctrl-C, after the partial runs of running cells have been yielded.
     """
     _check_distinct(cells)
     observer = observer or Observer()
@@ -77,26 +77,26 @@ def run(
 
 
 class _Record:
-    """What is kept of an experiment while it runs."""
+    """What an experiment keeps while it runs."""
 
     def __init__(self, journal: Journal | None, saving: Saving | None) -> None:
         self._journal, self._saving = journal, saving
         self._here = environment()
 
     def settled(self, cell: Cell) -> Run | None:
-        """Return the run of a cell that need not be run again."""
+        """Return the run of a settled cell, which need not be run again."""
         run = self._journal.contents.runs.get(cell.key) if self._journal else None
         return run if run is not None and run.status in _SETTLED else None
 
     def began(self, cell: Cell) -> list[dict[str, Scalar]]:
-        """Record that a cell begins or resumes; return all environments that it was run in."""
+        """Record that a cell starts or resumes; return all environments that it has run in."""
         if self._journal is None:
             return [self._here]
         resumed_at = self._saving.resumed_at(cell) if self._saving else 0
         return self._journal.started(cell.key, resumed_at, self._here)
 
     def ended(self, cell: Cell, run: Run) -> None:
-        """Record an outcome; checkpoints go once it is safe."""
+        """Record an outcome; remove checkpoints once it is safe."""
         if self._journal:
             self._journal.append(run)
         if self._saving and run.status in _SETTLED:

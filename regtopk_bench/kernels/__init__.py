@@ -1,7 +1,7 @@
 """The compression step: accumulate, score, select exactly, and keep the rest.
 
 `step` is the one operation that every sparsifier with error feedback is built on.
-`reference` defines what is correct; the other modules are faster ways to the same bits.
+`reference` defines correctness; the other modules compute the same bits faster.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ def step(
     the entries named by `corrected_Nk` is multiplied by `factors_Nk` first.
 
     Args:
-        residual_NJ: What each worker has kept back so far, float; changed in place.
+        residual_NJ: What each worker has not sent so far, float; updated in place.
         grad_NJ: Gradients, same shape, dtype and device; not changed.
         k: Entries to select per worker, 1 ≤ k ≤ J.
         corrected_Nk: Ascending indices per worker whose score is corrected, int64.
         factors_Nk: Their factors, at least 0, same dtype as the residual.
-        guesses: What each worker remembers of its thresholds, updated. It makes a step on
+        guesses: What each worker remembers about its thresholds, updated. Guesses make steps on
             large rows faster; the result is the same.
-        out: Room for the two tensors that are returned, contiguous and of their shapes and
-            dtypes. It may not share memory with `corrected_Nk` and `factors_Nk`, which are
-            read while it is written. Large messages are written faster to memory that has been
+        out: Buffers for the two returned tensors, contiguous and of their shapes and dtypes.
+            They must not share memory with `corrected_Nk` or `factors_Nk`, which are read while
+            the buffers are written. Writing large messages is faster to memory that has been
             written before.
 
     Returns:
@@ -68,7 +68,7 @@ def step(
 
     Raises:
         ConfigurationError: If `out` is not as described.
-        NonFiniteGradientError: If a holds NaN or infinity; the residual is then spoilt.
+        NonFiniteGradientError: If a holds NaN or infinity; the residual is then unusable.
     """
     if out is not None:
         check_outputs(out, residual_NJ, k, corrected_Nk, factors_Nk)
@@ -94,7 +94,7 @@ def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
 
 
 def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
-    """Return total[indices_n], (N, k): what each worker finds of a total at its indices.
+    """Return total[indices_n], (N, k): the entries of a total at each worker's indices.
 
     Args:
         total_J: A sum over workers, float.
@@ -107,10 +107,10 @@ def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float)
     """Return |received_n / (ω_n · sent_n)| / scale, (N, k): a total against a worker's share.
 
     Args:
-        received_Nk: What a total holds where the worker has sent something, float.
-        sent_Nk: What it sent there, same dtype. Where ω_n · sent is 0, the ratio is infinite.
+        received_Nk: The total at the entries that the worker has sent, float.
+        sent_Nk: The values it sent there, same dtype. Where ω_n · sent is 0, the ratio is infinite.
         weights_N: ω, same dtype.
-        scale: What the ratios are divided by, not 0.
+        scale: Divisor of the ratios, not 0.
     """
     return _for(sent_Nk).ratio(received_Nk, sent_Nk, weights_N, scale)
 
@@ -124,7 +124,7 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
 
 
 class Implementation(Protocol):
-    """A module that has these functions, described above."""
+    """A module with the functions described above."""
 
     # ruff: noqa: D102
 
@@ -154,7 +154,7 @@ class Implementation(Protocol):
     def select(self, score_NJ: Tensor, k: int) -> Tensor: ...
 
     def release(self) -> None:
-        """Let go of the memory that is kept between steps."""
+        """Free the memory kept between steps."""
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Checks of what a step is given, where they cost next to nothing."""
+"""Checks of a step's inputs, where they cost next to nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_outputs(
 ) -> None:
     """Raise ConfigurationError if a step cannot write to these tensors.
 
-    Only the first addresses of tensors are compared; overlaps further on are not looked for.
+    Only the tensors' start addresses are compared; partial overlaps are not detected.
     """
     indices_Nk, values_Nk = out
     shape, dtype = (residual_NJ.shape[0], k), residual_NJ.dtype

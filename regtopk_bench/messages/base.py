@@ -1,4 +1,4 @@
-"""What a message is: rows that travel, a share of the aggregate, and exact bytes."""
+"""The message: rows that travel, a share of the aggregate, and exact bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Message(ABC):
     """What some workers send in a round, one row each.
 
     The training loop, transports and the recorder handle messages through these methods only,
-    so a sparsifier may send whatever it defines a kind of message for.
+    so a sparsifier may define its own kind of message.
     """
 
     dim: int
@@ -28,19 +28,20 @@ class Message(ABC):
 
     @abstractmethod
     def rows(self) -> tuple[Tensor, ...]:
-        """Return what has to travel: tensors with a row for each worker, (n, …).
+        """Return what must travel: tensors with a row for each worker, (n, …).
 
-        Every process returns as many tensors, of the same dtypes; their second dimensions may
+        Every process returns the same number of tensors, with the same dtypes; their second
+        dimensions may
         differ between processes, and shorter rows then arrive padded with zeros.
         """
 
     @abstractmethod
     def gathered(self, rows: Sequence[Tensor]) -> Self:
-        """Return the messages of other workers as well, given the rows of them all."""
+        """Return the messages of all the workers whose rows are given, as one."""
 
     @abstractmethod
     def to_dense(self) -> Tensor:
-        """Return what each message stands for, as gradients (n, J)."""
+        """Return the gradients that the messages represent, (n, J)."""
 
     @abstractmethod
     def bytes_N(self) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Messages about consecutive parts of the gradient, as one."""
+"""Messages about consecutive parts of the gradient, combined into one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from regtopk_bench.messages.base import Message
 
 
 class Concatenated(Message):
-    """What was sent of each part of a gradient, such as its layers, in order.
+    """What was sent for each part of a gradient, such as its layers, in order.
 
     Attributes:
         parts: A message about each part; their `dim`s add up to J.
@@ -20,7 +20,7 @@ class Concatenated(Message):
     """
 
     def __init__(self, parts: Sequence[Message]) -> None:
-        """Bring the parts together."""
+        """Combine the parts."""
         self.parts, self.dim = parts, sum(part.dim for part in parts)
 
     def rows(self) -> tuple[Tensor, ...]:

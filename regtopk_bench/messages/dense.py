@@ -12,7 +12,7 @@ from regtopk_bench.messages.encoding import Encoding
 
 
 class DenseGradient(Message):
-    """All J entries of each worker's gradient; their places need not be said.
+    """All J entries of each worker's gradient, which need no indices.
 
     Attributes:
         values: (n, J), in the gradient's dtype.

@@ -1,4 +1,4 @@
-"""How many bytes the entries of a gradient take on the wire, for an encoding that is stated."""
+"""How many bytes the entries of a gradient take on the wire, in a stated encoding."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class Encoding:
     """Coordinates or a plain vector, whichever is shorter.
 
     A message of m entries out of J is m pairs of index and value, or J values without indices
-    where that takes no more bytes; its length tells the receiver which. Framing is the
-    transport's and not counted.
+    where that takes no more bytes; its length tells the receiver which. Framing is up
+    to the transport and not counted.
     """
 
     index_bytes: int

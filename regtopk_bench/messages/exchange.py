@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Message)
 
 
 class Peers(Protocol):
-    """The way to the workers of other processes."""
+    """Access to the workers of other processes."""
 
     @property
     def processes(self) -> int:
@@ -22,27 +22,28 @@ class Peers(Protocol):
         ...
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        """Give and get rows: every tensor (n, …) of the n workers here becomes (N, …).
+        """Exchange rows: every tensor (n, …) of the n workers here becomes (N, …).
 
         All processes call it together, with tensors of the same dtypes. Their second dimensions
         may differ: shorter rows are padded with zeros to the longest. Rows come back in worker
-        order, the same bits everywhere, to be read only, and valid until the next call returns.
+        order, with the same bits in every process; they are read-only, and valid until the next
+        call returns.
         """
         ...
 
 
 class Alone:
-    """The peers of a process that hosts every worker: there is nobody else to ask."""
+    """The peers of a process that hosts every worker: there are no others."""
 
     processes = 1
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        """Return the rows given: they are all there are."""
+        """Return the given rows, which are all there are."""
         return rows
 
 
 def join(messages: Sequence[M]) -> M:
-    """Return the messages that one sparsifier makes of some workers, then others, as one batch."""
+    """Join messages of consecutive workers, made by one sparsifier, into one batch."""
     if len(messages) == 1:
         return messages[0]
     each = zip(*(message.rows() for message in messages), strict=True)
@@ -57,7 +58,7 @@ def gather(message: M, peers: Peers) -> M:
 
 
 def _concatenated(tensors: Sequence[Tensor]) -> Tensor:
-    """Put rows below each other, padded with zeros to the longest."""
+    """Stack rows, padded with zeros to the longest."""
     if tensors[0].dim() < 2:
         return torch.cat(list(tensors))
     longest = max(tensor.shape[1] for tensor in tensors)

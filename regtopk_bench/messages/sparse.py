@@ -12,7 +12,7 @@ from regtopk_bench.messages.encoding import Encoding
 
 
 class SparseGradient(Message):
-    """Which entries each worker sends, and their values; workers may send different numbers.
+    """The entries that each worker sends; their number may differ between workers.
 
     Attributes:
         indices: (n, k) int64, distinct and ascending in each row.
@@ -23,7 +23,7 @@ class SparseGradient(Message):
     def __init__(
         self, indices: Tensor, values: Tensor, dim: int, counts: Tensor | None = None
     ) -> None:
-        """Bring indices and values together.
+        """Combine indices and values.
 
         Args:
             indices: See above.
@@ -31,7 +31,7 @@ class SparseGradient(Message):
             dim: J, the length of the gradients that the entries were taken from.
             counts: (n,) int64, where workers send different numbers of entries, 0 included:
                 row n then ends after `counts[n]` entries and is padded with index 0 and
-                value 0. All of them send k when None.
+                value 0. None if all of them send k.
         """
         self.indices, self.values, self.dim, self._counts = indices, values, dim, counts
 

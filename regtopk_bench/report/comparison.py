@@ -1,4 +1,4 @@
-"""Algorithms against the ones that they refine, on the same seeds: how different, how certain."""
+"""Algorithms against their baselines on the same seeds: how different, and how certain."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def comparison_table(
         of_what: What is compared, for the title; may be empty.
         better: Which sign is good, for the title.
         measures: What is compared, by name.
-        digits: Behind the point of a difference.
+        digits: Decimal places of a difference.
 
     Returns:
-        The table; None where no two have two seeds in common.
+        The table; None if no pair has two seeds in common.
     """
     named = labels(group.cell for group in groups)
     rows, titles = [], set()

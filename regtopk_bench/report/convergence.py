@@ -1,4 +1,4 @@
-"""What a convergence experiment says: one row per algorithm and density."""
+"""The tables of a convergence experiment: one row per algorithm and density."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _entries(group: Group, label: Label, target: float) -> list[Entry]:
 
 
 def _range(curves: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    """Return the lowest point of all curves, and the highest of those that they begin with."""
+    """Return the lowest point of all curves, and the highest of their first points."""
     finite = [curve[np.isfinite(curve)].clip(_CURVE_FLOOR) for curve in curves]
     finite = [curve for curve in finite if len(curve)]
     low = min((float(curve.min()) for curve in finite), default=0.0)

@@ -27,7 +27,7 @@ class Curve:
     def style(self) -> dict[str, Any]:
         """Keyword arguments for Matplotlib's `plot`.
 
-        The more of a line is gaps, the further it is in front: what it covers shows through.
+        Lines with more gaps are drawn further in front: what they cover shows through.
         """
         gaps = sum(self.dash[1::2]) / sum(self.dash) if self.dash else 0.0
         dotted = bool(self.dash) and max(self.dash[::2]) <= 1
@@ -44,8 +44,8 @@ class Curve:
 def curves(cells: Iterable[TrainingCell]) -> dict[str, Curve]:
     """Return the curve of every configuration by its cells' `group`, in the legend's order.
 
-    Configurations that differ in nothing but their density look alike: each density has panels
-    of its own.
+    Configurations that differ only in their density look alike: each density has its own
+    panels.
     """
     named = labels(cells)
     order = list(ALGORITHMS)

@@ -1,4 +1,4 @@
-"""What an experiment with images says: accuracies, what they cost, where the time went."""
+"""The tables of an image experiment: accuracies, what they cost, and where the time went."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def image_tables(result: Result) -> list[Table]:
 
 
 def source(result: Result) -> str:
-    """Return which images they were, and plainly so if they were made up."""
+    """Return the name of the images, with synthetic ones in capitals."""
     if any(run.cell.problem.get("dataset") == "synthetic" for run in result.runs):
         return "SYNTHETIC images"
     return Path(str(setting(result, "data") or "CIFAR-10")).name

@@ -72,12 +72,12 @@ def name_of(run: Run) -> str:
 
 
 def quartiles(values: Sequence[float]) -> NDArray[np.float64]:
-    """Return the quartiles of what was measured, leaving out repeats that were skipped."""
+    """Return the quartiles of measured values, ignoring skipped repeats."""
     return np.asarray(np.nanpercentile(np.asarray(values, dtype=np.float64), [25, 50, 75]))
 
 
 def share_of_memory_limit(run: Run) -> float:
-    """Return how near a run comes to the memory limit, from 0 to 1: a median of paired ratios."""
+    """Return how close a run comes to the memory limit, from 0 to 1: a median of paired ratios."""
     limit, seconds = run.traces["memory_limit_seconds"], run.traces["seconds"]
     return float(np.nanmedian(np.array(limit) / np.array(seconds)))
 
@@ -181,5 +181,5 @@ def _with_range(low: float, middle: float, high: float) -> str:
 
 
 def _short(value: float, digits: int) -> str:
-    """Return so many significant digits, and all those before the point."""
+    """Return this many significant digits, but never round the integer part."""
     return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"

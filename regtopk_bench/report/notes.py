@@ -35,7 +35,7 @@ def on_parameters(groups: Sequence[Group]) -> list[str]:
 
 
 def on_coordination(groups: Sequence[Group]) -> list[str]:
-    """Return what agreeing on a selection takes, for each algorithm in which workers do."""
+    """Return the cost of agreeing on a selection, for each algorithm whose workers do."""
     costs: dict[str, float] = {}
     for group in groups:
         name = group.cell.algorithm
@@ -55,7 +55,7 @@ def on_coordination(groups: Sequence[Group]) -> list[str]:
 
 
 def encodings(groups: Sequence[Group]) -> str:
-    """Return how bytes are counted, in parentheses; by algorithm where they differ in it."""
+    """Return how bytes are counted, in parentheses; by algorithm if they differ."""
     short = _short_names(groups)
     users: dict[str, dict[str, None]] = {}
     for group in groups:
@@ -68,7 +68,7 @@ def encodings(groups: Sequence[Group]) -> str:
 
 
 def processes(groups: Sequence[Group]) -> str:
-    """Return in how many processes the workers were."""
+    """Return how many processes hosted the workers."""
     counts = {int(run.execution.get("processes", 1)) for group in groups for run in group.runs}
     return f"{', '.join(map(str, sorted(counts)))} process{'es' if counts != {1} else ''}"
 

@@ -24,7 +24,7 @@ _HEIGHT = 1.9
 """Of a row of panels, in inches."""
 
 _LEGEND_WIDTH = 80
-"""How many characters a line of the legend holds, of which each curve takes six."""
+"""Characters in a line of the legend; each curve takes six besides its name."""
 
 
 def convergence_plot(result: Result, path: Path) -> None:
@@ -87,7 +87,7 @@ def _log10_gap(run: Run) -> NDArray[np.float64]:
 
 
 def _by_density(result: Result) -> list[list[Group]]:
-    """Return what belongs in the panels of each density: dense runs belong in all of them."""
+    """Return the groups to draw for each density; dense runs are in all of them."""
     sections = by_density(result)
     dense = [group for section in sections for group in section if group.density == 1.0]
     sparse = [section for section in sections if section[0].density != 1.0]

@@ -54,7 +54,7 @@ def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
 
 
 def print_result(result: Result, output_format: str, console: Console) -> None:
-    """Print a result to a console: data only, in the format asked for."""
+    """Print a result to a console: data only, in the requested format."""
     if output_format == "json":
         console.file.write(store.dump(result) + "\n")
         return
@@ -63,6 +63,6 @@ def print_result(result: Result, output_format: str, console: Console) -> None:
 
 
 def _without_runs(result: Result) -> Table:
-    """Return the table of a command that was killed before its first run had ended."""
+    """Return the table of a command that was killed before its first run ended."""
     title = f"{result.command}, begun {result.created}: no run has ended"
     return Table(title, [Column("algorithm", "algorithm", left=True)], [])

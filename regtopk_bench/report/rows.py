@@ -20,12 +20,12 @@ def by_density(result: Result) -> list[list[Group]]:
 
 
 def naming(group: Group, label: Label) -> list[Entry]:
-    """Return the entries that say which configuration a row is of."""
+    """Return the entries that name a row's configuration."""
     return [Entry(str(label)), Entry(f"{group.density:g}", group.density)]
 
 
 def outcome(group: Group, value: Estimate, digits: int = 2) -> Entry:
-    """Return a mean with its interval, or where runs diverged or failed."""
+    """Return a mean with its interval, or the round in which runs diverged or failed."""
     return Entry(_outcome(group, value, digits), value.mean)
 
 
@@ -37,7 +37,7 @@ def cost_of_target(
     Args:
         group: The runs.
         reached: The round in which each of them reached it, or None.
-        unit: In bytes, of the text; programs get bytes.
+        unit: Unit of the text, in bytes; programs get bytes.
         digits: Significant digits of the text.
     """
     rounds = mean_if_all(reached)

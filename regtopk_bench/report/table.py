@@ -1,4 +1,4 @@
-"""One table, every format: the builder behind all that the commands print."""
+"""One table, every format: the builder behind everything the commands print."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 _UNLIMITED = 10_000
-"""A console's width in which every table fits."""
+"""A console width that fits every table."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Column:
     hidden: bool = False
     """Only in CSV; people read it in the title."""
     compact: bool = True
-    """Entries stay on one line each; a heading breaks where it has a line break itself."""
+    """Each entry stays on one line; a heading breaks only at its own line breaks."""
 
     @property
     def line(self) -> str:
@@ -71,7 +71,7 @@ class Table:
     def print_to(self, console: Console) -> None:
         """Print with Rich, within the console's width.
 
-        Where there is no room, gaps become narrow first, then drawings are left out.
+        If space is short, gaps are narrowed first, then drawings are left out.
         """
         unlimited = console.options.update(max_width=_UNLIMITED)
         for padding, drawings in ((1, True), (0, True), (0, False)):
@@ -157,7 +157,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def _shown(self, drawings: bool = False) -> list[int]:
-        """Return which columns people see."""
+        """Return the columns that people see."""
         return [
             i
             for i, column in enumerate(self.columns)

@@ -1,4 +1,4 @@
-"""The plot of timed kernels: how fast a step is for rows of every size, and at every density."""
+"""The plot of timed kernels: how fast a step is, by row size and by density."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from regtopk_bench.report.kernels import (
 )
 from regtopk_bench.results.schema import Result, Run, Scalar
 
-# Okabe and Ito's palette: told apart with any colour vision. Markers tell apart without colour.
+# Okabe and Ito's palette: distinct in any colour vision. Markers are distinct without colour.
 _COLOURS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
 _MARKERS = "osD^v"
 _MEMORY_LIMIT_STYLE: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""What titles take from a result's settings; a result made by a library user may lack any."""
+"""What titles take from a result's settings, any of which a library user's result may lack."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def described(result: Result, forms: Mapping[str, str]) -> list[str]:
 
 
 def target_of(result: Result) -> float:
-    """Return the value of the metric that runs are to reach; NaN where none was named."""
+    """Return the metric value that runs should reach; NaN if none was set."""
     value = setting(result, "target")
     return math.nan if value is None else float(value)
 

@@ -16,14 +16,13 @@ from typing import Any
 COMMAND = (sys.executable, "-m", "regtopk_bench")
 
 
-def whole(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def whole(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
-        env=os.environ | environment,
         check=False,
     )
 

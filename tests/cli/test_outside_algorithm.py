@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -130,7 +131,9 @@ def test_it_is_plotted_and_shown_where_it_cannot_be_imported_any_more(
     assert "No module named 'outside_threshold'" in resumed.stderr
 
 
-def test_an_entry_point_gives_it_a_short_name(run: Call, tmp_path: Path, module: Path) -> None:
+def test_an_entry_point_gives_it_a_short_name(
+    run: Call, tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long_name = mine(run(*LINREG, *ALONE, "--no-save").stdout)
     site = tmp_path / "site"
     information = site / "threshold-1.0.dist-info"
@@ -140,13 +143,14 @@ def test_an_entry_point_gives_it_a_short_name(run: Call, tmp_path: Path, module:
     (information / "entry_points.txt").write_text(
         "[regtopk_bench.algorithms]\nthreshold = outside_threshold:Threshold\n"
     )
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
     short = ["threshold:beta=0.25" if part.startswith(NAME) else part for part in LINREG]
-    done = whole(*short, *ALONE, PYTHONPATH=str(site))
+    done = whole(*short, *ALONE)
     assert done.returncode == 0, done.stderr
     (named, _) = outcomes(done.stdout)
     assert named["cell"]["sparsifier"]["algorithm"] == "threshold"
     assert named["traces"] == long_name["traces"]
-    misspelt = whole("linreg", "-a", "treshold", PYTHONPATH=str(site))
+    misspelt = whole("linreg", "-a", "treshold")
     assert misspelt.returncode == 2
     assert 'unknown value "treshold"; did you mean "threshold"?' in misspelt.stderr
 

@@ -53,7 +53,7 @@ def test_a_job_that_ends_the_experiment_loses_nothing(
         found: list[Run] = []
         with pytest.raises(error, match=match):
             found.extend(runs)
-        assert {run.status for run in found} == {"finished"}
+        assert {run.status for run in found} <= {"finished", "stopped"}  # by then, or under way
         assert journal.contents.runs.keys() == by_key(found).keys()
     assert [path.name for path in sorted(saving.of(bad).folder.iterdir())] == [
         "round-00000004.npz",

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 STREAM_DIM = 2**16
-"""Rows from this length on are streamed."""
+"""Rows of at least this length are streamed."""
 
 
 def step(

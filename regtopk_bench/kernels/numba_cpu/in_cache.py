@@ -25,7 +25,7 @@ BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np
 
 
 def compiled(function: _F) -> _F:
-    """Compile when first called, and keep the machine code on disk where that is possible."""
+    """Compile on the first call, and cache the machine code on disk if possible."""
     try:
         return numba.njit(cache=True, nogil=True)(function)  # type: ignore[return-value]
     except RuntimeError:  # no folder to write to
@@ -55,7 +55,7 @@ def step(
 
 
 def outputs(workers: int, k: int, dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]:
-    """Return room for indices and values; NumPy asks for huge pages, which PyTorch does not."""
+    """Return buffers for indices and values; NumPy asks for huge pages, PyTorch does not."""
     return (
         torch.from_numpy(np.empty((workers, k), np.int64)),
         torch.from_numpy(np.empty((workers, k), dtype)),
@@ -72,7 +72,7 @@ def _step(
     positions_Nk: NDArray[Any],
     values_Nk: NDArray[Any],
 ) -> bool:
-    """Step every row; return False as soon as a row is found that is not finite."""
+    """Step every row; return False at the first row that is not finite."""
     workers, dim = residual_NJ.shape
     score_J = bits_J.view(residual_NJ.dtype)
     score_J[0] = np.inf
@@ -130,7 +130,7 @@ def take(
 
 @compiled
 def threshold(bits_J: NDArray[Any], largest: Any, k: int) -> tuple[Any, int]:
-    """Return a threshold that k scores reach, or more only if some equal it; and how many."""
+    """Return a threshold that k scores reach (more only if some equal it), and their number."""
     low, high = largest - largest, largest + 1  # k or more scores reach low, fewer high
     reached = len(bits_J)
     while reached != k and high - low > 1:

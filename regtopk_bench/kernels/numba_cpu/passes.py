@@ -1,7 +1,7 @@
 """Compiled passes over one thread's piece of a row: what a step reads and writes in memory.
 
 Scores are compared by their bits as integers. Corrected entries are ascending: a walk along
-them spreads their factors over a tile that stays in cache, and takes them away again.
+them spreads their factors over a tile that stays in cache, and clears them again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TILE = 64 * LANES
 
 @compiled
 def _first_from(corrected_k: Array, bound: int, low: int, high: int) -> int:
-    """Return the first place from `low` to `high` whose entry reaches a bound."""
+    """Return the first position from `low` to `high` whose entry reaches a bound."""
     while low < high:
         middle = (low + high) >> 1
         if corrected_k[np.uintp(middle)] < bound:
@@ -44,7 +44,7 @@ def _first_from(corrected_k: Array, bound: int, low: int, high: int) -> int:
 def _spread_factors(
     corrected_k: Array, factors_k: Array, first: int, tile: int, stop: int, factors: Array
 ) -> int:
-    """Write the factors of a tile to their places; return the first corrected entry behind it."""
+    """Write a tile's factors to their places; return the first corrected entry after it."""
     last = min(first + stop - tile, len(corrected_k))
     last = _first_from(corrected_k, stop, first, last)
     for i in range(first, last):
@@ -56,7 +56,7 @@ def _spread_factors(
 def _take_factors_away(
     corrected_k: Array, first: int, last: int, tile: int, factors: Array
 ) -> None:
-    """Make every factor 1 again."""
+    """Reset every factor to 1."""
     if last - first > _TILE // 64:
         factors[:] = 1.0
     else:
@@ -74,7 +74,7 @@ def _score_end(
     stop: int,
     scores: Array,
 ) -> Any:
-    """Add the gradient, if there is one, and score what is less than a block; return its mask."""
+    """Add the gradient, if any, and score the rest, less than a block; return its mask."""
     upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
     for j in range(start, stop):
         if grad_J is not None:
@@ -104,10 +104,10 @@ def take(
 ) -> tuple[int, int, int]:
     """Add the gradient, and take out of the row every entry whose score reaches `low`.
 
-    Arguments are those of `scan`; besides, `values` receives a, and `band` the scores
+    The arguments are those of `scan`; in addition, `values` receives a, and `band` the scores
     below `high`, which is a score here, not its bits.
     Returns how many are taken out, how many of those are in the band, and how many more reach
-    `low`, for which there is no room.
+    `low` but find no room.
     """
     factors = np.ones(_TILE, residual_J.dtype)
     taken = between = missed = 0
@@ -172,14 +172,14 @@ def scan(
     Args:
         residual_J: ε, becomes a = ε + g.
         grad_J: g, or None if a is stored already.
-        corrected_k: Ascending indices whose score is multiplied.
-        factors_k: By what.
+        corrected_k: Ascending indices whose score is corrected.
+        factors_k: Their factors.
         start: Where the piece starts, a multiple of 64.
         stop: Where it ends.
         low: Bits of the lower bound.
         high: Bits of the upper bound.
         words: Receives the marks, a bit for each element of the row.
-        positions: Receives where the listed scores are, as far as there is room.
+        positions: Receives the positions of the listed scores, as far as there is room.
         scores: Receives the listed scores.
 
     Returns:
@@ -243,7 +243,7 @@ def mark_equal(
     at: Any,
     room: int,
 ) -> None:
-    """Mark the first `room` scores that equal a threshold, where there are too many to list."""
+    """Mark the first `room` scores equal to a threshold, when there are too many to list."""
     score = np.empty(1, residual_J.dtype)
     bits = score.view(bits_J.dtype)
     upcoming = _first_from(corrected_k, start, 0, len(corrected_k))
@@ -270,7 +270,7 @@ def histogram(
 ) -> Array:
     """Count scores by the distance of their bits from `base` in steps of 2 to the `shift`.
 
-    The last bin takes all that are further; scores below the base are not counted.
+    The last bin takes all that are further away; scores below the base are not counted.
     """
     counts = np.zeros(BINS, np.int64)
     tile_scores = np.empty(_TILE, residual_J.dtype)

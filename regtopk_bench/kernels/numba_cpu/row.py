@@ -1,4 +1,4 @@
-"""One row that does not fit in cache: bounds, marks, a list, and so the k largest scores."""
+"""One row that does not fit in cache: its k largest scores, from bounds, marks and a list."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from regtopk_bench.kernels.numba_cpu.vector import LANES
 _SAMPLED_BLOCKS = 512
 _SPARE_ROOM = 2**12
 _WORTH_A_THREAD = 2**19
-"""Fewer entries are done before another thread is awake."""
+"""Fewer entries are finished before another thread has woken up."""
 
 
 class Row:
     """One row during a step, contiguous float32 or float64.
 
-    Threads share it by pieces. Bounds and thresholds are the bits of scores, as integers.
+    Threads share it in pieces. Bounds and thresholds are the bits of scores, as integers.
     """
 
     def __init__(self, residual_J: Array, k: int, corrected_k: Array, factors_k: Array) -> None:
@@ -41,7 +41,7 @@ class Row:
         self.marked = self.listed = np.zeros(pieces, np.int64)
 
     def guessed(self, guess: Guess, grad_J: Array | None) -> tuple[Any, Any]:
-        """Return bounds that the threshold is probably between."""
+        """Return bounds that probably bracket the threshold."""
         bracket = guess.bracket()
         if bracket is None:
             return self._sampled(grad_J)
@@ -84,7 +84,7 @@ class Row:
         if wanted == 0:
             return low
         memory, listed = self.scratch, self.listed
-        if listed.sum() > self.limit:  # only where all of them equal low
+        if listed.sum() > self.limit:  # only if all of them equal low
             taken = np.diff(np.minimum(np.cumsum(listed), wanted), prepend=0)
             for piece in range(self.pieces):
                 passes.mark_equal(
@@ -102,14 +102,14 @@ class Row:
 
     @property
     def beyond(self) -> Any:
-        """A bound above every finite score, which only entries that are not finite reach."""
+        """A bound above every finite score; only entries that are not finite reach it."""
         return np.array(np.inf, self.residual.dtype).view(self.bits.dtype)[()]
 
     def emit(self, positions_k: Array, values_k: Array, keep: bool = False) -> bool:
-        """Write the marked entries, ascending, and set them to 0 unless they are to be kept.
+        """Write the marked entries, ascending, and set them to 0 unless `keep` is set.
 
-        Returns False if any of them is not finite, and keeps them all then. An entry that is not
-        finite is among them if there is one: no score is larger.
+        Returns False, and keeps them all, if any of them is not finite. If any entry of the row is
+        not finite, it is among them: no score is larger.
         """
         ends = [0, *np.cumsum(self.marked)]
 
@@ -128,7 +128,7 @@ class Row:
         return finite
 
     def _sampled(self, grad_J: Array | None) -> tuple[Any, Any]:
-        """Return bounds with the threshold probably between them, from blocks of this round."""
+        """Return bounds that probably bracket the threshold, from blocks of this round."""
         dim = len(self.residual)
         blocks = min(_SAMPLED_BLOCKS, dim // LANES)
         nothing = self.bits.dtype.type(0)
@@ -145,9 +145,9 @@ class Row:
         return low, bits[first] if first >= 0 else self.beyond
 
     def _certain(self) -> tuple[Any, Any]:
-        """Return bounds that the threshold is between, and few scores; or many that equal it.
+        """Return bounds with the threshold and few scores between them, or many that equal it.
 
-        Each turn is a histogram of the bin that the last one found the threshold in.
+        Each turn is a histogram of the bin in which the last one found the threshold.
         """
         as_bits, largest = self.bits.dtype.type, np.iinfo(self.bits.dtype).max
         base, shift, above = 0, 8 * self.bits.itemsize - 12, 0

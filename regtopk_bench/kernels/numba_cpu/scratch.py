@@ -16,14 +16,14 @@ from regtopk_bench.kernels.numba_cpu.vector import LANES
 
 
 class Scratch:
-    """What a step writes down about a row: marks, and a list for each of its pieces.
+    """What a step notes about a row: marks, and a list for each of its pieces.
 
     Attributes:
         words: A bit for each element, 64 in a word.
         positions: Where the listed scores are, a row for each piece.
-        values: Their entries of a, where those are taken out.
+        values: Their entries of a, if those are taken out.
         scores: The listed scores, and `bits` the same memory as integers.
-        band: Those of the scores that may be the threshold, and `band_bits` likewise.
+        band: The scores that may be the threshold, and `band_bits` likewise.
     """
 
     def __init__(self, dim: int, pieces: int, room: int, dtype: np.dtype[Any]) -> None:
@@ -49,18 +49,18 @@ def scratch(dim: int, pieces: int, room: int, dtype: np.dtype[Any]) -> Scratch:
     """Return the calling thread's memory for a row; fresh memory would cost more than a scan."""
     found = _kept.scratch
     if found is None or found.shape != (dim, pieces, room, dtype):
-        _kept.scratch = None  # let go of the old before the new is there
+        _kept.scratch = None  # free the old one before making the new one
         found = _kept.scratch = Scratch(dim, pieces, room, dtype)
     return found
 
 
 def release() -> None:
-    """Let go of the calling thread's memory."""
+    """Free the calling thread's memory."""
     _kept.scratch = None
 
 
 def spread(function: Callable[[int], Any], pieces: int) -> list[Any]:
-    """Map over range(pieces), each in a thread; the calling one, awake already, takes the first."""
+    """Map over range(pieces), one thread each; the calling one, already awake, takes the first."""
     futures = [_executor().submit(function, piece) for piece in range(1, pieces)]
     return [function(0), *(future.result() for future in futures)]
 

@@ -1,4 +1,4 @@
-"""Compiled loops over what the passes found: the threshold, and who is written or put back."""
+"""Compiled loops over what the passes found: the threshold, and entries to write or put back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from regtopk_bench.kernels.numba_cpu.passes import BINS, Array
 from regtopk_bench.kernels.numba_cpu.vector import LANES, count_bits, lowest_bit
 
 _DENSE = LANES // 4
-"""Marks in a word from which on writing all lanes is cheaper than finding the marked ones."""
+"""From this many marks in a word, writing all lanes is cheaper than finding the marked ones."""
 
 
 @compiled
 def put_back(residual_J: Array, positions: Array, values: Array) -> None:
-    """Undo the taking out of entries."""
+    """Put back the entries that were taken out."""
     for i in range(len(positions)):
         residual_J[positions[i]] = values[i]
 
@@ -48,7 +48,7 @@ def keep(
         kept: How many equal ones to write, for each piece.
         starts: Where the outputs of each piece start, and where those of the last end.
         piece: The first piece.
-        stop: The last piece and one.
+        stop: One past the last piece.
         positions_k: Receives indices.
         values_k: Receives values.
 
@@ -103,11 +103,11 @@ def settle(bits: Array, listed: Array, sure: Array, k: int) -> tuple[Any, Array,
         bits: Listed scores, a row for each piece.
         listed: How many there are in each.
         sure: How many larger scores there are in each, fewer than k in all.
-        k: At most those and the listed ones together.
+        k: At most the number of larger and listed scores together.
 
     Returns:
-        The k-th largest, how many scores that equal it each piece gives, the first ones
-        first, and where the outputs of each piece start, and those of the last end.
+        The k-th largest; how many scores equal to it each piece contributes, earlier pieces
+        first; and where the outputs of each piece start, and those of the last end.
     """
     pieces = len(listed)
     found = np.empty(listed.sum(), bits.dtype)
@@ -152,7 +152,7 @@ def emit(
     positions_k: Array,
     values_k: Array,
 ) -> bool:
-    """Write the marked entries, which the outputs hold exactly; set them to 0 unless kept.
+    """Write the marked entries, which fill the outputs exactly; set them to 0 unless kept.
 
     Returns whether all of them are finite.
     """
@@ -163,7 +163,7 @@ def emit(
         for at in range(batch, min(batch + size, stop), LANES):
             mask = words[at // LANES]
             if count_bits(mask) >= _DENSE and write + LANES < room:
-                for lane in range(LANES):  # every lane writes, only the marked ones move on
+                for lane in range(LANES):  # every lane writes, only marked ones advance
                     positions_k[write] = at + lane
                     write += int((mask >> np.uint64(lane)) & np.uint64(1))
                 continue

@@ -1,4 +1,4 @@
-"""The fast path of a sparse row: a shortlist is taken out of it while it is in cache."""
+"""The fast path for a sparse row: a shortlist is taken out while its entries are in cache."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Shortlist:
     def take(self, grad_J: Array, low: Any, high: Any) -> bool:
         """Accumulate, and take the entries that reach `low` out of the row.
 
-        Returns whether the k largest are among them. The threshold is probably below `high`;
-        that decides how long `emit` takes.
+        Returns whether the k largest are among them. The threshold is probably below `high`,
+        which affects only how long `emit` takes.
         """
         row, memory, high_score = self._row, self._row.scratch, self._row.score(high)
 
@@ -43,7 +43,7 @@ class Shortlist:
         return not any(missed for *_, missed in found) and self._listed.sum() >= row.k
 
     def put_back(self) -> None:
-        """Undo the taking out."""
+        """Put back the entries that were taken out."""
         memory = self._row.scratch
         for piece, listed in enumerate(self._listed):
             taken = piece, slice(listed)

@@ -1,13 +1,13 @@
 """The compression step compiled with Numba, for rows that do not fit in cache: one pass.
 
-Guess, verify, fall back. The threshold of the last round is a good guess of this round's. One
-pass over memory adds the gradient, scores each entry, marks in a bitmap every score that
-reaches a little more than the guess, and lists those between a little less and that. If the
+Guess, verify, fall back. The last round's threshold is a good guess for this round's. One pass over
+memory adds the gradient, scores each entry, marks in a bitmap every score that reaches an upper
+bound a little above the guess, and lists those between it and a lower bound a little below. If the
 marked scores are at most k, and with the listed ones at least k, then the largest of the listed
 complete the k largest of all, exactly. If not, a sample of what is stored gives new bounds, and
 after that a histogram gives bounds that are certain; each costs a pass that only reads. The
-marked entries are emitted, in order, at the end. At low densities all that reaches the lower
-bound is taken out in the first pass instead. The guess decides how long a step takes, never what
+marked entries are emitted, in order, at the end. At low densities everything that reaches the lower
+bound is taken out in the first pass instead. The guess determines how long a step takes, never what
 it selects.
 """
 
@@ -38,7 +38,7 @@ def step(
     guesses: Sequence[Guess] | None,
     out: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """See `regtopk_bench.kernels.step`; rows one after the other, threads within a row."""
+    """See `regtopk_bench.kernels.step`; rows one after another, threads within a row."""
     workers, residual = len(residual_NJ), residual_NJ.numpy()
     grad = np.ascontiguousarray(grad_NJ.numpy())
     indices_Nk, values_Nk = out or outputs(workers, k, residual.dtype)

@@ -98,7 +98,7 @@ def _lanes(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, sta
 def _compare(
     context: Any, builder: ir.IRBuilder, factors_type: Any, accumulated: Any, args: Any
 ) -> Any:
-    """Return the masks of `compare`, given factors, where in them, and the bounds."""
+    """Return the masks of `compare`, given the factors, the offset into them, and the bounds."""
     factors, factors_at, low, high = args
     width = factors_type.dtype.bitwidth
     integers = ir.VectorType(ir.IntType(width), LANES)
@@ -109,7 +109,7 @@ def _compare(
     scores = builder.and_(builder.bitcast(product, integers), without_sign)
     masks = []
     for bound in (low, high):
-        # Greater than the bound less one: there is no instruction for "at least".
+        # Greater than the bound minus one: there is no instruction for "at least".
         below = builder.sub(bound, ir.Constant(bound.type, 1))
         reached = builder.icmp_signed(">", scores, _everywhere(builder, integers, below))
         masks.append(builder.bitcast(reached, _I64))

@@ -1,10 +1,10 @@
 """The operations on a GPU, in Triton: one pass over memory when the last threshold is a good guess.
 
-One program per tile adds the gradient and shortlists the entries whose magnitude reaches a
-little less than the guess. These are scored; if at least k scores reach the guess, the k
+One program per tile adds the gradient and shortlists the entries whose magnitude reaches a bound
+a little below the guess. These are scored; if at least k scores reach the guess, the k
 largest of them are the k largest of all. Their threshold is found digit by digit in
-histograms. If the guess does not hold, the same programs read the whole row instead: no host
-decides that, so a step needs no synchronisation and can be captured in a CUDA graph.
+histograms. If the guess does not hold, the same programs read the whole row instead. The host does
+not decide that, so a step needs no synchronisation and can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def step(
 ) -> tuple[Tensor, Tensor]:
     """See `regtopk_bench.kernels.step`.
 
-    While a CUDA graph is captured, nothing is checked for being finite, as that waits for the
+    While a CUDA graph is captured, finiteness is not checked, because that would wait for the
     device.
     """
     workers = len(residual_NJ)
@@ -73,7 +73,7 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
 
 
 def _memory(guesses: Sequence[Guess] | None, workers: int, device: torch.device) -> Tensor:
-    """Return what a batch remembers, (N, 3), which stays on the device with its guesses."""
+    """Return a batch's memory, (N, 3), which stays on the device with its guesses."""
     if guesses is not None and guesses[0].batch is not None:
         return guesses[0].batch
     start = [0.0, Guess.drift, 0.0]
@@ -110,7 +110,7 @@ def _launch(
 
     corrected = corrected_Nk is not None and factors_Nk is not None and corrected_Nk.numel() > 0
     if corrected_Nk is None or factors_Nk is None or not corrected:
-        corrections = (indices_Nk, values_Nk, 0, 0)  # read by nobody
+        corrections = (indices_Nk, values_Nk, 0, 0)  # never read
     else:
         count = corrected_Nk.shape[1]
         steps = count.bit_length()

@@ -1,7 +1,7 @@
 """The Triton programs of the step. Each works on one row, `program_id(1)`, and a part of it.
 
-Scores are compared by their bits as integers. A row's control words are what programs leave for
-those launched after them: nothing is read back by the host, so the launches can be captured.
+Scores are compared by their bits as integers. Through a row's control words, programs leave results
+for later launches: the host reads nothing back, so the launches can be captured.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import triton
 import triton.language as tl
 
 LOW = tl.constexpr(0)
-"""Bits that the magnitude of a shortlisted entry reaches."""
+"""Bits of the bound that the magnitude of a shortlisted entry reaches."""
 BOUND = tl.constexpr(1)
-"""Bits of the guessed bound, which the k largest scores have to reach."""
+"""Bits of the guessed bound, which the k largest scores must reach."""
 FACTOR = tl.constexpr(2)
 """Bits of the largest factor, or of 1."""
 FOUND = tl.constexpr(3)
@@ -24,7 +24,7 @@ HOLDS = tl.constexpr(5)
 PREFIX = tl.constexpr(6)
 """The leading bits of the threshold; in the end, all of them."""
 WANTED = tl.constexpr(7)
-"""How many scores that begin like the threshold are selected."""
+"""How many scores with the threshold's prefix are selected."""
 SPOILT = tl.constexpr(8)
 """1 if a selected entry is not finite."""
 WORDS = tl.constexpr(9)
@@ -43,7 +43,7 @@ BINS = tl.constexpr(2**11)
 
 @triton.jit
 def _bits(values):
-    """Return magnitudes as integers, which order like them."""
+    """Return magnitudes as integers, which have the same order."""
     if values.dtype == tl.float32:
         return values.to(tl.int32, bitcast=True) & 0x7FFFFFFF
     else:
@@ -52,7 +52,7 @@ def _bits(values):
 
 @triton.jit
 def _float(bits, like):
-    """Return the float with these bits, of the type that a pointer is to."""
+    """Return the float with these bits, of a pointer's element type."""
     if like.dtype.element_ty == tl.float32:
         return bits.to(tl.int32).to(tl.float32, bitcast=True)
     else:
@@ -175,9 +175,10 @@ def digits(
     control, histogram, residual, dim, scores, room, corrected, factors, count, steps,
     known, shift, CORRECTED: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Count a digit of the scores that begin like the threshold, of the shortlist or else of all.
+    """Count a digit of the scores with the threshold's prefix, in the shortlist or else in the row.
 
-    Its bits from `known` up are known; the digit starts at bit `shift`, and may overlap them.
+    The threshold's bits from `known` up are known; the digit starts at bit `shift`, and may overlap
+    them.
     """
     row = tl.program_id(1).to(tl.int64)
     control += row * WORDS
@@ -273,7 +274,7 @@ def count_selected(
 
 @triton.jit
 def scan(control, memory, residual, tile_above, tile_equal, tiles, BLOCK: tl.constexpr):
-    """Turn the counts of tiles into how many come before each, and learn from the threshold."""
+    """Turn the tiles' counts into exclusive prefix sums, and learn from the threshold."""
     row = tl.program_id(1).to(tl.int64)
     control += row * WORDS
     memory += row * REMEMBERED
