@@ -49,9 +49,7 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     """See `regtopk_bench.kernels.scatter_sum`."""
     total_J = values_Nk.new_zeros(dim)
     for indices_k, values_k, weight in zip(indices_Nk, values_Nk, weights_N, strict=True):
-        total_J.index_add_(
-            0, indices_k, weight * values_k
-        )  # distinct indices
+        total_J.index_add_(0, indices_k, weight * values_k)  # distinct indices
     return total_J
 
 
