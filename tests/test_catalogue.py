@@ -28,7 +28,6 @@ FOR_ALL = {
 FOR_SOME = {
     "experiments/grids.py": {"dense", "topk", "regtopk"},  # whom the toy example is about
     "settings/file.py": {"regtopk"},  # what to write for keys of former settings files
-    "report/figures.py": {"regtopk"},  # a salt, which is the project's short name
 }
 
 

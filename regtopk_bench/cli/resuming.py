@@ -37,11 +37,7 @@ def reopened(folder: Path, header: Header) -> Journal:
     """Open a run's journal, or start one from its result."""
     if (folder / JOURNAL_FILE).exists():
         return Journal.open(folder)
-    known = store.read(folder).runs  # before a journal exists, which would be read instead
-    opened = Journal.create(folder, header)
-    for run in known:
-        opened.append(run)
-    return opened
+    return Journal.create(folder, header, store.read(folder).runs)
 
 
 def check_same_cells(folder: Path, cells: Sequence[Cell]) -> None:

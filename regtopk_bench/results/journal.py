@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,13 @@ class Journal:
         self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
 
     @classmethod
-    def create(cls, folder: Path, header: Header) -> Journal:
+    def create(cls, folder: Path, header: Header, runs: Sequence[Run] = ()) -> Journal:
         """Begin a journal in a run's folder.
+
+        Args:
+            folder: The run's.
+            header: Of its result.
+            runs: Runs that it has already; they are there with the journal or not at all.
 
         Raises:
             RunError: If it cannot be written.
@@ -79,7 +84,8 @@ class Journal:
         with _saving_to(folder):
             with written_atomically(file) as begun:
                 begun.write(_line(header.model_dump(mode="json", by_alias=True)))
-            return cls(file, Contents(header))
+                begun.writelines(map(_run_line, runs))
+            return cls(file, _read(file)[0])
 
     @classmethod
     def open(cls, folder: Path) -> Journal:
@@ -112,7 +118,7 @@ class Journal:
             RunError: If it cannot be written.
         """
         line = Started(started=key, resumed_at=resumed_at, environment=dict(environment))
-        self._append(line.model_dump(mode="json"))
+        self._append(_line(line.model_dump(mode="json")))
         self.contents.take(line)
         return list(self.contents.environments[key])
 
@@ -122,7 +128,7 @@ class Journal:
         Raises:
             RunError: If it cannot be written.
         """
-        self._append({"run": run.model_dump(mode="json")})
+        self._append(_run_line(run))
         self.contents.take(run)
 
     def close(self) -> None:
@@ -135,9 +141,9 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _append(self, content: Mapping[str, Any]) -> None:
+    def _append(self, line: bytes) -> None:
         length = os.fstat(self._descriptor).st_size
-        rest = memoryview(_line(content))
+        rest = memoryview(line)
         with _saving_to(self._folder):
             try:
                 while rest:
@@ -196,6 +202,10 @@ def _entry(content: Any, where: str) -> Started | Run:
 
 def _line(content: Mapping[str, Any]) -> bytes:
     return f"{json.dumps(content, allow_nan=False)}\n".encode()
+
+
+def _run_line(run: Run) -> bytes:
+    return _line({"run": run.model_dump(mode="json")})
 
 
 def _compared(environment: Mapping[str, Scalar]) -> dict[str, Scalar]:
