@@ -1,4 +1,4 @@
-"""Computing threads: one per process, so that bits do not depend on how many cores there are."""
+"""Compute threads: one per process, because bits must not depend on the number of cores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
-    """Hold PyTorch and the BLAS libraries of this process to one thread."""
+    """Limit PyTorch and the BLAS libraries of this process to one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

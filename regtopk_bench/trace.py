@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PHASES = ("gradient", "sparsify", "exchange", "update")
-"""The parts of a round whose time is measured, in their order."""
+"""The parts of a round whose time is measured, in order."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BytesSent:
     """The aggregate's non-zero entries, sent to each of the N workers."""
 
     coordination: NDArray[np.int64]
-    """What the workers told each other to agree on a selection; 0 for most sparsifiers."""
+    """What the workers exchanged to agree on a selection; 0 for most sparsifiers."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Trace:
     """θ after the last round, (J,)."""
 
     bytes_sent: BytesSent
-    """Exact bytes per round: uplink, downlink and coordination apart."""
+    """Exact bytes per round: uplink, downlink and coordination separately."""
 
     encoding: str
     """The encoding in which the messages' bytes are counted, in words."""
 
     seconds: Mapping[str, float]
-    """Wall time of the opening process by phase: see `PHASES`."""
+    """Wall time by phase in the process that called `simulate`: see `PHASES`."""
 
     workers: int
     """N."""

@@ -113,7 +113,7 @@ class Session:
                 self._journal = Journal.create(self._folder, self._header)
 
     def _close(self, whole: bool) -> None:
-        """Save, print and draw what there is; whoever stops a run does not wait for its plot."""
+        """Save, print and draw what there is; a stopped run does not wait for its plot."""
         folder, journal = self._folder, self._journal
         if journal:
             journal.close()

@@ -1,4 +1,4 @@
-"""The message: rows that travel, a share of the aggregate, and exact bytes."""
+"""Messages: rows that travel, a share of the aggregate, and exact bytes."""
 
 from __future__ import annotations
 

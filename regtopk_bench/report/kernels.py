@@ -181,5 +181,5 @@ def _with_range(low: float, middle: float, high: float) -> str:
 
 
 def _short(value: float, digits: int) -> str:
-    """Return this many significant digits, but never round the integer part."""
+    """Return this many significant digits, or the whole integer part if it is longer."""
     return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"

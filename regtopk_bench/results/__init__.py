@@ -1,4 +1,4 @@
-"""Results: their schema, their place on disk, and what they say over seeds."""
+"""Results: their schema, their files on disk, and their statistics over seeds."""
 
 from regtopk_bench.results.schema import (
     SCHEMA,

@@ -1,4 +1,4 @@
-"""What a file must be to be read as a result; every refusal names the file in one line."""
+"""Checks on result files; every error names the file in one line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_version(content: Any, file: Path) -> None:
         raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
     version = content.get("version")
     if not isinstance(version, int):
-        return  # validation says what is wrong with it
+        return  # validation reports what is wrong with it
     if version > VERSION:
         raise ConfigurationError(
             f"result {file} has version {version}, this program reads version {VERSION}: upgrade it"
@@ -64,7 +64,7 @@ def validated(model: type[Model], content: Any, where: str) -> Model:
 
 
 def parsed(text: str, where: str) -> Any:
-    """Return what JSON text says.
+    """Parse JSON text.
 
     Raises:
         ConfigurationError: If it is not JSON.

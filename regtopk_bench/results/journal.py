@@ -1,4 +1,4 @@
-"""A record of an experiment that grows as its cells begin and finish, and survives a power cut.
+"""A record of an experiment that grows as its cells start and end, and survives a power cut.
 
 `journal.jsonl` in a run's folder holds JSON, one object to a line: first the header of the
 result, then `{"started": key, "resumed_at": round, "environment": {…}}` for a cell that begins
@@ -22,12 +22,12 @@ from regtopk_bench.results.schema import Header, Result, Run, Scalar, Started
 
 JOURNAL_FILE = "journal.jsonl"
 _VARYING = "load_average"
-"""The fact about a machine that differs whenever one looks."""
+"""The fact about a machine that changes from one reading to the next."""
 
 
 @dataclass
 class Contents:
-    """What a journal says."""
+    """The contents of a journal."""
 
     header: Header
 
@@ -47,7 +47,7 @@ class Contents:
         return Result(**dict(self.header), runs=runs)
 
     def take(self, line: Started | Run) -> None:
-        """Add what one line says."""
+        """Add one line."""
         self.order.setdefault(line.cell.key if isinstance(line, Run) else line.started)
         if isinstance(line, Run):
             self.runs[line.cell.key] = line
@@ -60,7 +60,7 @@ class Contents:
 
 
 class Journal:
-    """A journal that is open for more; close it, or use it as a context manager."""
+    """A journal open for appending; close it, or use it as a context manager."""
 
     def __init__(self, file: Path, contents: Contents) -> None:
         """Open a journal whose contents are known: see `create` and `open`."""
@@ -70,7 +70,7 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, header: Header, runs: Sequence[Run] = ()) -> Journal:
-        """Begin a journal in a run's folder.
+        """Create a journal in a run's folder.
 
         Args:
             folder: The run's.
@@ -89,7 +89,7 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path) -> Journal:
-        """Open the journal of an experiment that is resumed, without a last line that was cut.
+        """Open the journal of a resumed experiment, dropping a truncated last line.
 
         Raises:
             ConfigurationError: If it cannot be read or is damaged before its last line.
@@ -104,11 +104,11 @@ class Journal:
     def started(
         self, key: str, resumed_at: int, environment: Mapping[str, Scalar]
     ) -> list[dict[str, Scalar]]:
-        """Record that a cell begins, or is resumed after a round.
+        """Record that a cell starts, or resumes after a round.
 
         Args:
             key: The cell's.
-            resumed_at: The rounds that are finished already; 0 for a cell that begins.
+            resumed_at: The rounds already finished; 0 for a cell that starts.
             environment: Where it is computed from now on.
 
         Returns:
@@ -123,7 +123,7 @@ class Journal:
         return list(self.contents.environments[key])
 
     def append(self, run: Run) -> None:
-        """Record a run that has ended, in whichever way; it is on disk when this returns.
+        """Record a run that has ended, however it did; it is on disk when this returns.
 
         Raises:
             RunError: If it cannot be written.
@@ -156,7 +156,7 @@ class Journal:
 
 
 def read(folder: Path) -> Contents:
-    """Read the journal in a run's folder; a last line that was cut is left out.
+    """Read the journal in a run's folder; a truncated last line is ignored.
 
     Raises:
         ConfigurationError: If it is missing, of another version or damaged.
@@ -165,7 +165,7 @@ def read(folder: Path) -> Contents:
 
 
 def _read(file: Path) -> tuple[Contents, int]:
-    """Return what a journal says, and the length in bytes of what is whole."""
+    """Return a journal's contents, and the length in bytes of its complete lines."""
     try:
         with file.open("rb") as written:
             lines = written.readlines()
@@ -209,13 +209,13 @@ def _run_line(run: Run) -> bytes:
 
 
 def _compared(environment: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """Return what tells two environments apart."""
+    """Return the facts in which environments are compared."""
     return {name: value for name, value in environment.items() if name != _VARYING}
 
 
 @contextlib.contextmanager
 def _saving_to(folder: Path) -> Iterator[None]:
-    """Turn an error of the file system into the one line that the user needs."""
+    """Turn a file system error into a one-line error for the user."""
     try:
         yield
     except OSError as error:

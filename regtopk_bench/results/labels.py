@@ -1,4 +1,4 @@
-"""What an algorithm is called in a row or a legend, so that no two of a result are mixed up."""
+"""The names of algorithms in rows and legends, distinct within a result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from regtopk_bench.algorithms import ALGORITHMS
 from regtopk_bench.results.schema import Scalar, TrainingCell
 
 _OWN_COLUMN = ("algorithm", "density", "k")
-"""Facts about a sparsifier that tables show in columns of their own."""
+"""Facts about a sparsifier that tables show in their own columns."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Label:
     """The full name."""
 
     short: str
-    """The name, without the packages of a dotted one unless another has the same last part."""
+    """The name; a dotted one without its packages, unless another has the same last part."""
 
     differing: tuple[str, ...] = ()
     """`name=value` of parameters in which the result's configurations of this algorithm differ."""
@@ -56,7 +56,7 @@ def labels(cells: Iterable[TrainingCell]) -> dict[str, Label]:
 
 
 def common_parameters(cells: Iterable[TrainingCell]) -> dict[str, dict[str, Scalar]]:
-    """Return what all configurations of an algorithm have in common, by its name."""
+    """Return the parameters that all configurations of an algorithm share, by its name."""
     distinct = list(cells)
     found: dict[str, dict[str, Scalar]] = {}
     for cell in distinct:
@@ -72,7 +72,7 @@ def parameters(cell: TrainingCell) -> dict[str, Scalar]:
 
 
 def written(name: str, value: Scalar) -> str:
-    """Return a parameter as the command line takes it, with as few digits as say it."""
+    """Return a parameter as the command line takes it, with as few digits as needed."""
     text = str(value)
     if isinstance(value, float) and float(f"{value:g}") == value:
         text = f"{value:g}"
@@ -80,14 +80,14 @@ def written(name: str, value: Scalar) -> str:
 
 
 def _varying(cells: Iterable[TrainingCell], algorithm: str) -> set[str]:
-    """Return the parameters in which cells of one algorithm differ; one that is not there, too."""
+    """Return the parameters in which cells of one algorithm differ, or that only some have."""
     own = [parameters(cell) for cell in cells if cell.algorithm == algorithm]
     names = {name for each in own for name in each}
     return {name for name in names if len({each.get(name) for each in own}) > 1}
 
 
 def _short_names(names: Iterable[str]) -> Mapping[str, str]:
-    """Return the shortest name of each algorithm that is no other's."""
+    """Return the shortest unique name of each algorithm."""
     full = set(names)
     last = {name: name.rpartition(".")[2] for name in full - set(ALGORITHMS)}
     taken = [*ALGORITHMS, *last.values()]

@@ -1,7 +1,7 @@
 """The one result schema of every command, versioned.
 
 A result outlives the tool that wrote it: new optional fields keep the version, anything
-else raises it, and a reader refuses versions that it does not know. All values are SI: seconds,
+else raises it, and a reader rejects versions that it does not know. All values are SI: seconds,
 bytes. A value that is not finite is stored as null.
 """
 
@@ -30,7 +30,7 @@ def _nan_if_null(value: Any) -> Any:
 
 
 def _words_for_infinities(facts: dict[str, Scalar]) -> dict[str, Scalar]:
-    """JSON has no infinity, and null would take two different cells for one."""
+    """JSON has no infinity, and null would make two different cells equal."""
     return {
         name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in facts.items()
@@ -42,10 +42,10 @@ Number = Annotated[
     BeforeValidator(_nan_if_null),
     PlainSerializer(_null_if_not_finite, return_type=int | float | None),
 ]
-"""A number in a result file, where null stands for what is not finite."""
+"""A number in a result file, where null stands for any value that is not finite."""
 
 Facts = Annotated[dict[str, Scalar], AfterValidator(_words_for_infinities)]
-"""Named scalars of which a cell is made; "inf" and "nan" are text."""
+"""Named scalars that make up a cell; "inf" and "nan" are text."""
 
 
 class _Model(BaseModel):
@@ -53,12 +53,12 @@ class _Model(BaseModel):
 
 
 class TrainingCell(_Model):
-    """What decides about the numbers of a training run, and nothing else."""
+    """Everything that determines the numbers of a training run, and nothing else."""
 
     kind: Literal["training"] = "training"
 
     problem: Facts
-    """The workload, as `workload`, and what it is made of."""
+    """The workload, as `workload`, and its parameters."""
 
     sparsifier: Facts
     """The name, as `algorithm`; each hyper-parameter that is not None; `scope` if not global."""
@@ -75,12 +75,12 @@ class TrainingCell(_Model):
 
     @property
     def key(self) -> str:
-        """What identifies the cell: equal for equal cells, today and in any file."""
+        """Identifies the cell: equal for equal cells, now and in any file."""
         return _digest(self.model_dump())
 
     @property
     def group(self) -> str:
-        """A key that cells share that differ in nothing but their seed."""
+        """A key shared by cells that differ only in their seed."""
         return _digest(self.model_dump(exclude={"seed"}))
 
     def __hash__(self) -> int:
@@ -100,7 +100,7 @@ class KernelCell(_Model):
 
     @property
     def key(self) -> str:
-        """What identifies the cell: equal for equal cells, today and in any file."""
+        """Identifies the cell: equal for equal cells, now and in any file."""
         return _digest(self.model_dump())
 
     def __hash__(self) -> int:
@@ -114,7 +114,7 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    """Return a value in which 4.0 and 4, which are equal, are written alike."""
+    """Return a value in which 4.0 and 4, being equal, are written alike."""
     if isinstance(value, Mapping):
         return {name: _canonical(each) for name, each in value.items()}
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -128,13 +128,13 @@ class Setting(_Model):
 
 
 class Run(_Model):
-    """One cell of an experiment: what was run, and what came out."""
+    """One cell of an experiment: what was run, and its outcome."""
 
     cell: TrainingCell | KernelCell = Field(discriminator="kind")
 
     status: Literal["finished", "diverged", "failed", "stopped"]
-    """A run that "diverged" met a gradient that was not finite, and would do so again; one that
-    "failed" met any other error; one that was "stopped" was interrupted."""
+    """A "diverged" run met a gradient that was not finite, and would do so again; a "failed" one
+    met any other error; a "stopped" one was interrupted."""
 
     error: str | None = None
     """What went wrong, for a run that diverged or failed."""
@@ -156,7 +156,7 @@ class Run(_Model):
 
 
 class Header(_Model):
-    """What is known of a result before its first run."""
+    """What is known about a result before its first run."""
 
     schema_name: Literal["regtopk-bench.result"] = Field(default=SCHEMA, alias="schema")
     version: Literal[2] = VERSION
@@ -172,7 +172,7 @@ class Started(_Model):
     started: str
     """The cell's key."""
     resumed_at: int
-    """The rounds that were finished before."""
+    """The rounds finished before."""
     environment: dict[str, Scalar]
 
 

@@ -53,7 +53,7 @@ def dump(result: Result) -> str:
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write `result.json` and `traces.csv`, each whole or not at all.
+    """Write `result.json` and `traces.csv`, each completely or not at all.
 
     Raises:
         OSError: If they cannot be written.
@@ -65,10 +65,10 @@ def write(result: Result, folder: Path) -> None:
 
 
 def read(path: Path) -> Result:
-    """Read a result file, or what is in a run's folder.
+    """Read a result file, or the result in a run's folder.
 
-    A folder with a journal is of a run that has not ended: the journal has all that was finished,
-    which may be more than a result that was written when the run was interrupted.
+    A folder with a journal belongs to a run that has not ended: the journal has all that was
+    finished, which may be more than the result written when the run was interrupted.
 
     Raises:
         ConfigurationError: If it is missing, damaged, of another kind or of another version.
@@ -101,7 +101,7 @@ def _traces(result: Result) -> str:
 
 
 def _which(run: Run, labelled: Mapping[str, Label]) -> dict[str, object]:
-    """Return what tells a run apart from the others of its result."""
+    """Return what distinguishes a run from the others in its result."""
     if isinstance(run.cell, KernelCell):
         facts = run.cell.problem | run.cell.candidate
         return {name: facts.get(name, "") for name in _WHICH_KERNEL}
@@ -110,5 +110,5 @@ def _which(run: Run, labelled: Mapping[str, Label]) -> dict[str, object]:
 
 
 def _shown(value: int | float) -> int | float | str:
-    """Return nothing for what was not evaluated after a round."""
+    """Return an empty text for a round without an evaluation."""
     return "" if math.isnan(value) else value

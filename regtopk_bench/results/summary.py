@@ -61,7 +61,7 @@ class Group:
 
     @property
     def failures(self) -> list[Run]:
-        """The runs that an error ended."""
+        """The runs that ended with an error."""
         return [run for run in self.runs if run.status in ("diverged", "failed")]
 
     def mean_log10_trace(self, name: str) -> NDArray[np.float64]:
@@ -85,7 +85,7 @@ def density_of(run: Run) -> float:
 def sent_bytes(run: Run) -> NDArray[np.float64]:
     """Return the bytes that one worker sends in each round, (rounds,): a mean over the workers.
 
-    These are messages and what workers tell each other to agree on a selection. For a bound
+    They include messages and what workers exchange to agree on a selection. For a bound
     that no system can reach, the latter is not counted: see `Algorithm.achievable`.
     """
     assert isinstance(run.cell, TrainingCell)
@@ -96,7 +96,7 @@ def sent_bytes(run: Run) -> NDArray[np.float64]:
 
 
 def sent_bytes_to(run: Run, rounds: int | None) -> float | None:
-    """Return the bytes that one worker has sent after so many rounds."""
+    """Return the bytes that one worker has sent after this many rounds."""
     return None if rounds is None else float(sent_bytes(run)[:rounds].sum())
 
 
@@ -106,7 +106,7 @@ def log10(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def groups(runs: Iterable[Run]) -> list[Group]:
-    """Gather training runs that differ in nothing but their seed, in order of appearance."""
+    """Group training runs that differ only in their seed, in order of appearance."""
     cells: dict[str, TrainingCell] = {}
     by_seed: dict[str, dict[int, Run]] = {}
     for run in runs:
@@ -130,12 +130,12 @@ def estimate(values: NDArray[np.float64]) -> Estimate:
 def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return a 95 % confidence interval of the median, whatever the distribution.
 
-    Its ends are two of the values. Fewer than six have no such interval: all of their range is
+    Its ends are two of the values. Fewer than six have no such interval: their whole range is
     returned, which contains the median with probability 1 - 2^(1-n).
     """
     ordered = np.sort(values)
     throws = len(ordered)
-    outside, ways = 0, 1  # in which at most `outside` of so many throws of a coin are heads
+    outside, ways = 0, 1  # in which at most `outside` of as many coin tosses are heads
     while 40 * ways < 2**throws:
         outside += 1
         ways += math.comb(throws, outside)
@@ -189,7 +189,7 @@ def signed_rank(differences: NDArray[np.float64]) -> float:
 
     Differences of 0 are left out, and equal ones share their mean rank. Below 200 differences,
     p is exact, ties included: the share of all choices of signs that are as extreme. From 200 on,
-    it is that of the normal limit.
+    the normal limit is used.
     """
     signed = differences[differences != 0.0]
     sizes = np.sort(np.abs(signed))
@@ -212,12 +212,12 @@ def _standard_error(values: NDArray[np.float64]) -> float:
 
 
 def first_round(reached: NDArray[np.bool_]) -> int | None:
-    """Return the first round, from 1, after which something holds."""
+    """Return the first round, from 1, after which a condition holds."""
     rounds = np.flatnonzero(reached)
     return int(rounds[0]) + 1 if len(rounds) else None
 
 
 def mean_if_all(values: Sequence[float | None]) -> float | None:
-    """Return the mean of values that all are known."""
+    """Return the mean if all values are known, else None."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known and len(known) == len(values) else None

@@ -1,4 +1,4 @@
-"""Settings: what can be set, where values come from, and which one holds."""
+"""Settings: what can be set, where values come from, and which one takes precedence."""
 
 from regtopk_bench.settings.commands import (
     COMMANDS,

@@ -27,7 +27,7 @@ class ComparisonSettings(
     """Several algorithms on one problem."""
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once."""
+        """Check constraints across settings."""
         super().__post_init__()
         if isinstance(self.processes, int) and self.processes > self.workers:
             raise ConfigurationError(
@@ -40,7 +40,7 @@ class LinregSettings(LinregProblem, GapReport, ComparisonSettings):
     """Distributed linear regression, by default in the paper's setting."""
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once."""
+        """Check constraints across settings."""
         super().__post_init__()
         for k in self.k:
             if k > self.dim:
@@ -56,7 +56,7 @@ class CifarSettings(
     AccuracyReport,
     ComparisonSettings,
 ):
-    """A network that classifies images, trained by workers with their own."""
+    """A network that classifies images, trained by workers that each have their own."""
 
     workers: Count = other_default(ProblemSettings, "workers", 8)
     rounds: Whole = other_default(TrainingSettings, "rounds", 500)
@@ -79,7 +79,7 @@ class ToySettings(TrainingSettings, ToyReport):
     save: bool = other_default(ReportSettings, "save", False)
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once."""
+        """Check constraints across settings."""
         super().__post_init__()
         for at in self.at:
             if at > self.rounds:
@@ -101,9 +101,9 @@ COMMANDS: dict[str, type[ReportSettings]] = {
 
 
 def decides(of: str | type[Group], panel: Panel | None = None) -> frozenset[str]:
-    """Return the names of the settings that decide about numbers.
+    """Return the names of the settings that affect the numbers.
 
-    They make two cells differ; the others may change when a run is resumed.
+    Cells differ in these; the others may change when a run is resumed.
 
     Args:
         of: A command, or a class of settings.

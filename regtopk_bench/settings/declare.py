@@ -1,7 +1,7 @@
 """How settings are declared, and what follows from a declaration.
 
 A group is a frozen dataclass whose fields are the settings of one panel. A command's settings
-class combines groups. Flags, environment variables, TOML keys, help and `config` all follow.
+class combines groups. Flags, environment variables, TOML keys, help and `config` derive from it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Group:
     _decides: ClassVar[bool]
 
     def __init_subclass__(cls, panel: Panel | None = None, decides: bool | None = None) -> None:
-        """Take a panel, and whether its settings decide about numbers if they do not say so.
+        """Set the panel, and whether its settings affect the numbers unless they say otherwise.
 
         A subclass that names none adds settings to the panel of its base.
         """
@@ -39,7 +39,7 @@ class Group:
             cls._decides = decides
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once; a subclass calls its base's check too."""
+        """Check constraints across settings; a subclass also calls its base's check."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,20 @@ def setting(
         default: The built-in default.
         help: One sentence; `{choices}` in it stands for the annotation's words.
         short: A one-letter flag, as in "-n".
-        decides: Whether another value may give other numbers; None for what the group says.
+        decides: Whether another value may change the numbers; None for the group's default.
     """
     return field(default=default, metadata={_METADATA: _Metadata(help, short, decides)})
 
 
 def other_default(group: type[Group], name: str, default: Any) -> Any:
-    """Declare a group's setting again, with the default that suits a command."""
+    """Declare a group's setting again, with a default that suits a command."""
     (declared,) = (each for each in fields(group) if each.name == name)
     return field(default=default, metadata=declared.metadata)
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """One setting of a command: its declaration, and all that follows from it."""
+    """One setting of a command: its declaration, and everything derived from it."""
 
     name: str
     default: Any
@@ -79,7 +79,7 @@ class Declaration:
     short: str | None
     panel: Panel
     decides: bool
-    """Whether another value may give other numbers, and so makes other cells."""
+    """Whether another value may change the numbers, and so makes a different cell."""
     kind: Kind
 
 
@@ -90,7 +90,7 @@ def declarations(group: type[Group]) -> Mapping[str, Declaration]:
     """Return the declarations of a group or a command by name, panel by panel.
 
     Raises:
-        TypeError: For a setting that is in no panel, or whose annotation no parser follows from.
+        TypeError: For a setting in no panel, or whose annotation implies no parser.
     """
     if group not in _KNOWN:
         annotations = get_type_hints(group, include_extras=True)
@@ -116,7 +116,7 @@ def _declaration(group: type[Group], declared: Field[Any], annotation: Any) -> D
 
 
 def _home(group: type[Group], name: str) -> type[Group]:
-    """Return the group that declares a setting first; others only change its default."""
+    """Return the group that first declares a setting; others only change its default."""
     home = next(base for base in reversed(group.__mro__) if name in inspect.get_annotations(base))
     if not hasattr(home, "_panel"):
         raise TypeError(f"{name} of {home.__name__} is in no panel: name one in its bases")

@@ -1,4 +1,4 @@
-"""The panel Execution: where and how to compute; little of it decides about numbers."""
+"""The panel Execution: where and how to compute; little of it affects the numbers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class ExecutionSettings(Group, panel="Execution", decides=False):
 
     processes: CountOrAuto = setting(
         "auto",
-        "Processes that host the workers; auto takes what should be fastest.",
+        "Processes that host the workers; auto takes the number expected to be fastest.",
         short="-p",
     )
     jobs: Count = setting(
-        1, "Cells that run at the same time, each in a process of its own.", short="-j"
+        1, "Cells that run at the same time, each in its own process.", short="-j"
     )
-    checkpoint_every: Count = setting(1000, "Rounds from one checkpoint to the next.")
+    checkpoint_every: Count = setting(1000, "Rounds between checkpoints.")
     resume: RunFolder | None = setting(
-        None, "Folder of a run to resume, with the settings that it was started with."
+        None, "Folder of a run to resume, with its original settings."
     )
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once."""
+        """Check constraints across settings."""
         super().__post_init__()
         if self.jobs > 1 and self.processes not in ("auto", 1):
             raise ConfigurationError(
@@ -41,7 +41,7 @@ class ExecutionSettings(Group, panel="Execution", decides=False):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageExecution(ExecutionSettings):
-    """Where and in which precision a network is computed: devices round differently."""
+    """Where and in which precision a network is computed; devices round differently."""
 
     device: Device = setting("auto", "Where gradients are computed: {choices}.", decides=True)
     amp: bool = setting(False, "Compute in bfloat16 where that is safe.", decides=True)
@@ -74,13 +74,13 @@ class KernelsExecution(Group, panel="Execution", decides=False):
             "numpy.argpartition",
             "cupy.argpartition",
         ),
-        "Implementation to time, repeatable, as far as it runs on the device: {choices}.",
+        "Implementation to time, repeatable, if it runs on the device: {choices}.",
         short="-i",
         decides=True,
     )
     repeats: Annotated[int, AtLeast(3)] = setting(
         15,
-        "Repeats; what takes long is repeated less, at least three times.",
+        "Repeats; slow candidates get fewer, but at least three.",
         short="-r",
     )
     threads: CountOrAuto = setting(

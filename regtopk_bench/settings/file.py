@@ -1,4 +1,4 @@
-"""`benchmarks.toml`: defaults and profiles, checked as a whole when it is read."""
+"""`benchmarks.toml`: defaults and profiles, checked as a whole when read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE_NAME = "benchmarks.toml"
 FILE_VERSION = 1
 
 _HYPER_PARAMETERS = {"mu": "mu=4", "q": "q=1e8", "denominator": "denominator=current"}
-"""Keys that a user may take for settings, and how they are given to RegTop-k instead."""
+"""Keys that a user may mistake for settings, and how RegTop-k takes them instead."""
 
 Section = dict[str, dict[str, Any]]
 """Values by command and setting, not yet parsed."""
@@ -24,7 +24,7 @@ Section = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """The content of a settings file, or of none."""
+    """The content of a settings file; empty without one."""
 
     path: Path | None = None
     defaults: Section = field(default_factory=dict)
@@ -45,7 +45,7 @@ def load(path: Path | None) -> SettingsFile:
     """Read the file given, or the one in the working directory if there is one.
 
     Raises:
-        ConfigurationError: Naming file and key, for whatever cannot be used.
+        ConfigurationError: Naming file and key, if anything cannot be used.
     """
     if path is None:
         path = Path(FILE_NAME)
@@ -74,7 +74,7 @@ def load(path: Path | None) -> SettingsFile:
 def _section(path: Path, name: str, raw: Any) -> Section:
     """Check a section and sort its keys by command.
 
-    A key outside a command's table holds for every command that has such a setting.
+    A key outside a command's table applies to every command that has such a setting.
     """
     table = _table(path, name, raw)
     every_name = {key for settings in COMMANDS.values() for key in declarations(settings)}

@@ -1,6 +1,6 @@
 """What an annotation says about a setting: how a value is read, and how help shows it.
 
-The annotation is the only place that says so: `Count` reads a whole number of at least 1,
+The annotation is the only source: `Count` reads a whole number of at least 1,
 `tuple[Density, ...]` a list of them, `Literal["cpu", "cuda"]` one of two words.
 """
 
@@ -17,7 +17,7 @@ from regtopk_bench.settings.parsers import Parser
 
 @dataclass(frozen=True)
 class Kind:
-    """How the values of a type are given. In `Annotated`, it takes the place of the type's own."""
+    """How values of a type are given. In `Annotated`, it replaces the type's own."""
 
     parse: Parser
 
@@ -25,7 +25,7 @@ class Kind:
     """Stands for the value in help; None for a switch, which takes no value."""
 
     repeatable: bool = False
-    """Whether the flag may be given several times, a value each."""
+    """Whether the flag may be given several times, with one value each."""
 
     choices: tuple[str, ...] = ()
     """The words that help lists."""
@@ -33,7 +33,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class AtLeast:
-    """The least value of a number."""
+    """A number's lower bound, included."""
 
     bound: float
 
@@ -45,7 +45,7 @@ class AtLeast:
 
 @dataclass(frozen=True)
 class Above:
-    """What a number must exceed."""
+    """A number's lower bound, excluded."""
 
     bound: float
 
@@ -57,7 +57,7 @@ class Above:
 
 @dataclass(frozen=True)
 class Below:
-    """What a number must stay under."""
+    """A number's upper bound, excluded."""
 
     bound: float
 
@@ -101,7 +101,7 @@ def kind_of(annotation: Any) -> Kind:
     `None` in a union is a default that cannot be given, and adds nothing.
 
     Raises:
-        TypeError: For an annotation that nothing follows from.
+        TypeError: For an annotation that implies no parser.
     """
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation in _PLAIN:

@@ -1,7 +1,7 @@
 """Parsers of setting values, the same for flags, environment and TOML.
 
-A parser takes text or a TOML value and returns the value, or raises ValueError with what is
-wrong with it, ready to be put behind the setting's name.
+A parser takes text or a TOML value and returns the value, or raises ValueError with a
+message that can follow the setting's name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Parser = Callable[[Any], Any]
 
 
 def _float(raw: Any) -> float:
-    """Return a number, or NaN for what is none: true and false are none either."""
+    """Return a number, or NaN for anything else, including true and false."""
     try:
         return math.nan if isinstance(raw, bool) else float(raw)
     except (TypeError, ValueError):
@@ -57,7 +57,7 @@ def density(raw: Any) -> float:
 
 
 def choice(names: Iterable[str]) -> Parser:
-    """Parse one of some names."""
+    """Parse one of several names."""
     known = tuple(names)
 
     def parse(raw: Any) -> str:
@@ -69,7 +69,7 @@ def choice(names: Iterable[str]) -> Parser:
 
 
 def word_or(words: Iterable[str], parse_other: Parser) -> Parser:
-    """Parse one of some words, such as `auto`, or else what another parser reads."""
+    """Parse one of several words, such as `auto`, or else what another parser reads."""
     known = tuple(words)
 
     def parse(raw: Any) -> Any:
@@ -83,7 +83,7 @@ def _split_at_commas(text: str) -> list[str]:
 
 
 def listing(parse_one: Parser, split: Callable[[str], list[str]] = _split_at_commas) -> Parser:
-    """Parse a list, or text that is split into one, into a tuple without repetitions."""
+    """Parse a list, or text that is split into one, into a tuple without duplicates."""
 
     def parse(raw: Any) -> tuple[Any, ...]:
         items = raw if isinstance(raw, list | tuple) else [raw]

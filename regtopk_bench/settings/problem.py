@@ -21,7 +21,7 @@ Dtype = Literal["float32", "float64"]
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemSettings(Group, panel="Problem", decides=True):
-    """What every problem with simulated workers has."""
+    """Settings of every problem with simulated workers."""
 
     workers: Count = setting(20, "Number of simulated workers, N.", short="-n")
 
@@ -42,13 +42,13 @@ class LinregProblem(ProblemSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ImageProblem(ProblemSettings):
-    """A network that classifies images, trained by workers with their own.
+    """A network that classifies images, trained by workers that each have their own.
 
-    Where images come from and where they are kept does not decide: their digest does.
+    Where images come from and where they are kept is irrelevant: their digest counts.
     """
 
     dataset: Literal["cifar10", "synthetic"] = setting(
-        "cifar10", "Images where --data names none: cifar10, fetched once; synthetic, made up."
+        "cifar10", "Images if --data is not given: cifar10, fetched once; synthetic, generated."
     )
     data: FileOrFolder | None = setting(
         None,
@@ -57,7 +57,7 @@ class ImageProblem(ProblemSettings):
         decides=False,
     )
     image_size: Count | None = setting(
-        None, "Side that images are brought to; else they are taken as they are."
+        None, "Height and width to resize images to; by default, they keep their size."
     )
     cache: Folder = setting(
         "~/.cache/regtopk-bench",
@@ -66,7 +66,7 @@ class ImageProblem(ProblemSettings):
     )
     model: Name = setting(
         "cnn",
-        "Network: cnn, resnet18 (with the stem for small images), or torchvision's by name.",
+        "Network: cnn, resnet18 (with the stem for small images), or any of torchvision's by name.",
         short="-m",
     )
     weights: NameOrPath = setting(
@@ -74,10 +74,10 @@ class ImageProblem(ProblemSettings):
     )
     freeze_backbone: bool = setting(False, "Train the classifier only.")
     partition: Name = setting(
-        "iid", "How images are dealt out: iid, iid-unequal, dirichlet:ALPHA, shards."
+        "iid", "How images are divided among workers: iid, iid-unequal, dirichlet:ALPHA, shards."
     )
     weighting: Literal["equal", "size"] = setting(
-        "equal", "Share ω of a worker in the aggregate: equal, or by the size of its data."
+        "equal", "Share ω of a worker in the aggregate: equal; size, in proportion to its data."
     )
     batch: Count = setting(20, "Images per worker and step.", short="-b")
     augment: bool = setting(False, "Shift and mirror training images at random.")

@@ -19,8 +19,8 @@ PLOT_FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
 class ReportSettings(Group, panel="Report", decides=False):
     """How results are printed and kept."""
 
-    format: Format = setting("table", "Format of what is printed: {choices}.", short="-f")
-    output: Folder = setting("runs", "Folder in which each run makes its own.", short="-o")
+    format: Format = setting("table", "Output format: {choices}.", short="-f")
+    output: Folder = setting("runs", "Folder in which each run creates its own.", short="-o")
     save: bool = setting(True, "Save result.json, traces.csv and the plot.")
     plot_format: PlotFormat = setting("png", "Format of the plot: {choices}.")
 
@@ -29,14 +29,16 @@ class ReportSettings(Group, panel="Report", decides=False):
 class GapReport(ReportSettings):
     """A report on how close training came to the optimum."""
 
-    target: Positive = setting(1e-6, "Gap whose first round is reported.")
+    target: Positive = setting(1e-6, "Target gap; the first round to reach it is reported.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AccuracyReport(ReportSettings):
     """A report on how well a network classifies."""
 
-    target: Fraction = setting(0.5, "Test accuracy whose first round is reported, in (0, 1].")
+    target: Fraction = setting(
+        0.5, "Target test accuracy, in (0, 1]; the first round to reach it is reported."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,5 +46,5 @@ class ToyReport(ReportSettings):
     """A report on the loss at chosen rounds."""
 
     at: tuple[Count, ...] = setting(
-        (), "Round after which the loss is shown, repeatable; else 1, 2, 5, 10, … and the last."
+        (), "Round after which to show the loss, repeatable; else 1, 2, 5, 10, … and the last."
     )

@@ -21,7 +21,7 @@ S = TypeVar("S", bound=ReportSettings)
 
 @dataclass(frozen=True)
 class Resolved(Generic[S]):
-    """A command's settings, and for each where its value came from."""
+    """A command's settings, and where each value came from."""
 
     settings: S
     sources: Mapping[str, str]
@@ -34,16 +34,16 @@ def resolve(
     file: SettingsFile,
     profile: str | None,
 ) -> Resolved[Any]:
-    """Settle the settings of a command.
+    """Resolve the settings of a command.
 
     Raises:
-        ConfigurationError: Naming the source and the setting of a value that cannot be used.
+        ConfigurationError: Naming the source and the setting of an invalid value.
     """
     chosen = file.profile(profile)[command] if profile is not None else {}
     defaults = file.defaults.get(command, {})
 
     def candidates(name: str) -> Iterator[tuple[str, str, Any]]:
-        """Yield (source, name there, value) by falling precedence."""
+        """Yield (source, name there, value), highest precedence first."""
         flag, variable = flag_name(name), variable_name(name)
         if flags.get(name) not in (None, []):
             yield "flag", flag, flags[name]
@@ -72,16 +72,16 @@ def resolve(
 def resumed(resolved: Resolved[S], before: Mapping[str, Any], result: Path) -> Resolved[S]:
     """Return the settings of a resumed run.
 
-    What does not decide about numbers may be given anew; all else is what it was.
+    Settings that do not affect the numbers may be changed; all others keep their values.
 
     Args:
-        resolved: What was given now.
+        resolved: The settings given now.
         before: The stored values that the run was started with, as `as_json` returns them.
         result: The run's result, for messages.
 
     Raises:
-        ConfigurationError: If a setting that decides was given now and is not what it was, or a
-            stored value cannot be read.
+        ConfigurationError: If a setting that affects the numbers was changed, or a stored value
+            cannot be read.
     """
     values: dict[str, Any] = {}
     sources = dict(resolved.sources)
@@ -102,7 +102,7 @@ def resumed(resolved: Resolved[S], before: Mapping[str, Any], result: Path) -> R
 
 
 def _stored(declared: Declaration, raw: Any, result: Path) -> Any:
-    """Return a stored value; null and an empty list say that none was given."""
+    """Return a stored value; null and an empty list mean that none was given."""
     if raw in (None, []):
         return declared.default
     try:

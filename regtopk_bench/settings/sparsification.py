@@ -13,7 +13,7 @@ from regtopk_bench.settings.kinds import Algorithms, Count, Density
 
 @dataclass(frozen=True, kw_only=True)
 class SparsificationSettings(Group, panel="Sparsification", decides=True):
-    """The algorithms, their hyper-parameters with them, and how much of a gradient they keep."""
+    """The algorithms with their hyper-parameters, and how much of a gradient they keep."""
 
     algorithm: Algorithms = setting(
         tuple(map(parse_spec, ("dense", "topk", "regtopk:mu=4", "oracle"))),
@@ -31,15 +31,15 @@ class SparsificationSettings(Group, panel="Sparsification", decides=True):
 
 @dataclass(frozen=True, kw_only=True)
 class ScopedSparsification(SparsificationSettings):
-    """Sparsification of a gradient that is made of several tensors."""
+    """Sparsification of a gradient made up of several tensors."""
 
     scope: Literal["global", "layer"] = setting(
         "global",
-        "Where the k largest are sought: global, in the whole gradient; layer, in each tensor.",
+        "Where the k largest are selected: global, in the whole gradient; layer, in each tensor.",
     )
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once."""
+        """Check constraints across settings."""
         super().__post_init__()
         if self.k and self.scope == "layer":
             raise ConfigurationError("--k with --scope layer: give a --density, as layers differ")

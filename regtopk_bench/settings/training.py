@@ -20,7 +20,7 @@ from regtopk_bench.settings.kinds import (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(Group, panel="Training", decides=True):
-    """What every training has."""
+    """Settings of all training."""
 
     rounds: Whole = setting(2500, "Rounds of training.", short="-r")
     learning_rate: Positive = setting(0.01, "Learning rate η.", short="-l")
@@ -28,11 +28,12 @@ class TrainingSettings(Group, panel="Training", decides=True):
 
 @dataclass(frozen=True, kw_only=True)
 class SeededTraining(TrainingSettings):
-    """Training that is repeated on several seeds."""
+    """Training repeated on several seeds."""
 
     seeds: Seeds = setting(
         (0,),
-        "Seeds of data, initial parameters and draws: 0-4 or 0,3,7. Several give intervals.",
+        "Seeds of data, initial parameters and draws: 0-4 or 0,3,7. "
+        "Several give confidence intervals.",
         short="-s",
     )
 
@@ -43,18 +44,20 @@ class ImageTraining(SeededTraining):
 
     schedule: Literal["constant", "step", "cosine"] = setting(
         "constant",
-        "Course of the learning rate: constant, step (a tenth at 1/2 and 3/4), cosine.",
+        "Learning-rate schedule: constant, step (a tenth at 1/2 and 3/4), cosine.",
     )
-    warm_up: Whole = setting(0, "Rounds in which the learning rate rises.")
+    warm_up: Whole = setting(0, "Warm-up rounds, in which the learning rate rises.")
     momentum: Annotated[float, AtLeast(0), Below(1)] = setting(
-        0.0, "Momentum of the update, applied on the aggregate, in [0, 1)."
+        0.0, "Momentum of the update, applied to the aggregate, in [0, 1)."
     )
-    weight_decay: NonNegative = setting(0.0, "Weight decay, applied on the aggregate.")
-    local_steps: Count = setting(1, "Steps of a worker before it sends their sum.")
-    evaluate_every: Count = setting(50, "Rounds from one evaluation to the next.")
+    weight_decay: NonNegative = setting(0.0, "Weight decay, applied to the aggregate.")
+    local_steps: Count = setting(
+        1, "Steps that a worker takes before it sends the sum of their gradients."
+    )
+    evaluate_every: Count = setting(50, "Rounds between evaluations.")
 
     def __post_init__(self) -> None:
-        """Check what concerns several settings at once."""
+        """Check constraints across settings."""
         super().__post_init__()
         if self.warm_up > self.rounds:
             raise ConfigurationError(

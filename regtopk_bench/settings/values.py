@@ -1,4 +1,4 @@
-"""Settings' values outside the program: in JSON, and as text for people."""
+"""Settings' values outside the program: in JSON, and as text for users."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _plain(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value in words, exactly: `none` for None and for an empty list."""
+    """Return a value as exact text: `none` for None and for an empty list."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple) and value:

@@ -1,8 +1,8 @@
-"""What a sparsifier is: one page, to be read first.
+"""What a sparsifier is, on one page: read this first.
 
 Tensors carry their shape in their name: N workers, J parameters, k entries per message,
 so `grad_NJ` is one gradient row per worker. A sparsifier works on the rows of the workers
-that live in its process and does not know where the others live.
+hosted in its process and does not know where the others are.
 """
 
 from __future__ import annotations
@@ -24,39 +24,38 @@ class Sparsifier(ABC):
     """Chooses, round after round, what each worker sends of its gradient.
 
     A sparsifier holds its hyper-parameters, the fields of its dataclass, and nothing else; what
-    changes from round to round is in the state that `init` returns. One round calls `compress`,
+    changes from round to round is in the state that `init` returns. Each round calls `compress`,
     then `feedback`.
     """
 
     splits: ClassVar[bool] = False
-    """Whether the workers of a process may be compressed a few at a time, each chunk of them with
-    a state of its own, so that their gradients need not all be in memory. Not if `compress`
-    asks its peers."""
+    """Whether a process may compress its workers in chunks, each with its own state, to avoid
+    holding all their gradients in memory. Must be False if `compress` asks its peers."""
 
     @abstractmethod
     def init(self, placement: Placement) -> Any:
-        """Return the state before the first round, a dataclass on `State`.
+        """Return the state before the first round, a dataclass derived from `State`.
 
         Raises:
-            ConfigurationError: If the hyper-parameters do not suit the placement, as a k above J.
+            ConfigurationError: If the hyper-parameters do not suit the placement: a k above J, say.
         """
 
     @abstractmethod
     def compress(self, state: Any, grad_NJ: Tensor) -> Message:
         """Choose what to send of the gradients (N, J), and update the state.
 
-        The gradients are not modified. The message is valid until the next-but-one call with the
-        same state, as its memory is used again.
+        The gradients are not modified. The message is valid until the call after next with
+        the same state, which reuses its memory.
 
         Raises:
             NonFiniteGradientError: If a gradient holds NaN or infinity.
         """
 
     def feedback(self, state: Any, aggregate_J: Tensor) -> None:  # noqa: B027 - optional
-        """Tell the state what the server made of all messages: Σ ω_n · message_n, (J,)."""
+        """Give the state the aggregate of all messages: Σ ω_n · message_n, (J,)."""
 
     def state_dict(self, state: Any) -> dict[str, Tensor]:
-        """Return all that decides about later rounds; every tensor has a row per worker, (N, …).
+        """Return all that later rounds depend on; every tensor has a row per worker, (N, …).
 
         Rows of several processes can be concatenated and redistributed. The tensors are the
         state's own and change with it.
@@ -67,9 +66,9 @@ class Sparsifier(ABC):
         return rows_of(state)
 
     def load_state_dict(self, state: Any, rows: Mapping[str, Tensor]) -> None:
-        """Bring a state fresh from `init` to where `state_dict` was called, for its workers.
+        """Bring a fresh state from `init` to where `state_dict` was called, for its workers.
 
         Raises:
-            ConfigurationError: If the rows are not those of such a state.
+            ConfigurationError: If the rows do not belong to such a state.
         """
         restore(state, rows)

@@ -23,7 +23,7 @@ def sparsifier_class(name: str) -> type[Sparsifier]:
     """Import the class of an algorithm: a row's, an entry point's, or one by its dotted name.
 
     Raises:
-        ConfigurationError: If it cannot be imported, or is no sparsifier.
+        ConfigurationError: If it cannot be imported, or is not a sparsifier.
     """
     module, _, attribute = algorithm(name).home.partition(":")
     found = _imported(name, module)
@@ -59,8 +59,8 @@ def make(spec: AlgorithmSpec, **chosen: Any) -> Sparsifier:
         chosen: Further hyper-parameters, as values.
 
     Raises:
-        ConfigurationError: Naming the hyper-parameters that there are for an unknown one, or
-            what is wrong with a value.
+        ConfigurationError: If a hyper-parameter is unknown, listing those that exist, or if a
+            value is invalid, saying why.
     """
     made_by = sparsifier_class(spec.name)
     declared = typing.get_type_hints(made_by)
@@ -79,7 +79,7 @@ def make(spec: AlgorithmSpec, **chosen: Any) -> Sparsifier:
         return made_by(**(chosen | values))
     except ConfigurationError as error:
         raise ConfigurationError(f"{spec.name}: {error}") from error
-    except TypeError as error:  # a hyper-parameter without default is missing
+    except TypeError as error:  # a required hyper-parameter is missing
         raise ConfigurationError(f"{spec.name} cannot be made: {error}") from error
 
 
@@ -90,7 +90,7 @@ def hyper_parameters(sparsifier: Sparsifier) -> Mapping[str, Any]:
 
 
 def _imported(name: str, module: str) -> Any:
-    """Import a module as Python does for a script: from the working directory, too."""
+    """Import a module as Python does for a script: also from the working directory."""
     if "" not in sys.path:
         sys.path.append("")
     try:
@@ -100,7 +100,7 @@ def _imported(name: str, module: str) -> Any:
             f'algorithm "{name}" cannot be imported: {error}; install its package, or run where '
             "Python finds it"
         ) from error
-    except Exception as error:  # whatever a foreign module does when it is imported
+    except Exception as error:  # a foreign module may raise anything
         reason = " ".join(f"{type(error).__name__}: {error}".split())  # on one line
         raise ConfigurationError(f'algorithm "{name}" cannot be imported: {reason}') from error
 
@@ -109,7 +109,7 @@ def _value(text: str, annotation: Any) -> Any:
     """Read a value of an annotated type.
 
     Raises:
-        ValueError: Saying what is wrong, to be put behind the parameter's name.
+        ValueError: With a message that can follow the parameter's name.
     """
     origin, options = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""How many entries a message has: given as a density k/J or as k itself."""
+"""The number of entries in a message, given as a density k/J or as k itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Budget:
     """
 
     density: float | None = None
-    """ρ = k/J, the fraction of entries **kept**, 0 < ρ ≤ 1. Small values save bytes and
-    let the residual grow old; 1 sends everything."""
+    """ρ = k/J, the fraction of entries **kept**, 0 < ρ ≤ 1. Small values save bytes but
+    let the residual go stale; 1 sends everything."""
 
     k: int | None = None
     """Entries per message, instead of a density, 1 ≤ k ≤ J."""

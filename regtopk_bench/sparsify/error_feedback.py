@@ -1,4 +1,4 @@
-"""The residual that a worker keeps: what it did not send now, it adds next round."""
+"""The residual that a worker keeps: what it does not send now, it adds next round."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from regtopk_bench.sparsify.state import State, unsaved
 
 @dataclass(kw_only=True)
 class ErrorFeedback(State):
-    """State of a sparsifier with error feedback; those with more to remember extend it."""
+    """State of a sparsifier with error feedback; those with more state extend it."""
 
     residual_NJ: Tensor
-    """ε, what each worker has kept back so far."""
+    """ε, what each worker has not sent so far."""
 
     k: int = unsaved()
     """Entries per message."""
 
     messages: tuple[SparseGradient, SparseGradient] = unsaved()
-    """Room for this round's message and the last one's, used in turn: memory that has been
+    """Buffers for this round's message and the last one's, used in turn: memory that has been
     written before is written faster."""
 
     guesses: list[kernels.Guess] = unsaved()
-    """What each worker remembers of its thresholds; it makes a step fast, not different."""
+    """What each worker remembers about its thresholds; it affects only a step's speed."""
 
     def step(
         self, grad_NJ: Tensor, corrected_Nk: Tensor | None = None, factors_Nk: Tensor | None = None
@@ -46,7 +46,7 @@ class ErrorFeedback(State):
         return message
 
     def accumulate(self, grad_NJ: Tensor) -> Tensor:
-        """Return a = ε + g, (N, J), which stays the residual until `take` is called."""
+        """Return a = ε + g, (N, J), which remains the residual until `take` is called."""
         self._check(grad_NJ)
         self.residual_NJ.add_(grad_NJ)
         kernels.check_finite(self.residual_NJ)

@@ -1,4 +1,4 @@
-"""Global Top-k: the selection that a genie would make who sees every worker's gradient."""
+"""Global Top-k: the selection of a genie that sees every worker's gradient."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Oracle(ErrorFeedbackSparsifier):
     splits: ClassVar[bool] = False
 
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
-        """Send what is largest in the mean of all accumulated gradients."""
+        """Send the largest entries of the mean of all accumulated gradients."""
         accumulated_NJ, placement = state.accumulate(grad_NJ), state.placement
         weighted_NJ = accumulated_NJ * placement.weights_N[:, None]
         (weighted_NJ,) = placement.peers.all_gather(weighted_NJ)

@@ -1,4 +1,4 @@
-"""Selection within every layer by itself, instead of among all parameters."""
+"""Selection within each layer, instead of among all parameters."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class PerLayer(Sparsifier):
     """
 
     sparsifier: Sparsifier
-    """What selects within a layer."""
+    """The sparsifier within each layer."""
 
     @property
     def splits(self) -> bool:  # type: ignore[override]
-        """Whether what selects within a layer can be split."""
+        """Whether the sparsifier within each layer splits."""
         return self.sparsifier.splits
 
     def init(self, placement: Placement) -> PerLayerState:

@@ -1,4 +1,4 @@
-"""What a process hosts: which workers, of how many, and the way to the others."""
+"""What a process hosts: which workers, of how many, and how to reach the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Some of the N workers, and all that a sparsifier has to know about them."""
+    """Some of the N workers, and all that a sparsifier needs to know about them."""
 
     workers: range
     """The workers hosted here, counted from 0 over all processes."""
@@ -38,13 +38,13 @@ class Placement:
     """Device of the gradients."""
 
     seed: int = 0
-    """Seed of whatever is random about a sparsifier, the same in every process."""
+    """Seed of a sparsifier's randomness, the same in every process."""
 
     part: tuple[int, ...] = ()
     """Which part of the whole gradient this is; () for all of it."""
 
     peers: Peers = dataclasses.field(default_factory=Alone)
-    """The way to the workers of other processes."""
+    """Access to the workers of other processes."""
 
     @classmethod
     def alone(
@@ -92,16 +92,16 @@ class Placement:
         return [math.prod(shape) for shape in self.shapes]
 
     def layers(self) -> list[Placement]:
-        """Return the same workers with each of the tensors for itself."""
+        """Return a placement of the same workers for each of the tensors."""
         return [
             dataclasses.replace(self, shapes=(shape,), part=(*self.part, number))
             for number, shape in enumerate(self.shapes)
         ]
 
     def generator(self, *numbers: int) -> np.random.Generator:
-        """Return a source of random numbers that follows from seed, part and these numbers.
+        """Return a random generator seeded with the seed, the part and these numbers.
 
-        With the number of the round, all processes draw the same; with a worker's id as well,
-        each worker has draws of its own, wherever it is hosted.
+        Given the round, all processes draw the same; given a worker's id as well, each worker
+        has its own draws, wherever it is hosted.
         """
         return np.random.default_rng([self.seed, *self.part, *numbers])

@@ -1,4 +1,4 @@
-"""Random-k: all workers send the same k entries, drawn anew every round."""
+"""Random-k: all workers send the same k entries, redrawn every round."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSp
 
 @dataclass(kw_only=True)
 class RandomKState(ErrorFeedback):
-    """Beside the residual: the number of the round, which seeds its draw."""
+    """Besides the residual: the round's number, which seeds its draw."""
 
     round: int = 0
 
@@ -23,8 +23,8 @@ class RandomKState(ErrorFeedback):
 class RandomK(ErrorFeedbackSparsifier):
     """Each round draws k of the J indices without replacement, the same for all workers.
 
-    The draw depends on the placement's seed and the round only, so that workers agree on it
-    without a word: any process makes the same one.
+    The draw depends only on the placement's seed and the round, so workers agree on it without
+    communicating: every process makes the same one.
     """
 
     State: ClassVar[type[ErrorFeedback]] = RandomKState

@@ -1,4 +1,4 @@
-"""RegTop-k (arXiv 2501.05633): Top-k whose scores know what became of the last message.
+"""RegTop-k (arXiv 2501.05633): Top-k whose scores account for what became of the last message.
 
 The paper's full text was not at hand; the equations below are those that the authors'
 published code computes.
@@ -20,7 +20,7 @@ from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSp
 
 @dataclass(kw_only=True)
 class RegTopKState(ErrorFeedback):
-    """Beside the residual: the k entries sent last, and what was received there."""
+    """Besides the residual: the k entries sent last, and what was received there."""
 
     sent_indices_Nk: Tensor | None = None
     """I^{t-1}; None before the first round."""
@@ -53,7 +53,7 @@ class RegTopK(ErrorFeedbackSparsifier):
     in linear regression, 5 with ResNet-18 and 2 for fine-tuning."""
 
     q: float = 1e8
-    """Q, the distortion assumed where nothing was sent; large, so that the factor is 1."""
+    """Q, the distortion assumed where nothing was sent; large enough to make the factor 1."""
 
     denominator: Literal["previous", "current"] = "previous"
     """Which a_n[j] divides in Δ: a^{t-1}, as in the authors' linear regression and ResNet
@@ -82,7 +82,7 @@ class RegTopK(ErrorFeedbackSparsifier):
         return message
 
     def feedback(self, state: RegTopKState, aggregate_J: Tensor) -> None:
-        """Note what the aggregate holds where each worker has sent something."""
+        """Note the aggregate at the entries that each worker has sent."""
         if state.sent_indices_Nk is None:
             raise ConfigurationError("feedback before the first compress: there is no message yet")
         state.received_Nk = kernels.gather(aggregate_J, state.sent_indices_Nk)

@@ -1,4 +1,4 @@
-"""What a sparsifier remembers, and how that is saved: by the fields of its state."""
+"""What a sparsifier remembers, saved by the fields of its state."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from regtopk_bench.sparsify.placement import Placement
 
 
 def unsaved(**options: Any) -> Any:
-    """Declare a field that `init` makes anew, or that only makes things fast."""
+    """Declare a field that `init` recreates, or that only affects speed."""
     return dataclasses.field(metadata={"saved": False}, **options)
 
 
 @dataclass(kw_only=True)
 class State:
-    """Base of all states: a dataclass whose fields are saved, but for those marked `unsaved`.
+    """Base of all states: a dataclass whose fields are saved, except those marked `unsaved`.
 
     A field to be saved holds a tensor with a row for each worker hosted here, a number, None,
     or a list of further states.
@@ -61,7 +61,7 @@ def restore(state: State, rows: Mapping[str, Tensor]) -> None:
     """Set the saved fields of a fresh state to what `rows_of` returned.
 
     Raises:
-        ConfigurationError: If the rows are not those of such a state.
+        ConfigurationError: If the rows do not belong to such a state.
     """
     names: set[str] = set()
     for name, value in _saved(state):

@@ -12,7 +12,7 @@ from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSp
 
 @dataclass(frozen=True, kw_only=True)
 class TopK(ErrorFeedbackSparsifier):
-    """Each worker sends the k entries of its accumulated gradient with the largest size.
+    """Each worker sends the k entries of its accumulated gradient largest in magnitude.
 
     a_n = ε_n + g_n;  I_n = top-k of |a_n|;  send a_n[I_n];  ε_n ← a_n with I_n zeroed.
     """

@@ -1,7 +1,7 @@
-"""What is timed: our kernels, and what else people select with.
+"""What is timed: our kernels and other ways to select.
 
 Every candidate does the whole operation. A step accumulates, scores, selects, emits ascending
-indices with their values and updates the residual, whoever's selection is inside.
+indices with their values and updates the residual, whichever selection it uses.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
 
 _MU = 4.0
 _OFF = 2.0
-"""By what factor a threshold that misses is off."""
+"""The factor by which a threshold is off in the case "missed"."""
 
 
 class Candidate(ABC):
-    """Something that is timed."""
+    """An operation to be timed."""
 
     operation: ClassVar[str]
     implementation: str
     case: str = ""
     slow: bool = True
-    """Not warmed up: it remembers nothing, and takes long."""
+    """Not warmed up, because it remembers nothing and takes long."""
 
     def __init__(self, data: Problem) -> None:
         self.data = data
 
     def prepare(self, repeat: int) -> None:  # noqa: B027 - most need nothing
-        """Make ready, before the clock is started."""
+        """Prepare a repeat, before the clock starts."""
 
     @abstractmethod
     def run(self) -> Tensor | None:
@@ -58,7 +58,7 @@ class Candidate(ABC):
 
 
 class Step(Candidate):
-    """A whole step of RegTop-k, always from the same residual, or round after round."""
+    """A whole step of RegTop-k, always from the same residual or round after round."""
 
     operation = "step"
 
@@ -80,7 +80,7 @@ class Step(Candidate):
 
 
 class OurStep(Step):
-    """`kernels.step`, in one of the cases that decide how long it takes.
+    """`kernels.step`, in one of the cases that determine how long it takes.
 
     As in training, messages are written to two sets of outputs in turn.
     """
@@ -96,7 +96,7 @@ class OurStep(Step):
         self._captured: Tensor | None = None
 
     def prepare(self, repeat: int) -> None:
-        """Bring the case about."""
+        """Set up the case."""
         super().prepare(repeat)
         if self.case == "missed":
             threshold = self._guesses[0].threshold()
@@ -142,7 +142,7 @@ class OurStep(Step):
 
 
 class PlainStep(Step):
-    """The step as most people write it, around one selection or another."""
+    """The step as most people write it, around a given selection."""
 
     def __init__(self, data: Problem, name: str, select: Callable[[Tensor, int], Tensor]) -> None:
         super().__init__(data)
@@ -182,7 +182,7 @@ class Selection(Candidate):
 
 
 class DenseScore(Candidate):
-    """RegTop-k's score of every entry, as the published formula has it."""
+    """RegTop-k's score of every entry, by the published formula."""
 
     operation = "score"
     implementation = "published formula"
@@ -225,7 +225,7 @@ def candidates(data: Problem, implementations: Iterable[str]) -> Iterator[Candid
     """Yield the candidates for a problem: steps first, then selections, then scores.
 
     Args:
-        data: What they work on.
+        data: The data they work on.
         implementations: Some of `IMPLEMENTATIONS`; those that cannot run here are left out.
     """
     on_gpu = data.start_1J.is_cuda
@@ -286,7 +286,7 @@ def _stable_sort(score_J: Tensor, k: int) -> Tensor:
 
 
 def _kthvalue(score_J: Tensor, k: int) -> Tensor:
-    """Select by a threshold; of entries that equal it, the first ones."""
+    """Select by a threshold; of entries equal to it, take the first ones."""
     threshold = score_J.kthvalue(len(score_J) - k + 1).values
     above = (score_J > threshold).nonzero()[:, 0]
     equal = (score_J == threshold).nonzero()[:, 0]

@@ -19,15 +19,15 @@ _LEAST_REPEATS = 3
 
 @dataclass
 class Measurement:
-    """What was measured of a candidate.
+    """The measurements of a candidate.
 
     Attributes:
         candidate: What was timed.
         exact: Whether it selects what a stable sort does, checked before it was timed; None
             where it selects nothing.
         seconds: For each repeat; NaN where a slow candidate was not repeated.
-        memory_limit_seconds: Of `residual += gradient`, in the same repeats. No step can be
-            faster that has to read and write as much.
+        memory_limit_seconds: Of `residual += gradient`, in the same repeats. No step that must
+            read and write as much can be faster.
         rounds: Steps that used a remembered threshold, while they were timed.
         misses: How often it did not hold.
     """
@@ -52,11 +52,11 @@ def measure(
     """Time all candidates, one after the other, in each repeat.
 
     Args:
-        data: What they work on.
+        data: The data they work on.
         candidates: What is timed.
-        clock: How.
-        repeats: How often.
-        budget: Seconds after which a candidate is not repeated any more, once it was timed
+        clock: Measures each call.
+        repeats: How often each candidate is timed.
+        budget: Seconds after which a candidate is no longer repeated, once it has been timed
             three times.
         on_repeat: Called after each repeat with the number of those done.
     """

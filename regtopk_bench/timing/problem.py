@@ -73,7 +73,7 @@ def problem(
         distribution: "normal"; "heavy", Student's t with 3 degrees of freedom and a scale by
             layer from 1e-3 to 10; "ties", normal in steps of 1/16; "constant", every entry
             equal; "replay", the gradients of consecutive rounds of training a perceptron
-            on synthetic data, with the residual that the rounds leave.
+            on synthetic data, with the residual that they leave.
         dim: J.
         k: Entries to select.
         dtype: Of residual and gradients.
@@ -84,7 +84,7 @@ def problem(
     draw = _draws(distribution, dim, generator)
     start_1J = torch.zeros(1, dim) if distribution == "replay" else draw()[None]
     start_1J = start_1J.to(device, dtype)
-    # What the previous step sent, so that the residual is 0 there.
+    # The residual is 0 where the previous step sent.
     last_1k, _ = kernels.step(start_1J, draw()[None].to(device, dtype), k)
     grads = [draw()[None].to(device, dtype) for _ in range(_ROUNDS)]
     factors_1k = torch.rand(1, k, generator=generator).to(device, dtype)
@@ -126,7 +126,7 @@ class _Perceptron:
         self._centres = torch.randn(_CLASSES, width, generator=generator)
 
     def gradient(self) -> Tensor:
-        """Return the gradient of the next batch, (J,), and take a step along it."""
+        """Return the gradient of the next batch, (J,), and take a descent step."""
         labels = torch.randint(_CLASSES, (20,), generator=self._generator)
         noise = torch.randn(20, self._centres.shape[1], generator=self._generator)
         features = self._centres[labels] + noise

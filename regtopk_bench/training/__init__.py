@@ -1,4 +1,4 @@
-"""The training loop, and what it is given."""
+"""The training loop and its inputs."""
 
 from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.recipe import Recipe

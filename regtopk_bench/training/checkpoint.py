@@ -1,8 +1,8 @@
-"""Checkpoints of a run: written whole or not at all, and read back only if unharmed.
+"""Checkpoints of a run: written completely or not at all, and read back only if intact.
 
 A checkpoint is an uncompressed `.npz` archive, which NumPy reads too: an array for each tensor, and
-`facts.json`. Tensors are written piece by piece and read one at a time, so that saving needs no
-memory to speak of. Nothing in it can be executed.
+`facts.json`. Tensors are written piece by piece and read one at a time, so saving needs hardly
+any memory. Nothing in it can be executed.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _KEPT = 2
 _SUFFIX = ".npz"
 
 Pieces = tuple[str, Sequence[Tensor]]
-"""The name of a tensor, and pieces of it that belong below each other."""
+"""The name of a tensor, and its pieces, to be stacked in order."""
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The checkpoints of one run, in a folder of their own; the last two are kept.
+    """The checkpoints of one run, in their own folder; the last two are kept.
 
-    They stay when the run has finished, so that nothing is lost before its result is safe: call
-    `remove` then.
+    They stay after the run has finished, because its result may not be safe yet: call `remove`
+    once it is.
     """
 
     folder: Path
-    """Made when the first checkpoint is written."""
+    """Created when the first checkpoint is written."""
 
     every: int
-    """Rounds from one checkpoint to the next, at least 1."""
+    """Rounds between checkpoints, at least 1."""
 
     def __post_init__(self) -> None:
         """Validate the interval."""
@@ -51,16 +51,16 @@ class Checkpoints:
             raise ConfigurationError(f"checkpoints every {self.every} rounds: at least 1")
 
     def due(self, finished: int) -> bool:
-        """Tell whether a checkpoint is to be written after so many rounds."""
+        """Tell whether a checkpoint is due after this many rounds."""
         return finished % self.every == 0
 
     def save(self, finished: int, tensors: Iterable[Pieces], facts: Mapping[str, Any]) -> None:
-        """Write the state after so many rounds.
+        """Write the state after this many rounds.
 
         Args:
             finished: Rounds finished.
             tensors: Tensors by name, in pieces.
-            facts: What else there is, in numbers, text, lists and dictionaries.
+            facts: Everything else, as numbers, text, lists and dictionaries.
 
         Raises:
             RunError: If it cannot be written.
@@ -92,10 +92,10 @@ class Checkpoints:
 
         Args:
             path: One of the folder.
-            identity: What the run is: only a checkpoint whose facts have the same is of this run.
+            identity: Identifies the run: a checkpoint of this run has the same in its facts.
 
         Raises:
-            RunError: If it is damaged, naming the one before it, if there is any.
+            RunError: If it is damaged, naming the one before it, if any.
             ConfigurationError: If it belongs to another configuration.
         """
         try:
@@ -108,7 +108,7 @@ class Checkpoints:
                 else "remove it to start this run again"
             )
             raise RunError(f"checkpoint {path} is damaged ({error}): {way}") from error
-        # Both as JSON sees them, where a tuple is a list.
+        # Compared as JSON, where a tuple is a list.
         stored, expected = found.facts.get("identity"), json.loads(json.dumps(dict(identity)))
         if stored != expected:
             raise ConfigurationError(
@@ -126,10 +126,10 @@ class Checkpoints:
 
 
 class Checkpoint:
-    """A checkpoint that was found whole.
+    """A checkpoint that was found intact.
 
     Attributes:
-        facts: What it holds beside tensors.
+        facts: What it holds besides tensors.
     """
 
     def __init__(self, path: Path) -> None:
@@ -146,7 +146,7 @@ class Checkpoint:
                     _check_plain(content, name)
 
     def tensors(self, start: str = "") -> Iterator[tuple[str, Tensor]]:
-        """Yield tensors whose names start so, without that start, one at a time."""
+        """Yield the tensors whose names have a prefix, named without it, one at a time."""
         with zipfile.ZipFile(self._path) as archive:
             for member in self._names:
                 name = member.removesuffix(".npy")
@@ -157,7 +157,7 @@ class Checkpoint:
 
 
 def _check_plain(content: IO[bytes], name: str) -> None:
-    """Check that an array holds numbers, and not objects, which would have to be unpickled."""
+    """Check that an array holds numbers, not objects, which would have to be unpickled."""
     if npy.read_magic(content) != (1, 0):
         raise ValueError(f"{name} is of an unknown version")
     _, _, dtype = npy.read_array_header_1_0(content)
@@ -166,7 +166,7 @@ def _check_plain(content: IO[bytes], name: str) -> None:
 
 
 def _write(archive: zipfile.ZipFile, name: str, pieces: Sequence[Tensor]) -> None:
-    """Write pieces of a tensor below each other as one array."""
+    """Stack the pieces of a tensor and write them as one array."""
     arrays = [piece.detach().cpu().contiguous().numpy() for piece in pieces]
     first = arrays[0]
     header = {
@@ -181,7 +181,7 @@ def _write(archive: zipfile.ZipFile, name: str, pieces: Sequence[Tensor]) -> Non
 
 
 def _difference(stored: Any, expected: Mapping[str, Any]) -> str:
-    """Say which fact differs first."""
+    """Name the first fact that differs."""
     if isinstance(stored, dict):
         for name in [*expected, *stored]:
             if stored.get(name) != expected.get(name):

@@ -1,4 +1,4 @@
-"""What is to be trained."""
+"""What a run trains, and how."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from regtopk_bench.workloads.base import as_float_tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What every process of a run has to know."""
+    """What every process of a run needs to know."""
 
     workload: Workload
     sparsifier: Sparsifier
     recipe: Recipe
     seed: int = 0
     given: Tensor | None = None
-    """θ⁰ where the workload is not to draw it, (J,)."""
+    """θ⁰ if the workload should not draw it, (J,)."""
     checkpoints: Checkpoints | None = None
     resume_from: Path | None = None
     identity: dict[str, Any] = field(init=False, default_factory=dict)
-    """All that decides about the course of the run, as numbers and text, where checkpoints are
-    written; worked out once, before other processes get the plan."""
+    """All that determines the course of the run, as numbers and text, if checkpoints are written;
+    computed once, before other processes get the plan."""
 
     def __post_init__(self) -> None:
-        """Validate what concerns more than the recipe."""
+        """Validate what the recipe alone cannot."""
         if self.seed < 0:
             raise ConfigurationError(f"seed {self.seed} is below 0")
         if self.given is not None and len(self.given) != self.workload.dim:
@@ -75,7 +75,7 @@ class Plan:
         )
 
     def trial(self) -> Placement:
-        """Return the placement of a single made-up worker."""
+        """Return the placement of a single dummy worker."""
         workload = self.workload
         return Placement.alone(
             1,
@@ -99,5 +99,5 @@ def _identity(plan: Plan) -> dict[str, Any]:
 
 
 def given_parameters(initial: Any) -> Tensor | None:
-    """Return initial parameters that a caller gives, as a tensor (J,)."""
+    """Return the caller's initial parameters as a tensor (J,)."""
     return None if initial is None else as_float_tensor(initial, "initial parameters", 1)

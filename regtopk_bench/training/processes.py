@@ -1,4 +1,4 @@
-"""How many processes a run should have."""
+"""The choice of the number of processes for a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONG_SECONDS = 0.3
 
 
 def choose_processes(plan: Plan, wanted: int | str) -> int:
-    """Return how many processes a run gets that wants a number of them, or "auto"."""
+    """Return the number of processes for a run, given the number wanted or "auto"."""
     workers, device = plan.workload.workers, plan.workload.device.type
     if wanted == "auto":
         return _fastest_processes(plan)

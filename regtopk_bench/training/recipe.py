@@ -1,4 +1,4 @@
-"""How parameters are trained: everything beside the problem and the sparsifier."""
+"""How parameters are trained: everything besides the problem and the sparsifier."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Recipe:
     """η > 0."""
 
     schedule: Schedule = field(default_factory=Schedule)
-    """What η is multiplied by in each round."""
+    """The factor on η in each round."""
 
     momentum: float = 0.0
-    """m of v ← m v + g + λ θ, θ ← θ - η v, with the aggregate g, as `torch.optim.SGD` does with a
+    """m of v ← m v + g + λ θ, θ ← θ - η v, with the aggregate g, as in `torch.optim.SGD` with a
     gradient; in [0, 1)."""
 
     weight_decay: float = 0.0
@@ -35,10 +35,10 @@ class Recipe:
 
     local_steps: int = 1
     """Steps that each worker takes by itself, θ_n ← θ_n - η g_n, before it sends the sum of the
-    gradients on its way, (θ - θ_n)/η (local SGD, Stich, arXiv 1805.09767)."""
+    gradients along its way, (θ - θ_n)/η (local SGD, Stich, arXiv 1805.09767)."""
 
     evaluate_every: int = 1
-    """After how many rounds metrics are evaluated; after the last they always are, unless the run
+    """Rounds between evaluations of the metrics; the last round is always evaluated, unless the run
     failed or was interrupted."""
 
     def __post_init__(self) -> None:

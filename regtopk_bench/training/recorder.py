@@ -21,7 +21,7 @@ _BLOCK_ROUNDS = 256
 
 @dataclass
 class Recorder:
-    """Collects a trace. Metrics are evaluated for blocks of rounds at once: it is faster."""
+    """Collects a trace. Metrics are evaluated for blocks of rounds at once, which is faster."""
 
     workload: Workload
     processes: int
@@ -35,20 +35,20 @@ class Recorder:
     _pending: int = 0
 
     def __post_init__(self) -> None:
-        """Make room for a block of parameter vectors."""
+        """Allocate a block of parameter vectors."""
         dim = self.workload.dim
         rows = max(1, min(_BLOCK_ROUNDS, _BLOCK_ENTRIES // dim))
         self._parameters_TJ = torch.empty(
             rows, dim, dtype=self.workload.dtype, device=self.workload.device
         )
         self._aggregates_TJ = torch.empty_like(self._parameters_TJ)
-        # Taken apart once: indexing a tensor costs as much as copying a small row.
+        # Split into rows once: indexing a tensor costs as much as copying a small row.
         self._rows = list(zip(self._parameters_TJ, self._aggregates_TJ, strict=True))
 
     def record(
         self, parameters_J: Tensor, messages: Message, aggregate_J: Tensor, coordination: int
     ) -> None:
-        """Record a finished round, with the bytes that it took to agree on a selection."""
+        """Record a finished round, with the bytes spent on agreeing on a selection."""
         parameters_row_J, aggregate_row_J = self._rows[self._pending]
         parameters_row_J.copy_(parameters_J)
         aggregate_row_J.copy_(aggregate_J)
@@ -65,7 +65,7 @@ class Recorder:
     ) -> Trace:
         """Return what was recorded so far, with the current parameters.
 
-        A run that was not cut short has its last round evaluated, whether it was its turn or not.
+        Unless the run was cut short, its last round is evaluated even if it was not due.
         """
         self._flush()
         rounds = len(self._uplink)
@@ -105,7 +105,7 @@ class Recorder:
         self._coordination, self._encoding = list(state["coordination"]), state["encoding"]
 
     def _flush(self) -> None:
-        """Evaluate those of the waiting rounds whose turn it is."""
+        """Evaluate the pending rounds that are due."""
         first, every = len(self._downlink), self.evaluate_every
         skipped = -(first + 1) % every
         waiting_TJ = self._parameters_TJ[: self._pending][skipped::every]

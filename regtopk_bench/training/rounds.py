@@ -1,4 +1,4 @@
-"""The rounds of a training, as each process takes part in them."""
+"""The rounds of a training run, as each process takes part in them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from regtopk_bench.training.stopwatch import Stopwatch
 from regtopk_bench.training.update import Update
 from regtopk_bench.transport import Transport
 
-# Gradients at a time: on a CPU as many as fit into a cache, on a GPU as many as fit at all.
+# Gradients at a time: on a CPU as many as fit in a cache, on a GPU as many as fit at all.
 _CPU_ENTRIES = 2**20
 _GPU_ENTRIES = 2**29
 
 
 @dataclass(frozen=True, slots=True)
 class RoundInfo:
-    """What a callback is told after each round; tensors are valid until it returns."""
+    """What a callback receives after each round; tensors are valid until it returns."""
 
     round: int
     """Rounds finished, from 1."""
@@ -51,7 +51,7 @@ class StoppedError(Exception):
 
 @dataclass(frozen=True)
 class Chunk:
-    """Workers whose gradients are in memory at the same time, and the sparsifier's state."""
+    """Workers whose gradients are in memory at the same time, and their sparsifier state."""
 
     workers: range
     state: Any
@@ -67,7 +67,7 @@ class Host:
     def __init__(
         self, plan: Plan, recorder: Recorder | None = None, on_round: OnRound | None = None
     ) -> None:
-        """Set out at the initial parameters; one of the processes records."""
+        """Start from the initial parameters; one of the processes records."""
         self._plan, self._recorder, self._on_round = plan, recorder, on_round
         self.parameters_J = plan.initial_parameters.clone()
         self._update = Update(plan.recipe, self.parameters_J)
@@ -79,8 +79,8 @@ class Host:
         return self._recorder.trace(self.parameters_J, self._watch.seconds, cut_short=cut_short)
 
     def train(self, transport: Transport) -> None:
-        """Take part in all rounds, from the checkpoint on if there is one."""
-        # A run that diverges ends with an error; NumPy's warnings on the way say no more.
+        """Take part in all rounds, or in those after the checkpoint if there is one."""
+        # A run that diverges ends with an error; NumPy's warnings before it add nothing.
         with single_threaded(), np.errstate(over="ignore", invalid="ignore"):
             self._transport, self._peers = transport, _CountedPeers(transport)
             self._chunks = self._placed(transport.workers)
@@ -143,7 +143,7 @@ class Host:
         ]
 
     def _gradients(self, workers: range, round: int, rate: float) -> Tensor:
-        """Return what each worker has to tell: its gradient, or the sum of those on its way."""
+        """Return what each worker contributes: its gradient, or the sum over its local steps."""
         workload, steps = self._plan.workload, self._plan.recipe.local_steps
         if steps == 1:
             return workload.gradients(self.parameters_J, workers, round)
@@ -176,7 +176,7 @@ class Host:
 
 
 def prepare_kernels(plan: Plan) -> None:
-    """Run the sparsifier on one made-up worker, so that what is compiled or loaded is ready."""
+    """Run the sparsifier on one dummy worker, to compile or load what it needs."""
     placement, sparsifier = plan.trial(), plan.sparsifier
     grad_J = torch.linspace(
         -1.0, 1.0, placement.dim, dtype=placement.dtype, device=placement.device
@@ -205,7 +205,7 @@ class _CountedPeers:
 
 
 class _NoPeers:
-    """What a sparsifier is given whose workers may be compressed a few at a time."""
+    """The peers of a sparsifier that splits, and so must not ask them."""
 
     processes = 1
 

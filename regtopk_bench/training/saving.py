@@ -1,7 +1,7 @@
 """What a checkpoint of a run holds, and how processes write and read it together.
 
-Rows of a sparsifier's state are those of the workers in their order, whoever hosted them, so that
-a run can be resumed with another number of processes.
+Rows of a sparsifier's state are saved in worker order, whichever process hosted them, so a run can
+be resumed with a different number of processes.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def save(
     recorded: Mapping[str, Any] | None,
     transport: Transport,
 ) -> None:
-    """Write a checkpoint: all processes give their rows, the one that records writes them.
+    """Write a checkpoint: all processes send their rows, the one that records writes them.
 
     Args:
         plan: What is trained.
         finished: Rounds finished.
         states: For each chunk of the workers hosted here, the rows of the sparsifier's state.
-        tensors: What is the same in every process.
-        recorded: What was recorded; None in the processes that do not.
-        transport: The way to the others.
+        tensors: Tensors that are the same in every process.
+        recorded: What was recorded; None in processes that do not record.
+        transport: Connects the processes.
     """
     rows = _gathered(states, transport)
     if recorded is None:
@@ -51,12 +51,12 @@ def save(
 def load(
     plan: Plan, placed: Sequence[tuple[range, Any]], tensors: Mapping[str, Tensor]
 ) -> Mapping[str, Any] | None:
-    """Go to where the checkpoint was written, if there is one.
+    """Restore the state from the checkpoint, if there is one.
 
     Args:
         plan: What is trained, and from which checkpoint.
-        placed: The workers hosted here, in chunks with the fresh states of each.
-        tensors: What is the same in every process; filled in.
+        placed: The workers hosted here, in chunks, each with a fresh state.
+        tensors: Tensors that are the same in every process; filled in.
 
     Returns:
         The facts of the checkpoint; None if there is none.
@@ -78,7 +78,7 @@ def load(
 
 
 def _gathered(states: Sequence[Mapping[str, Tensor]], transport: Transport) -> Iterator[Pieces]:
-    """Yield the rows of all workers, in pieces: without others, they need not be copied."""
+    """Yield the rows of all workers, in pieces, which a single process need not copy."""
     for name in states[0]:
         pieces = [state[name] for state in states]
         if transport.processes > 1:

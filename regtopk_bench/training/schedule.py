@@ -11,7 +11,7 @@ from regtopk_bench.errors import ConfigurationError
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """What the learning rate is multiplied by in each round."""
+    """The factor on the learning rate in each round."""
 
     shape: Literal["constant", "step", "cosine"] = "constant"
     """constant: 1. step: 1, then a tenth from half of the rounds on and a hundredth from three
@@ -31,7 +31,7 @@ class Schedule:
             raise ConfigurationError(f"warm_up {self.warm_up} is below 0")
 
     def factor(self, round: int, rounds: int) -> float:
-        """Return the factor in a round, from 0, of a training of so many rounds."""
+        """Return the factor in a round, counted from 0, of a run of this many rounds."""
         if round < self.warm_up:
             return (round + 1) / self.warm_up
         match self.shape:

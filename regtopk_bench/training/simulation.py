@@ -1,4 +1,4 @@
-"""`simulate`: the training of any workload with any sparsifier, in one process or several."""
+"""`simulate`: trains any workload with any sparsifier, in one process or several."""
 
 from __future__ import annotations
 
@@ -44,19 +44,20 @@ def simulate(
 
     Args:
         workload: The problem, its data and its N workers.
-        sparsifier: What decides which gradient entries are sent.
-        rounds: See `Recipe`, as for all that is not described here.
+        sparsifier: Chooses which gradient entries are sent.
+        rounds: See `Recipe`, as for everything not described here.
         learning_rate: η.
         initial: θ⁰ (J,); drawn by the workload from `seed` when None.
-        processes: How many processes host the workers; "auto" takes what should be fastest.
+        processes: How many processes host the workers; "auto" takes the number
+            expected to be fastest.
         seed: Seed of the initial parameters and of random sparsifiers, at least 0.
-        schedule: What η is multiplied by in each round; constant when None.
+        schedule: The factor on η in each round; constant when None.
         momentum: m.
         weight_decay: λ.
         local_steps: Steps of a worker in a round.
-        evaluate_every: Rounds from one evaluation to the next.
-        checkpoints: Where to save the run now and then. If a checkpoint is there, the run is
-            resumed from it. They stay when the run has finished: see `Checkpoints.remove`.
+        evaluate_every: Rounds between evaluations.
+        checkpoints: Where to save the run from time to time. If there is a checkpoint, the run
+            resumes from it. They stay after the run has finished: see `Checkpoints.remove`.
         on_round: Called after each round; returning True stops the run early.
 
     Returns:
@@ -66,8 +67,8 @@ def simulate(
         ConfigurationError: If an argument cannot be used.
         NonFiniteGradientError: When a gradient is not finite; `error.trace` has the rounds
             before, as for any RunError.
-        WorkerDiedError: When a process of the pool ended.
-        InterruptedRun: On Ctrl-C, with the rounds finished in `trace`.
+        WorkerDiedError: When a process of the pool ended early.
+        InterruptedRun: On Ctrl-C, with the finished rounds in `trace`.
     """
     recipe = Recipe(
         rounds=rounds,
@@ -102,7 +103,7 @@ def simulate(
 
 
 def _train(host: Host, plan: Plan, processes: int) -> None:
-    """Train here alone, or together with a pool of processes that is opened for it."""
+    """Train in this process alone, or together with a pool of processes."""
     prepare_kernels(plan)
     workload = plan.workload
     if processes == 1:

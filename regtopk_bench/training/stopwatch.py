@@ -14,17 +14,17 @@ class Stopwatch:
     """Adds up seconds by phase.
 
     Attributes:
-        seconds: So far, by phase.
+        seconds: Seconds so far, by phase.
     """
 
     def __init__(self, device: torch.device) -> None:
-        """Time what happens on a device; the clock is read once the device has done its work."""
+        """Time the work on a device; the clock is read once the device has finished."""
         self.seconds = dict.fromkeys(PHASES, 0.0)
         self._clock = _clock_of(device)
         self._last = 0.0
 
     def start(self) -> None:
-        """Begin a round; what was between two rounds does not count."""
+        """Begin a round; time between two rounds does not count."""
         self._last = self._clock()
 
     def lap(self, phase: str) -> None:

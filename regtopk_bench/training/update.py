@@ -9,7 +9,7 @@ from regtopk_bench.training.recipe import Recipe
 
 
 class Update:
-    """v ← m v + g + λ θ, θ ← θ - η v, with the aggregate g in the place of a gradient.
+    """v ← m v + g + λ θ, θ ← θ - η v, with the aggregate g in place of a gradient.
 
     Attributes:
         parameters_J: θ, changed in place.
@@ -23,7 +23,7 @@ class Update:
         self._momentum, self._weight_decay = recipe.momentum, recipe.weight_decay
 
     def apply(self, aggregate_J: Tensor, rate: float) -> None:
-        """Take a step of this learning rate η."""
+        """Take a step with this learning rate η."""
         direction_J = aggregate_J
         if self._weight_decay:
             direction_J = direction_J.add(self.parameters_J, alpha=self._weight_decay)

@@ -22,19 +22,19 @@ class Transport(Protocol):
     """How many processes take part."""
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        """Give the rows of the workers hosted here, and get those of all N workers.
+        """Send the rows of the workers hosted here, and receive those of all N workers.
 
-        Every process calls it, with as many tensors, of the same data types and shapes but for
-        the number of workers and the second dimension. Where processes differ in that one, 0
-        included, shorter rows are padded with zeros to the longest.
+        Every process calls it, with the same number of tensors, of the same data types and
+        shapes except for the number of workers and the second dimension. Where processes differ
+        in the latter, 0 included, shorter rows are padded with zeros to the longest.
 
         Args:
             *rows: Tensors (n, …), a row for each of the n workers hosted here, in their order.
 
         Returns:
             Of each tensor the rows of all workers, (N, …), in worker order and with the same
-            bits in every process. They may be views of memory that the transport uses again:
-            to be read only, and valid until the next call returns.
+            bits in every process. They may be views of memory that the transport reuses:
+            read-only, and valid until the next call returns.
 
         Raises:
             RunError: In every process and with the same text, if their tensors differ in anything

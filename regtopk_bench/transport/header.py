@@ -1,7 +1,7 @@
-"""What each process says about its rows, so that the others read them as they were written.
+"""How each process describes its rows, for the others to read them as they were written.
 
 A header is one line of JSON: data type and shape of every tensor, without the number of workers,
-which everybody knows. Headers that are equal byte for byte describe rows laid out alike.
+which every process knows. Headers that are equal byte for byte describe rows laid out alike.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from regtopk_bench.errors import RunError
 
 HEADER_BYTES = 2**17
 """Room for the header of one process: some thousands of tensors, three for each layer of a deep
-network. Memory that is not written is not taken."""
+network. Memory that is never written costs nothing."""
 
 Signature = tuple[tuple[torch.dtype, tuple[int, ...]], ...]
-"""Data type and shape of what each worker gives, tensor by tensor."""
+"""Data type and shape of what each worker sends, tensor by tensor."""
 
 
 def write_header(signature: Signature) -> bytes:
@@ -43,10 +43,10 @@ def read_header(header: bytes) -> Signature:
 
 
 def check_compatible(signatures: Sequence[Signature]) -> None:
-    """Make sure that the rows of all processes can be put below each other.
+    """Check that the rows of all processes can be stacked.
 
     Args:
-        signatures: What each process gives, in the order of the processes.
+        signatures: The signature of each process's rows, in process order.
 
     Raises:
         RunError: If they differ in more than their second dimensions. Every process that asks

@@ -16,7 +16,7 @@ from torch import Tensor
 from regtopk_bench.errors import WorkerDiedError
 
 POLL_SECONDS = 0.2
-"""How often a process that waits looks whether the others are still there."""
+"""How often a waiting process checks that the others are still there."""
 
 _VERDICT_SECONDS = 3.0  # a round may be long, but a run that failed should end soon
 _LOOK_SECONDS = 0.01
@@ -24,12 +24,12 @@ _LOOK_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class MeetingPoint:
-    """What the opener and one other process share beside the arena."""
+    """What the opener and one other process share besides the arena."""
 
     arrived: Semaphore
-    """Released by the other process when it has come."""
+    """Released by the other process when it has arrived."""
     go: Semaphore
-    """Released by the opener when all have come, or the pool ends."""
+    """Released by the opener when all have arrived, or the pool ends."""
     closed: Tensor
     """One shared byte, set when the pool ends before its job does."""
 
@@ -49,10 +49,10 @@ class Host:
         self.process, self.connection = process, connection
         self.meeting_point = meeting_point
         self.error: Exception | None = None
-        """What was raised there, if that is known already."""
+        """What was raised there, if already known."""
 
     def has_come(self, seconds: float) -> bool:
-        """Wait for it to come to the meeting point; each time it comes is told only once."""
+        """Wait for it to reach the meeting point; each arrival is reported only once."""
         return self.meeting_point.arrived.acquire(timeout=seconds)
 
     def has_ended(self) -> bool:
@@ -70,7 +70,7 @@ class Host:
 
 
 def wait_for_all(hosts: Sequence[Host]) -> None:
-    """Wait until every process has come to the meeting point.
+    """Wait until every process has reached the meeting point.
 
     Raises:
         Exception: What another process raised; of several, that of the lowest rank.
@@ -85,7 +85,7 @@ def _raise_failure(hosts: Sequence[Host], awaited: Sequence[Host]) -> None:
     """Raise what ended a process, if one has ended.
 
     Which failure is reported must not depend on which came first, so the others are given time
-    to come to the meeting point or to fail as well.
+    to reach the meeting point or to fail as well.
     """
     if not any(host.has_ended() for host in hosts):
         return
@@ -101,7 +101,7 @@ def _raise_failure(hosts: Sequence[Host], awaited: Sequence[Host]) -> None:
 
 
 def died(rank: int, workers: range, how: str) -> WorkerDiedError:
-    """Name the process that was lost."""
+    """Return an error that names a lost process."""
     return WorkerDiedError(
         f"process {rank} of the pool, hosting workers {workers.start} to {workers.stop - 1}, "
         f"{how}; run again, or with --processes 1"

@@ -2,7 +2,7 @@
 
 The process that opens the pool hosts the first shard; the others are started from a clean
 server process, so that they inherit neither threads nor locks, and meet it at a barrier
-made of semaphores. They watch each other while they wait: whoever dies, the rest ends.
+made of semaphores. They watch each other while they wait: if one dies, the rest end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STOP_SECONDS = 2.0
 
 
 class _PoolClosedError(Exception):
-    """The opener has ended the pool: a hosted shard stops without a word."""
+    """The opener has ended the pool: a hosted shard stops silently."""
 
 
 class _Member:
@@ -48,7 +48,7 @@ class _Member:
         return self._arena.all_gather(rows, self.meet)
 
     def meet(self) -> None:
-        """Wait until every process has come here."""
+        """Wait until every process has arrived here."""
         raise NotImplementedError
 
 
@@ -60,13 +60,13 @@ class _Opener(_Member):
         self.hosts: list[Host] = []
 
     def meet(self) -> None:
-        """Wait for the others, then let them go on."""
+        """Wait for the others, then let them continue."""
         wait_for_all(self.hosts)
         for host in self.hosts:
             host.meeting_point.go.release()
 
     def close(self, *, finished: bool) -> None:
-        """End the other processes: wait for those that are about to, stop the rest."""
+        """End the other processes: wait for those about to finish, kill the rest."""
         if not finished:
             for host in self.hosts:
                 host.meeting_point.closed.fill_(1)
@@ -92,7 +92,7 @@ class _Hosted(_Member):
         self._opener = multiprocessing.parent_process()
 
     def meet(self) -> None:
-        """Report to the opener and wait for its word."""
+        """Report to the opener and wait for its signal."""
         self._meeting_point.arrived.release()
         while not self._meeting_point.go.acquire(timeout=POLL_SECONDS):
             if self._opener is None or not self._opener.is_alive():
@@ -105,7 +105,7 @@ class _Hosted(_Member):
 def open_pool(
     workers: int, processes: int, dim: int, itemsize: int, job: Job
 ) -> Iterator[Transport]:
-    """Start `job` in every process but this one, and give this one its own end.
+    """Start `job` in every process but this one, and yield this one's own end.
 
     A failure anywhere ends all processes. If several fail in the same round, this one's error
     is raised, else the error of the lowest rank, else the death of the lowest rank.
@@ -120,8 +120,8 @@ def open_pool(
 
     Raises:
         ConfigurationError: If the job cannot be sent to another process.
-        WorkerDiedError: If a process ends while it is started or, in the body from
-            `all_gather`, later.
+        WorkerDiedError: If a process ends while being started or, raised by `all_gather` in
+            the body, later.
     """
     context = _context()
     parts = shards(workers, processes)
@@ -142,7 +142,7 @@ def open_pool(
 
 
 def _context() -> Any:
-    """Return the way to start processes, with what they need imported only once."""
+    """Return the context that starts processes, importing what they need only once."""
     methods = multiprocessing.get_all_start_methods()
     method = "forkserver" if "forkserver" in methods else "spawn"
     context: Any = torch.multiprocessing.get_context(method)
@@ -174,7 +174,7 @@ def _start(
             f"the workload or sparsifier cannot be sent to another process ({error}); "
             "define its class at the top level of a module, or use processes=1"
         ) from error
-    except (ConnectionError, EOFError) as error:  # a broken pipe, but not the one to our reader
+    except (ConnectionError, EOFError) as error:  # a broken pipe, but not that of stdout
         raise died(rank, parts[rank], f"ended while being started ({error})") from error
     theirs.close()
     return Host(rank, parts[rank], process, ours, meeting_point)
@@ -189,7 +189,7 @@ def _host(
     job: Job,
 ) -> None:
     """Run the job in a started process; tell the opener when it fails."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the opener's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the opener handles Ctrl-C
     try:
         member = _Hosted(rank, parts, memory, meeting_point)
         member.meet()
@@ -207,6 +207,6 @@ def _host(
 def _picklable(error: Exception) -> Exception:
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever a foreign exception does when it is pickled
+    except Exception:  # pickling a foreign exception may raise anything
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error

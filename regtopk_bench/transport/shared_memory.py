@@ -1,8 +1,8 @@
 """Rows of all workers side by side in shared memory, written and read in place.
 
 Two slots alternate: while slow processes still read one, fast ones write their next rows
-into the other, so one barrier per call is enough. Of each slot there is a header for each
-process, and room for the rows of each worker, one tensor after the other.
+into the other, so one barrier per call is enough. Each slot has a header for each process,
+and room for the rows of each worker, one tensor after another.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from regtopk_bench.transport.header import (
 
 _SLOTS = 2
 _ALIGNMENT = 64
-_LAYOUTS_KEPT = 64  # messages whose lengths vary ask for another one in every round
+_LAYOUTS_KEPT = 64  # messages of varying length need another one in every round
 
 
 class SharedBytes:
     """Anonymous shared memory that can be sent to a process being started.
 
-    It has no name in the file system, so that nothing is left behind however a process
-    ends, and takes memory only where it is written to.
+    It has no name in the file system, so nothing is left behind however a process ends, and it
+    takes memory only where it is written to.
     """
 
     def __init__(self, size: int, fd: int | None = None) -> None:
-        """Make `size` bytes, or map those behind an open file descriptor."""
+        """Allocate `size` bytes, or map those behind an open file descriptor."""
         if fd is None:
             fd = _anonymous_file()
             os.ftruncate(fd, size)
@@ -52,7 +52,7 @@ class SharedBytes:
         self.tensor = torch.frombuffer(self.bytes, dtype=torch.uint8)
 
     def close(self) -> None:
-        """Give the file descriptor back; the memory goes with its last mapping."""
+        """Close the file descriptor; the memory is freed with its last mapping."""
         os.close(self._fd)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,7 +104,7 @@ class Arena:
     @staticmethod
     def allocate(workers: int, processes: int, dim: int, itemsize: int) -> SharedBytes:
         """Return memory for the longest message, all J indices and values, or a dense row."""
-        row = dim * (torch.int64.itemsize + itemsize) + HEADER_BYTES  # and what alignment takes
+        row = dim * (torch.int64.itemsize + itemsize) + HEADER_BYTES  # and room for alignment
         return SharedBytes(_SLOTS * (processes * HEADER_BYTES + workers * _aligned(row)))
 
     def all_gather(
@@ -128,7 +128,7 @@ class Arena:
         return self._padded()
 
     def _padded(self) -> tuple[Tensor, ...]:
-        """Put together the rows of processes that lay them out differently."""
+        """Combine the rows of processes that lay them out differently."""
         starts = self._headers[self._slot]
         ends = [self._bytes.find(b"\n", start) for start in starts]
         signatures = [
@@ -180,7 +180,7 @@ def _views(rows: Tensor, signature: Signature) -> tuple[Tensor, ...]:
 
 
 def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Put the rows of all processes below each other, padded with zeros to the longest."""
+    """Stack the rows of all processes, padded with zeros to the longest."""
     if tensors[0].dim() == 1:
         return torch.cat(list(tensors))
     longest = max(tensor.shape[1] for tensor in tensors)

@@ -22,7 +22,7 @@ class Workload(ABC):
 
     A workload must be picklable, because every process of a pool gets a copy. Its gradients
     may depend on nothing but the parameters, the worker and the round, so that a worker
-    computes the same bits in any process. It is called with one computing thread.
+    computes the same bits in any process. It is called with one compute thread.
     """
 
     workers: int
@@ -47,10 +47,10 @@ class Workload(ABC):
 
     @property
     def identity(self) -> dict[str, Scalar]:
-        """What decides about the gradients, apart from parameters, worker and round.
+        """What determines the gradients, apart from parameters, worker and round.
 
-        A checkpoint is resumed only on a workload of equal identity, so a workload with data or
-        hyper-parameters of its own adds them, large ones as a `digest`. Scalars only, for JSON.
+        A checkpoint is resumed only on a workload of equal identity, so a workload adds its own
+        data and hyper-parameters, large ones as a `digest`. Scalars only, for JSON.
         """
         kind = type(self)
         return {
@@ -96,7 +96,7 @@ def text_digest(text: str) -> str:
 
 
 def as_float_tensor(values: Any, name: str, dims: int) -> Tensor:
-    """Return an array or tensor as a float tensor on the CPU, without copying if it can.
+    """Return an array or tensor as a float tensor on the CPU, without copying if possible.
 
     Raises:
         ConfigurationError: If it does not hold real numbers or has another number of dimensions.
@@ -117,7 +117,7 @@ def as_float_tensor(values: Any, name: str, dims: int) -> Tensor:
 
 
 def check_all_finite(values_N: Tensor, name: str) -> None:
-    """Raise ConfigurationError at the first worker whose values hold NaN or infinity."""
+    """Raise ConfigurationError for the first worker whose values hold NaN or infinity."""
     for worker, values in enumerate(values_N):
         finite = values.isfinite()
         if not finite.all():
@@ -129,7 +129,7 @@ def check_all_finite(values_N: Tensor, name: str) -> None:
 
 
 def in_shared_memory(tensor: Tensor) -> Tensor:
-    """Return the tensor itself if other processes can map its memory, else a copy that they can.
+    """Return the tensor itself if other processes can map its memory, else a copy that can be.
 
     A copy, because moving the tensor's own memory would leave NumPy views of it dangling.
     """

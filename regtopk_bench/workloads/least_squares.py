@@ -14,7 +14,7 @@ from torch import Tensor
 from regtopk_bench.errors import ConfigurationError
 
 DIRECT_DIM = 3000
-"""Up to this many parameters the normal equations are solved directly, else by LSMR."""
+"""Up to this many parameters, the normal equations are solved directly; above, LSMR is used."""
 
 _RANK_TOLERANCE = 1e-12
 _LSMR_TOLERANCE = 1e-15
@@ -22,7 +22,7 @@ _LSMR_ATTEMPTS = ((1, 1e8), (10, 0.0))
 """How many iterations, as a multiple of the matrix's smaller side, and the condition number at
 which to stop earlier; 0 for never."""
 _LSMR_CONVERGED = (0, 1, 2, 4, 5)
-"""The reasons to stop that mean success, and neither the condition number nor the iterations."""
+"""The stop codes that mean success, not a limit on condition number or iterations."""
 
 _Product = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -76,8 +76,8 @@ def _solve_iteratively(
 ) -> NDArray[np.float64]:
     """Find θ* with LSMR (Fong & Saunders, arXiv 1006.0758), which needs no J × J matrix.
 
-    A second attempt starts from the result of the first, with more iterations and whatever the
-    condition number. Both stay in the row space of the features, where the shortest solution is.
+    A second attempt starts from the result of the first, with more iterations and no limit on
+    the condition number. Both stay in the features' row space, where the shortest solution is.
     """
     from scipy.sparse.linalg import LinearOperator, lsmr  # slow to import
 
@@ -99,7 +99,7 @@ def _solve_iteratively(
             maxiter=patience * min(operator.shape),
             x0=solution,
         )
-        # LSMR estimates as it goes: whether the gradient vanishes is computed from the data.
+        # LSMR only estimates its gradient; whether it vanishes is computed from the data.
         gradient_J = backward(right - forward(solution))
         if stop in _LSMR_CONVERGED and np.linalg.norm(gradient_J) <= allowed:
             return np.asarray(solution)

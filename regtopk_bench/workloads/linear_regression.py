@@ -96,8 +96,8 @@ class LinearRegression(Workload):
 
         Worker n has a mean u_n ~ N(0, mean_variance), a model t_n ~ N(u_n, model_variance)
         per entry, features x ~ N(0, I) and targets y = xᵀt_n + N(0, noise_variance). Each
-        worker draws from its own stream, so its data do not depend on how many others
-        there are.
+        worker draws from its own stream, so its data do not depend on the number of
+        workers.
 
         Raises:
             ConfigurationError: If an argument is out of range, or memory is too small.
@@ -135,7 +135,7 @@ class LinearRegression(Workload):
         """See `Workload.identity`.
 
         A synthetic instance is identified by what it was drawn from, because machines round
-        its matrices differently. Own data are identified by a digest: of features and targets,
+        its matrices differently. A user's data are identified by a digest: of features and targets,
         or in Gram form, which does not keep them, of curvature and slope.
         """
         return super().identity | (self._drawn_from or {"data": self._data_digest})
@@ -228,7 +228,7 @@ def _gram_form(features_NDJ: Tensor, targets_ND: Tensor) -> tuple[Tensor, Tensor
 
 
 def _weighted_sum(matrices_NJJ: Tensor, weights_N: Tensor) -> Tensor:
-    """Return Σ ω_n M_n, (J, J) float64, some entries at a time, because products take memory."""
+    """Return Σ ω_n M_n, (J, J) float64, a few entries at a time, because products take memory."""
     workers, dim, _ = matrices_NJJ.shape
     total_JJ = torch.empty(dim, dim, dtype=torch.float64)
     blocks = zip(
@@ -242,7 +242,7 @@ def _weighted_sum(matrices_NJJ: Tensor, weights_N: Tensor) -> Tensor:
 
 
 def _empty(workers: int, samples: int, dim: int, dtype: torch.dtype) -> Tensor:
-    """Allocate features; large ones where a pool can map them, so that they exist once."""
+    """Allocate features; large ones where a pool can map them, to have them in memory once."""
     features = torch.empty(workers, samples, dim, dtype=dtype)
     if features.nbytes < _SHARED_BYTES:
         return features
@@ -252,9 +252,9 @@ def _empty(workers: int, samples: int, dim: int, dtype: torch.dtype) -> Tensor:
 
 
 def _check_memory(workers: int, samples: int, dim: int, dtype: torch.dtype, *, drawn: bool) -> None:
-    """Raise ConfigurationError if the data cannot fit, rather than be killed while computing.
+    """Raise ConfigurationError if the data cannot fit, to avoid being killed while computing.
 
-    The copies that a pool maps are within this peak: matrices are copied when features are gone.
+    This peak covers the copies that a pool maps: matrices are copied when features are gone.
     """
     features = workers * samples * dim * dtype.itemsize
     parts = {"features": features} if drawn else {}

@@ -16,7 +16,7 @@ class LogisticToy(Workload):
     """Logistic loss f_n(θ) = log(1 + exp(-x_nᵀθ)) of one point per worker.
 
     With x = (±100, 1) the first entry of the gradients is large and cancels, the second
-    is small and agrees: Top-k with k = 1 sends nothing but the first for a long time.
+    is small and agrees: Top-k with k = 1 sends only the first for a long time.
 
     Metrics: `loss` = Σ ω_n f_n(θ).
     """

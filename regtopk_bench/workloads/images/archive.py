@@ -1,4 +1,4 @@
-"""Archives of images, unpacked into a cache without trusting what they say."""
+"""Archives of images, unpacked into a cache without trusting their contents."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def unpack(archive: Path, cache: Path) -> Path:
                 shutil.copyfileobj(content, file)
         try:
             unfinished.rename(folder)
-        except OSError:  # somebody else was faster
+        except OSError:  # another process was faster
             if not folder.is_dir():
                 raise
     except _DAMAGED as error:

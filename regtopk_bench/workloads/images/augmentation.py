@@ -18,7 +18,7 @@ def augmented(pixels_BCHW: Tensor, seeds: Sequence[Sequence[int]]) -> Tensor:
 
     Args:
         pixels_BCHW: Batches of equal size, one after another.
-        seeds: Of each batch's draws.
+        seeds: The seed of each batch's draws.
     """
     height, width = pixels_BCHW.shape[2:]
     count = len(pixels_BCHW) // len(seeds)

@@ -1,4 +1,4 @@
-"""Pixels on disk: made once, a few images at a time, and mapped instead of held in memory."""
+"""Pixels on disk: written once, a few images at a time, and mapped instead of held in memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cached(
         file: Where the images are kept, an `.npy` file; its checksum is kept next to it.
         shape: (N, 3, H, W).
         image: Makes the image at a position, (3, H, W); called from several threads.
-        report: Called with how many images have been made.
+        report: Called with the number of images made so far.
 
     Returns:
         The images, mapped from the file; writing to them does not change it.
@@ -66,7 +66,7 @@ def _chunks(
 
 
 def _store(file: Path, shape: tuple[int, ...], chunks: Iterator[Pixels]) -> None:
-    """Write an array, then its checksum, without which the array does not count."""
+    """Write an array, then its checksum, without which the array is not used."""
     header = io.BytesIO()
     description = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, description)
@@ -81,7 +81,7 @@ def _store(file: Path, shape: tuple[int, ...], chunks: Iterator[Pixels]) -> None
 
 
 def _is_whole(file: Path) -> bool:
-    """Tell whether an array is there, and still as it was written."""
+    """Tell whether an array exists and is still as it was written."""
     try:
         expected = _checksum_file(file).read_text()
         with file.open("rb") as content:

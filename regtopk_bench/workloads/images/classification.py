@@ -38,13 +38,13 @@ class ImageClassification(Workload):
     """The cross-entropy of a network, on a batch of each worker's images in each round.
 
     Which images a worker takes in a round, how they are augmented and what dropout drops depend
-    on seed, worker and round alone, so every algorithm sees the same, in any process. In an
+    only on seed, worker and round, so every algorithm sees the same, in any process. In an
     epoch a worker visits each of its images once, except for the last ones that do not fill a
     batch.
 
     In training, batch normalisation uses the statistics of each worker's own batch. Workers
     share none; before an evaluation statistics are measured on 2,560 training images, the same
-    every time. Layers that are not trained keep the statistics that they came with.
+    every time. Frozen layers keep the statistics that they came with.
     """
 
     dtype = torch.float32
@@ -68,7 +68,7 @@ class ImageClassification(Workload):
             data: Images to train on and to test with.
             model: The network, float32; the parameters that require a gradient are trained.
             shares: The indices of each worker's training images: see `partition`.
-            batch: Images per worker and step, at most as many as the smallest share has.
+            batch: Images per worker and step, at most the size of the smallest share.
             seed: Of batches, augmentation and dropout.
             augment: Whether to shift training images by up to 4 pixels and to mirror half of
                 them.
@@ -107,7 +107,7 @@ class ImageClassification(Workload):
         self._normalising = [layer for layer in layers if _is_trained(layer)]
         for layer in layers:
             layer.track_running_stats = False  # except while they are measured
-        # Of one image in ten: precise enough to centre and scale by.
+        # From one image in ten, which is precise enough to centre and scale by.
         sampled_NCHW = data.train.pixels_NCHW[::10].float()
         mean_C, scale_C = sampled_NCHW.mean(dim=(0, 2, 3)), sampled_NCHW.std(dim=(0, 2, 3))
         self._mean_C11 = mean_C[:, None, None].to(self.device)
@@ -120,7 +120,7 @@ class ImageClassification(Workload):
 
     @property
     def identity(self) -> dict[str, Scalar]:
-        """See `Workload.identity`; of the network's code, only what its `repr` shows counts."""
+        """See `Workload.identity`; the network's code counts only as shown by its `repr`."""
         return super().identity | {
             "images": self._images_digest,
             "batch": self._batch,
@@ -132,7 +132,7 @@ class ImageClassification(Workload):
 
     @functools.cached_property
     def _digests(self) -> dict[str, Scalar]:
-        """Digests of the workers' shares, the network and the values that it starts with."""
+        """Digests of the workers' shares, the network and its initial values."""
         parameters = dict(self._model.named_parameters())
         shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
         fixed: list[Tensor] = [parameters[name] for name in shapes if name not in self._trained]
@@ -148,7 +148,7 @@ class ImageClassification(Workload):
         return self._initial_J.clone()
 
     def batch(self, worker: int, step: int) -> tuple[Tensor, Tensor]:
-        """Return what a worker trains on in a step: images (B, C, H, W) and labels (B,)."""
+        """Return a worker's batch in a step: images (B, C, H, W) and labels (B,)."""
         return self._batches(range(worker, worker + 1), step)
 
     def gradients(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
@@ -170,7 +170,7 @@ class ImageClassification(Workload):
         return {"accuracy": accuracy_T, "loss": loss_T}
 
     def _batches(self, workers: range, step: int) -> tuple[Tensor, Tensor]:
-        """Return the batches of some workers one after another, with the launches of one batch."""
+        """Return some workers' batches, concatenated, with the kernel launches of one batch."""
         chosen = np.concatenate([self._chosen(worker, step) for worker in workers])
         chosen_B = torch.from_numpy(chosen).to(self.device)
         pixels_BCHW = self._train.pixels_NCHW[chosen_B]
@@ -187,7 +187,7 @@ class ImageClassification(Workload):
         return share[order[position * self._batch :][: self._batch]]
 
     def _one_by_one(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Compute one worker's gradient after another, so that its activations stay in cache."""
+        """Compute one worker's gradient after another, to keep its activations in cache."""
         self._set(parameters_J)
         grads_nJ = torch.empty(len(workers), self.dim)
         for row_J, worker in zip(grads_nJ, workers, strict=True):
@@ -199,7 +199,7 @@ class ImageClassification(Workload):
         return grads_nJ
 
     def _together(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Compute all workers' gradients with the launches of one gradient."""
+        """Compute all workers' gradients with the kernel launches of one."""
         images, labels = self._batches(workers, round)
         images_nBCHW = images.unflatten(0, (len(workers), self._batch))
         labels_nB = labels.unflatten(0, (len(workers), self._batch))
@@ -249,7 +249,7 @@ class ImageClassification(Workload):
 
     @torch.no_grad()
     def _score(self, pixels_BCHW: Tensor, labels: Tensor) -> tuple[int, float]:
-        """Return how many images are recognised, and the sum of their losses."""
+        """Return how many images are classified correctly, and the sum of all losses."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
             scores = self._model(self._scaled(pixels_BCHW)).float()
         loss = cross_entropy(scores, labels, reduction="sum")
@@ -277,7 +277,7 @@ class ImageClassification(Workload):
             layer.momentum, layer.track_running_stats = momentum, False
 
     def _order(self, worker: int, epoch: int) -> NDArray[np.int64]:
-        """Return in which order a worker visits its images in an epoch, kept until the next."""
+        """Return the order in which a worker visits its images in an epoch, kept until the next."""
         known = self._orders.get(worker)
         if known is None or known[0] != epoch:
             draw = np.random.default_rng([self._seed, worker, epoch, 0])

@@ -80,10 +80,10 @@ def load_images(
         path: A `cifar-10-batches-py` folder or one that holds it; a folder with `train/` and
             `test/` or `val/`, each with a folder of images for every class; or an archive of
             either. None fetches CIFAR-10.
-        cache: Folder that keeps what was fetched, unpacked, decoded and resized.
+        cache: Folder that keeps whatever is fetched, unpacked, decoded or resized.
         side: Height and width to resize images to: their shorter side is scaled, and the
-            middle cut out. None takes them as they are.
-        on_images: Called with how many images have been decoded or resized, and of how many.
+            centre cropped. None keeps their size.
+        on_images: Called with the number of images decoded or resized so far, and their total.
 
     Raises:
         ConfigurationError: If `side` is below 1.
@@ -110,7 +110,7 @@ def load_images(
 
 
 def _root(path: Path) -> Path:
-    """Return the folder, at or below a path, whose layout is known."""
+    """Return the folder, at or below a path, that has a known layout."""
     if path.name == _CIFAR_FOLDER:
         return path.parent
     level = [path]
@@ -178,7 +178,7 @@ def _folders(root: Path, cache: Path, side: int | None, on_images: OnImages | No
 
 
 def _reports(on_images: OnImages | None, train: int, test: int) -> list[Report | None]:
-    """Return, for either part, what to call with how many of its images are done."""
+    """Return, for either part, what to call with the number of its images done."""
     if on_images is None:
         return [None, None]
     total = train + test
@@ -215,7 +215,7 @@ def _files(folder: Path, classes: Sequence[str]) -> list[_File]:
 def _decoded(
     files: Sequence[_File], cache: Path, side: int | None, report: Report | None
 ) -> Images:
-    """Decode files, or map what was decoded of the same files before."""
+    """Decode files, or map what was decoded before from the same files."""
     first = _decode(files[0].path, side)
 
     def decoded(position: int) -> Pixels:

@@ -21,7 +21,7 @@ class SmallCNN(nn.Sequential):
     """Three convolutions with group normalisation, about 105,000 parameters for ten classes.
 
     Group normalisation, unlike batch normalisation, has no statistics that workers would have
-    to agree on. What shrinks the images comes first in each block, as is cheapest on a CPU.
+    to agree on. Downsampling comes first in each block, which is cheapest on a CPU.
     """
 
     def __init__(self, classes: int) -> None:
@@ -37,7 +37,7 @@ class SmallCNN(nn.Sequential):
             nn.Conv2d(middle, wide, 3, stride=2, padding=1),
             nn.GroupNorm(_GROUPS, wide),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(_CNN_SIDE),  # of 32×32 images nothing is averaged
+            nn.AdaptiveAvgPool2d(_CNN_SIDE),  # 32×32 images are not averaged
             nn.Flatten(),
             nn.Linear(wide * _CNN_SIDE**2, classes),
         )
@@ -55,7 +55,7 @@ def build_model(
         classes: Outputs of the classifier.
         side: Height and width of the images.
         weights: "none"; "imagenet", what torchvision publishes, for all but the classifier;
-            or the path of a state dictionary, of which all that fits is taken.
+            or the path of a state dictionary, from which all that fits is loaded.
         freeze_backbone: Train the classifier only.
 
     Raises:
@@ -88,7 +88,7 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
         raise ConfigurationError(f'no model "{name}"{suggest(name, ["cnn", *known])}')
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of defaults that may change
+            warnings.simplefilter("ignore", FutureWarning)  # about defaults that may change
             model = models.get_model(name, weights="DEFAULT" if weights == "imagenet" else None)
     except OSError as error:  # urllib's errors are of this kind
         raise RunError(
@@ -98,7 +98,7 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
-    if getattr(model, "aux_logits", False):  # halfway, in GoogLeNet and Inception
+    if getattr(model, "aux_logits", False):  # extra classifiers halfway, in GoogLeNet and Inception
         model.aux_logits = False
         for auxiliary in ("aux1", "aux2", "AuxLogits"):
             if hasattr(model, auxiliary):
@@ -107,7 +107,7 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
 
 
 def _fit_classifier(model: nn.Module, name: str, classes: int) -> str:
-    """Replace the last layer with as many outputs as ImageNet has classes."""
+    """Replace the last layer that has as many outputs as ImageNet has classes."""
     found: list[tuple[str, Any]] = [
         (path, layer)
         for path, layer in model.named_modules()
@@ -133,7 +133,7 @@ def _outputs(layer: Any) -> int | None:
 
 
 def _load(model: nn.Module, path: Path) -> None:
-    """Load those parameters of a file whose name and shape are those of one of the model's."""
+    """Load the parameters of a file that match one of the model's in name and shape."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:

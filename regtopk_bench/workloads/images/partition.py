@@ -1,4 +1,4 @@
-"""How workers share labelled data, and how unlike their shares are."""
+"""How labelled data are divided among workers, and how much their shares differ."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _TRIES = 100
 
 
 def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: int) -> list[Indices]:
-    """Deal out images to workers; every image goes to exactly one.
+    """Divide images among workers; every image goes to exactly one.
 
     Args:
         labels_N: The label of every image.
         workers: How many workers there are.
         how: "iid", equal shares at random; "iid-unequal", random sizes; "dirichlet:ALPHA", each
-            class shared out in proportions drawn from a Dirichlet distribution, the more
+            class divided in proportions drawn from a Dirichlet distribution, the more
             unequal the smaller ALPHA (Hsu et al., arXiv 1909.06335); "shards", images sorted by
             label and cut into two pieces per worker (McMahan et al., arXiv 1602.05629).
-        batch: Images that each worker needs at least.
+        batch: The fewest images that a worker may have.
         seed: Of the draws.
 
     Returns:
@@ -58,8 +58,8 @@ def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: in
         case "dirichlet":
             shares = _dirichlet(labels_N, workers, _alpha(how), batch, draw)
         case "shards" if name == how:
-            # A stable sort of a shuffle, so that chance decides which images of a class share
-            # a shard.
+            # A stable sort of a shuffle: chance decides which images of a class share a
+            # shard.
             shuffled = draw.permutation(images)
             by_label = shuffled[np.argsort(labels_N[shuffled], kind="stable")]
             shards = np.array_split(by_label, _SHARDS_PER_WORKER * workers)
@@ -73,7 +73,7 @@ def partition(labels_N: Indices, workers: int, how: str, *, batch: int, seed: in
 
 
 def skew(labels_N: Indices, shares: Sequence[Indices]) -> float:
-    """Return how unlike the workers' labels are, from 0, all alike, towards 1.
+    """Return how much the workers' labels differ, from 0, all alike, towards 1.
 
     That is the total variation distance between the labels of a worker and all labels, averaged
     over the workers.
@@ -90,7 +90,7 @@ def skew(labels_N: Indices, shares: Sequence[Indices]) -> float:
 def _dirichlet(
     labels_N: Indices, workers: int, alpha: float, batch: int, draw: np.random.Generator
 ) -> list[Indices]:
-    """Share out one class after another, and again until every worker has a batch."""
+    """Divide one class after another, and redraw until every worker has a batch."""
     for _ in range(_TRIES):
         dealt: list[list[Indices]] = [[] for _ in range(workers)]
         for label in np.unique(labels_N):

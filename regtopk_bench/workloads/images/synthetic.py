@@ -1,4 +1,4 @@
-"""Synthetic images whose classes can be told apart, for trying things out without data."""
+"""Synthetic images with distinguishable classes, for trying things out without data."""
 
 from __future__ import annotations
 
