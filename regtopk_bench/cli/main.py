@@ -101,7 +101,9 @@ app.command("kernels", epilog=_EPILOG)(_kernels)
 
 @app.command("show")
 def _show(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="Folder of a run.")],
+    result: Annotated[
+        Path, typer.Argument(metavar="RESULT", help="Folder of a run, or its result.json.")
+    ],
     output_format: Annotated[
         str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
     ] = "table",

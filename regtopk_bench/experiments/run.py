@@ -36,8 +36,8 @@ def run(
         cells: What to run, distinct.
         journal: Records when cells start and how they end. Cells it has settled are not run
             again: their stored runs are yielded.
-        saving: Checkpoints, from which cells are resumed; they are removed once the outcome is in
-            the journal. None means no checkpoints.
+        saving: Checkpoints, from which cells are resumed; they are removed once the caller, and
+            the journal if there is one, have the outcome. None means no checkpoints.
         processes: How many processes host the workers of a cell; see `simulate`.
         jobs: How many cells run at the same time, each in its own process; if more than one,
             `processes` is 1.
@@ -57,6 +57,7 @@ def run(
         if settled is None:
             waiting.append(cell)
             continue
+        record.discard(cell, settled)
         observer.ended(cell, settled)
         yield settled
     if jobs == 1:
@@ -66,9 +67,10 @@ def run(
     error = None
     for cell, outcome in worker.run(waiting, record.began, observer):
         if outcome.run:
-            record.ended(cell, outcome.run)
+            record.ended(outcome.run)
             observer.ended(cell, outcome.run)
             yield outcome.run
+            record.discard(cell, outcome.run)
         if outcome.error and error is None:
             error = outcome.error
             worker.stop()
@@ -95,10 +97,13 @@ class _Record:
         resumed_at = self._saving.resumed_at(cell) if self._saving else 0
         return self._journal.started(cell.key, resumed_at, self._here)
 
-    def ended(self, cell: Cell, run: Run) -> None:
-        """Record an outcome; remove checkpoints once it is safe."""
+    def ended(self, run: Run) -> None:
+        """Record an outcome."""
         if self._journal:
             self._journal.append(run)
+
+    def discard(self, cell: Cell, run: Run) -> None:
+        """Remove the checkpoints of a settled cell, whose run is safe by now."""
         if self._saving and run.status in _SETTLED:
             self._saving.remove(cell)
 

@@ -28,7 +28,7 @@ class Measurement:
         seconds: For each repeat; NaN where a slow candidate was not repeated.
         memory_limit_seconds: Of `residual += gradient`, in the same repeats. No step that must
             read and write as much can be faster.
-        rounds: Steps that used a remembered threshold, while they were timed.
+        rounds: How often it was timed.
         misses: How often it did not hold.
     """
 

@@ -233,3 +233,22 @@ def test_cells_of_a_seed_share_an_instance_which_goes_before_the_next(diverges: 
     assert len(list(experiments.run(cells, processes=1))) == 9
     problem: Any = one.problem
     assert problem.left == [0, 0, 0]  # made once for each seed, with no other in memory
+
+
+def test_checkpoints_stay_until_the_caller_has_the_run(tmp_path: Path) -> None:
+    """Without a journal nobody else has it."""
+    saving = Saving(tmp_path / "checkpoints", every=4)
+    runs = experiments.run([cell()], saving=saving, processes=1)
+    assert next(runs).status == "finished"
+    assert saving.of(cell()).latest() is not None
+    assert list(runs) == []
+    assert not saving.folder.exists()
+
+
+def test_checkpoints_that_outlived_their_cell_are_removed(experiment: Experiment) -> None:
+    """As those of a cell that was recorded right before a power cut."""
+    list(experiment.run([cell()]))
+    until_it_stops(experiments.run([cell()], saving=experiment.saving, observer=Watcher(stop_at=9)))
+    assert experiment.checkpoints() == {cell().key}
+    assert [run.status for run in experiment.run([cell()])] == ["finished"]
+    assert experiment.checkpoints() == set()
