@@ -82,6 +82,23 @@ class Invocation:
         if not self.quiet:
             self.err.print(escape(message), highlight=False, soft_wrap=True)
 
+    def warn(self, message: str) -> None:
+        """Tell the user what went wrong, even with --quiet."""
+        self.err.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True)
+
+
+class _Console(Console):
+    """A console that leaves it to its caller what a closed pipe means."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise, where Rich would end the program with exit code 1."""
+        raise BrokenPipeError
+
+
+def silence_stdout() -> None:
+    """Send whatever is still written to stdout nowhere: its reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console for stdout or stderr that prints ? for characters its encoding lacks."""
@@ -89,7 +106,7 @@ def console(*, stderr: bool = False) -> Console:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
     piped = not stream.isatty() and "COLUMNS" not in os.environ
-    return Console(stderr=stderr, width=_PIPED_WIDTH if piped else None)
+    return _Console(stderr=stderr, width=_PIPED_WIDTH if piped else None)
 
 
 def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
@@ -156,7 +173,7 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
         console(stderr=True).print("interrupted", highlight=False)
         raise typer.Exit(130) from None
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         raise typer.Exit(0) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.cli.invocation import Invocation, silence_stdout
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import check_same_cells, reopened
 from regtopk_bench.errors import RunError
@@ -36,6 +36,11 @@ class Session:
     _order: Sequence[str] = field(default=(), init=False)
     _folder: Path | None = field(default=None, init=False)
     _journal: Journal | None = field(default=None, init=False)
+    _created: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note when the session began."""
+        self._created = datetime.now(UTC).isoformat(timespec="seconds")
 
     def run(self, cells: Sequence[Cell], *, unit: str = "rounds", per_round: int = 1) -> None:
         """Run cells: see `keep`.
@@ -106,6 +111,7 @@ class Session:
         if self.resumed:
             self._folder = self.resumed
             self._journal = reopened(self._folder, self._header)
+            self._created = self._journal.contents.header.created
             self.add(self._journal.contents.runs.values())
         elif settings.save:
             self._folder = store.new_folder(Path(settings.output), self.command)
@@ -127,10 +133,18 @@ class Session:
                 saved = True
             except OSError as error:
                 self.failures.append(f"cannot save to {folder}: {error.strerror}")
-        print_result(result, self.invocation.resolved.settings.format, self.invocation.out)
+        try:
+            print_result(result, self.invocation.resolved.settings.format, self.invocation.out)
+        except BrokenPipeError:  # nobody reads on; what was measured is kept all the same
+            silence_stdout()
         if folder and saved:
             self.invocation.note(f"saved {folder}")
             self._draw_or_say_how(result, folder, whole)
+        elif folder:
+            self._say_how_to_resume(folder)
+        if not whole:  # another error is on its way, or Ctrl-C
+            for failure in self.failures:
+                self.invocation.warn(failure)
 
     def _draw_or_say_how(self, result: Result, folder: Path, whole: bool) -> None:
         unsettled = any(each.status in ("stopped", "failed") for each in result.runs)
@@ -165,7 +179,7 @@ class Session:
         resolved = self.invocation.resolved
         return Header(
             command=self.command,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=self._created,
             settings={
                 name: Setting(value=value, source=resolved.sources[name])
                 for name, value in as_json(resolved.settings).items()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from regtopk_bench.experiments.problems import Problem
 from regtopk_bench.results import Scalar, TrainingCell
-from regtopk_bench.sparsify import PerLayer, Sparsifier, hyper_parameters, name_of_class
+from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.training import Recipe
 
 
@@ -26,7 +26,7 @@ class Cell:
         """The cell as it is stored."""
         return TrainingCell(
             problem=self.problem.record(),
-            sparsifier=_sparsifier_record(self.sparsifier),
+            sparsifier=dict(record(self.sparsifier)),
             recipe=_recipe_record(self.recipe),
             seed=self.seed,
         )
@@ -41,17 +41,6 @@ class Cell:
         sparsifier = self.record.sparsifier
         shown = [f"{name} {sparsifier[name]}" for name in ("density", "k") if name in sparsifier]
         return " ".join([self.record.algorithm, *shown, f"seed {self.seed}"])
-
-
-def _sparsifier_record(sparsifier: Sparsifier) -> dict[str, Scalar]:
-    if isinstance(sparsifier, PerLayer):
-        return _sparsifier_record(sparsifier.sparsifier) | {"scope": "layer"}
-    values = hyper_parameters(sparsifier).items()
-    known: dict[str, Scalar] = {
-        name: value if isinstance(value, str | bool | int | float) else repr(value)
-        for name, value in values
-    }
-    return {"algorithm": name_of_class(type(sparsifier)), **known}
 
 
 def _recipe_record(recipe: Recipe) -> dict[str, Scalar]:

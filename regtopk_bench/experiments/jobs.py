@@ -1,4 +1,4 @@
-"""Several cells at a time, each in its own process with one thread."""
+"""Several cells at a time, each in its own process, where training has one thread."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
 from regtopk_bench.training import RoundInfo
 
+_AFTER_THE_ROUND, _AT_ONCE = 1, 2
+"""When cells under way are to stop; 0 for not at all."""
+
+_LOOK_SECONDS = 0.5
+
 
 @dataclass
 class Jobs:
@@ -28,8 +33,8 @@ class Jobs:
 
     count: int
     saving: Saving | None
-    _waiting: dict[Future[Outcome], Cell] = field(default_factory=dict)
-    _stopping: Any = None
+    _waiting: dict[Future[Outcome], Cell] = field(default_factory=dict, init=False)
+    _stopping: Any = field(default=None, init=False)
 
     def run(
         self,
@@ -50,6 +55,8 @@ class Jobs:
             "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
         )
         context: Any = torch.multiprocessing.get_context(method)
+        if method == "forkserver":
+            context.set_forkserver_preload([__name__])
         self._stopping = context.RawValue("b", 0)
         known = (list(cells), self.saving, self._stopping)
         left, interrupted = iter(range(len(cells))), False
@@ -59,6 +66,9 @@ class Jobs:
                     try:
                         ended, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
                     except KeyboardInterrupt:
+                        if interrupted:  # whoever asks twice does not wait for a round
+                            self._stopping.value = _AT_ONCE
+                            break
                         interrupted = True
                         self.stop()
                         continue
@@ -72,7 +82,7 @@ class Jobs:
     def stop(self) -> None:
         """Stop running cells after their current round, and start no others."""
         if self._stopping is not None:
-            self._stopping.value = 1
+            self._stopping.value = max(self._stopping.value, _AFTER_THE_ROUND)
 
     def _fill(
         self,
@@ -90,7 +100,12 @@ class Jobs:
         ):
             cell = cells[number]
             observer.began(cell)
-            self._waiting[pool.submit(_run, number, began(cell))] = cell
+            try:
+                future = pool.submit(_run, number, began(cell))
+            except BrokenProcessPool as error:  # one died between two cells
+                future = Future()
+                future.set_exception(error)
+            self._waiting[future] = cell
         return bool(self._waiting)
 
     def _outcome(self, future: Future[Outcome]) -> Outcome:
@@ -125,19 +140,23 @@ def _prepare(cells: Sequence[Cell], saving: Saving | None, stopping: Any) -> Non
     """Set up a process: it leaves Ctrl-C to its parent, and ends when the parent does."""
     global _process
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _process = _Process(cells, saving, stopping)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    assert parent is not None
+    while not connection.wait([parent.sentinel], _LOOK_SECONDS):
+        if _process.stopping.value == _AT_ONCE:
+            break
+    os._exit(1)
 
 
 def _run(number: int, environments: Environments) -> Outcome:
     cell = _process.cells[number]
+    if _process.stopping.value:
+        return Outcome(None)
     return run_cell(
         cell,
         _process.workshop.instance(cell),

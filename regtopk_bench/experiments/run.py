@@ -48,9 +48,16 @@ def run(
         RunError: When a cell failed.
         KeyboardInterrupt: On Ctrl-C, after the partial runs of running cells have been yielded.
     """
+    if jobs < 1:
+        raise ConfigurationError(f"jobs {jobs} is below 1")
     _check_distinct(cells)
-    observer = observer or Observer()
-    record = _Record(journal, saving)
+    runner = OneByOne(processes, saving) if jobs == 1 else Jobs(jobs, saving)
+    return _run(cells, _Record(journal, saving), runner, observer or Observer())
+
+
+def _run(
+    cells: Sequence[Cell], record: _Record, runner: OneByOne | Jobs, observer: Observer
+) -> Iterator[Run]:
     waiting = []
     for cell in cells:
         settled = record.settled(cell)
@@ -60,12 +67,8 @@ def run(
         record.discard(cell, settled)
         observer.ended(cell, settled)
         yield settled
-    if jobs == 1:
-        worker: OneByOne | Jobs = OneByOne(processes, saving)
-    else:
-        worker = Jobs(jobs, saving)
     error = None
-    for cell, outcome in worker.run(waiting, record.began, observer):
+    for cell, outcome in runner.run(waiting, record.began, observer):
         if outcome.run:
             record.ended(outcome.run)
             observer.ended(cell, outcome.run)
@@ -73,7 +76,7 @@ def run(
             record.discard(cell, outcome.run)
         if outcome.error and error is None:
             error = outcome.error
-            worker.stop()
+            runner.stop()
     if error:
         raise error
 

@@ -30,9 +30,8 @@ class Message(ABC):
     def rows(self) -> tuple[Tensor, ...]:
         """Return what must travel: tensors with a row for each worker, (n, …).
 
-        Every process returns the same number of tensors, with the same dtypes; their second
-        dimensions may
-        differ between processes, and shorter rows then arrive padded with zeros.
+        Every process returns the same number of tensors, with the same dtypes. Their second
+        dimensions may differ between processes: shorter rows arrive padded with zeros.
         """
 
     @abstractmethod

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from regtopk_bench import kernels
 from regtopk_bench.messages.base import Message
 from regtopk_bench.messages.encoding import Encoding
 
@@ -34,10 +33,6 @@ class DenseGradient(Message):
     def to_dense(self) -> Tensor:
         """Return the gradients, (n, J)."""
         return self.values
-
-    def total(self, weights_N: Tensor) -> Tensor:
-        """See `Message.total`."""
-        return kernels.weighted_sum(self.values, weights_N)
 
     @property
     def encoding(self) -> str:

@@ -2,7 +2,6 @@
 
 from regtopk_bench.sparsify.base import Sparsifier
 from regtopk_bench.sparsify.catalogue import (
-    hyper_parameters,
     make,
     name_of_class,
     sparsifier_class,
@@ -14,6 +13,7 @@ from regtopk_bench.sparsify.oracle import Oracle
 from regtopk_bench.sparsify.per_layer import PerLayer
 from regtopk_bench.sparsify.placement import Placement
 from regtopk_bench.sparsify.randomk import RandomK
+from regtopk_bench.sparsify.record import record
 from regtopk_bench.sparsify.regtopk import RegTopK
 from regtopk_bench.sparsify.state import State, unsaved
 from regtopk_bench.sparsify.topk import TopK
@@ -30,9 +30,9 @@ __all__ = [
     "Sparsifier",
     "State",
     "TopK",
-    "hyper_parameters",
     "make",
     "name_of_class",
+    "record",
     "sparsifier_class",
     "takes_density",
     "unsaved",

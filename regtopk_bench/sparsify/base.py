@@ -45,14 +45,18 @@ class Sparsifier(ABC):
         """Choose what to send of the gradients (N, J), and update the state.
 
         The gradients are not modified. The message is valid until the call after next with
-        the same state, which reuses its memory.
+        the same state, which reuses its memory; it may share memory with `grad_NJ`, which must
+        not change until then.
 
         Raises:
             NonFiniteGradientError: If a gradient holds NaN or infinity.
         """
 
     def feedback(self, state: Any, aggregate_J: Tensor) -> None:  # noqa: B027 - optional
-        """Give the state the aggregate of all messages: Σ ω_n · message_n, (J,)."""
+        """Give the state the aggregate of all messages: Σ ω_n · message_n, (J,).
+
+        Peers can be asked in `compress` only.
+        """
 
     def state_dict(self, state: Any) -> dict[str, Tensor]:
         """Return all that later rounds depend on; every tensor has a row per worker, (N, …).
@@ -66,7 +70,7 @@ class Sparsifier(ABC):
         return rows_of(state)
 
     def load_state_dict(self, state: Any, rows: Mapping[str, Tensor]) -> None:
-        """Bring a fresh state from `init` to where `state_dict` was called, for its workers.
+        """Restore into a fresh state what `state_dict` returned for the same workers.
 
         Raises:
             ConfigurationError: If the rows do not belong to such a state.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
 import types
 import typing
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union
 
 from regtopk_bench.algorithms import AlgorithmSpec, algorithm, name_of
 from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.sparsify.base import Sparsifier
+
+_RESERVED = {"algorithm", "scope"}
+"""What results say about every sparsifier, under these names."""
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -38,12 +41,24 @@ def sparsifier_class(name: str) -> type[Sparsifier]:
         raise ConfigurationError(
             f'algorithm "{name}" is not a dataclass derived from regtopk_bench.Sparsifier'
         )
+    taken = _RESERVED & {declared.name for declared in fields(found)}
+    if taken:
+        raise ConfigurationError(
+            f'algorithm "{name}" has a hyper-parameter "{min(taken)}", a name that is reserved'
+        )
+    _found_as.setdefault(found, name)
     return found
+
+
+_found_as: dict[type[Sparsifier], str] = {}
+"""By which name each class was asked for: a package may offer it elsewhere than it defines it."""
 
 
 def name_of_class(sparsifier: type[Sparsifier]) -> str:
     """Return the name by which `sparsifier_class` finds a class."""
-    return name_of(f"{sparsifier.__module__}:{sparsifier.__qualname__}")
+    dotted = f"{sparsifier.__module__}.{sparsifier.__qualname__}"
+    name = name_of(f"{sparsifier.__module__}:{sparsifier.__qualname__}")
+    return _found_as.get(sparsifier, dotted) if name == dotted else name
 
 
 def takes_density(sparsifier: type[Sparsifier]) -> bool:
@@ -63,7 +78,6 @@ def make(spec: AlgorithmSpec, **chosen: Any) -> Sparsifier:
             value is invalid, saying why.
     """
     made_by = sparsifier_class(spec.name)
-    declared = typing.get_type_hints(made_by)
     known = [each.name for each in fields(made_by) if each.init]
     values: dict[str, Any] = {}
     for parameter, text in spec.parameters:
@@ -72,21 +86,19 @@ def make(spec: AlgorithmSpec, **chosen: Any) -> Sparsifier:
                 f'{spec.name} has no parameter "{parameter}"; it has: {", ".join(known) or "none"}'
             )
         try:
-            values[parameter] = _value(text, declared[parameter])
+            values[parameter] = _value(text, typing.get_type_hints(made_by)[parameter])
         except ValueError as error:
             raise ConfigurationError(f"{spec.name}: {parameter} {error}") from None
+        except NameError as error:  # an annotation imported for type checkers only
+            raise ConfigurationError(
+                f"{spec.name}: the type of {parameter} cannot be found out ({error})"
+            ) from error
     try:
         return made_by(**(chosen | values))
-    except ConfigurationError as error:
+    except ValueError as error:  # a ConfigurationError is one, too
         raise ConfigurationError(f"{spec.name}: {error}") from error
     except TypeError as error:  # a required hyper-parameter is missing
         raise ConfigurationError(f"{spec.name} cannot be made: {error}") from error
-
-
-def hyper_parameters(sparsifier: Sparsifier) -> Mapping[str, Any]:
-    """Return all hyper-parameters that are not None."""
-    values = {each.name: getattr(sparsifier, each.name) for each in fields(sparsifier)}
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _imported(name: str, module: str) -> Any:
@@ -130,6 +142,9 @@ def _value(text: str, annotation: Any) -> Any:
 
 
 def _number(text: str, kind: type[int] | type[float]) -> int | float:
+    if kind is int:
+        with contextlib.suppress(ValueError):
+            return int(text)  # exactly, however many digits
     try:
         number = float(text)
     except ValueError:

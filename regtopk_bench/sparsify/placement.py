@@ -63,11 +63,11 @@ class Placement:
         Args:
             workers: N.
             dim: J.
-            dtype: See above.
-            device: See above.
+            dtype: dtype of the gradients.
+            device: Device of the gradients.
             weights: ω (N,); 1/N each when None.
-            shapes: See above; a single vector when None.
-            seed: See above.
+            shapes: Shapes of the tensors that make up a gradient; a single vector when None.
+            seed: Seed of random sparsifiers.
         """
         if weights is None:
             weights = torch.full((workers,), 1.0 / workers, dtype=torch.float64)
@@ -98,10 +98,13 @@ class Placement:
             for number, shape in enumerate(self.shapes)
         ]
 
-    def generator(self, *numbers: int) -> np.random.Generator:
+    def generator(self, number: int, *more: int) -> np.random.Generator:
         """Return a random generator seeded with the seed, the part and these numbers.
 
         Given the round, all processes draw the same; given a worker's id as well, each worker
         has its own draws, wherever it is hosted.
         """
-        return np.random.default_rng([self.seed, *self.part, *numbers])
+        # A spawn key tells numbers apart that differ in trailing zeros only, as a list does not.
+        key = (len(self.part), *self.part, *more) if self.part or more else ()
+        seeds = np.random.SeedSequence([self.seed, number], spawn_key=key)
+        return np.random.default_rng(seeds)

@@ -13,6 +13,9 @@ from torch import Tensor
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.sparsify.placement import Placement
 
+_NUMBER = "number."
+"""What tells a number's rows, which are all equal, from those of a tensor."""
+
 
 def unsaved(**options: Any) -> Any:
     """Declare a field that `init` recreates, or that only affects speed."""
@@ -45,7 +48,8 @@ def rows_of(state: State) -> dict[str, Tensor]:
             case Tensor() if value.dim() and len(value) == workers:
                 rows[name] = value
             case bool() | int() | float():
-                rows[name] = torch.full((workers,), value)
+                kind = {bool: torch.bool, int: torch.int64}.get(type(value), torch.float64)
+                rows[f"{_NUMBER}{name}"] = torch.full((workers,), value, dtype=kind)
             case [*states] if all(isinstance(each, State) for each in states):
                 for number, each in enumerate(states):
                     rows |= {f"{name}.{number}.{own}": row for own, row in rows_of(each).items()}
@@ -63,21 +67,28 @@ def restore(state: State, rows: Mapping[str, Tensor]) -> None:
     Raises:
         ConfigurationError: If the rows do not belong to such a state.
     """
-    names: set[str] = set()
+    left = dict(rows)
     for name, value in _saved(state):
         if isinstance(value, list):
             for number, each in enumerate(value):
                 start = f"{name}.{number}."
-                own = {key: row for key, row in rows.items() if key.startswith(start)}
-                restore(each, {key.removeprefix(start): row for key, row in own.items()})
-                names |= own.keys()
-        elif name in rows:
-            names.add(name)
-            _set(state, name, value, rows[name])
-    unknown = rows.keys() - names
-    if unknown:
+                own = [key for key in left if key.startswith(start)]
+                restore(each, {key.removeprefix(start): left.pop(key) for key in own})
+        elif name in left:
+            row = left.pop(name)
+            if isinstance(value, Tensor) and value.shape == row.shape:
+                value.copy_(row)
+            else:
+                setattr(state, name, row.to(state.placement.device))
+        elif f"{_NUMBER}{name}" in left:
+            setattr(state, name, left.pop(f"{_NUMBER}{name}")[0].item())
+        elif value is not None:
+            raise ConfigurationError(
+                f'a saved state lacks "{name}", which {type(state).__name__} has'
+            )
+    if left:
         raise ConfigurationError(
-            f'a saved state has "{min(unknown)}", which {type(state).__name__} does not'
+            f'a saved state has "{min(left)}", which {type(state).__name__} does not'
         )
 
 
@@ -85,12 +96,3 @@ def _saved(state: State) -> Iterator[tuple[str, Any]]:
     for declared in dataclasses.fields(state):
         if declared.metadata.get("saved", True):
             yield declared.name, getattr(state, declared.name)
-
-
-def _set(state: State, name: str, value: Any, row: Tensor) -> None:
-    if isinstance(value, Tensor) and value.shape == row.shape:
-        value.copy_(row)
-    elif isinstance(value, bool | int | float):
-        setattr(state, name, type(value)(row[0].item()))
-    else:
-        setattr(state, name, row.to(state.placement.device))

@@ -177,7 +177,8 @@ def _write(archive: zipfile.ZipFile, name: str, pieces: Sequence[Tensor]) -> Non
     with archive.open(f"{name}.npy", "w", force_zip64=True) as content:
         npy.write_array_header_1_0(content, header)
         for array in arrays:
-            content.write(np.ascontiguousarray(array).data.cast("B"))
+            if array.size:
+                content.write(np.ascontiguousarray(array).data.cast("B"))
 
 
 def _difference(stored: Any, expected: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import Peers
-from regtopk_bench.sparsify import Placement, Sparsifier
+from regtopk_bench.sparsify import Placement, Sparsifier, record
 from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.workloads import Workload
@@ -90,8 +90,9 @@ class Plan:
 def _identity(plan: Plan) -> dict[str, Any]:
     recipe = dataclasses.asdict(plan.recipe)
     recipe |= {f"schedule_{name}": value for name, value in recipe.pop("schedule").items()}
+    sparsifier = {f"sparsifier_{name}": value for name, value in record(plan.sparsifier).items()}
     problem = {f"workload_{name}": value for name, value in plan.workload.identity.items()}
-    facts = {**problem, "sparsifier": repr(plan.sparsifier), **recipe, "seed": plan.seed}
+    facts = {**problem, **sparsifier, **recipe, "seed": plan.seed}
     if plan.given is not None:
         content = plan.given.detach().cpu().contiguous().numpy().data
         facts["initial"] = hashlib.sha256(content).hexdigest()

@@ -26,13 +26,13 @@ class Recorder:
     workload: Workload
     processes: int
     evaluate_every: int = 1
-    _encoding: str = ""
-    _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
-    _evaluated: list[int] = field(default_factory=list)
-    _uplink: list[int] = field(default_factory=list)
-    _downlink: list[int] = field(default_factory=list)
-    _coordination: list[int] = field(default_factory=list)
-    _pending: int = 0
+    _encoding: str = field(default="", init=False)
+    _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
+    _evaluated: list[int] = field(default_factory=list, init=False)
+    _uplink: list[int] = field(default_factory=list, init=False)
+    _downlink: list[int] = field(default_factory=list, init=False)
+    _coordination: list[int] = field(default_factory=list, init=False)
+    _pending: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         """Allocate a block of parameter vectors."""

@@ -57,7 +57,7 @@ class Chunk:
     state: Any
 
 
-class Host:
+class Participant:
     """One process's part in a run: some of the workers, and a copy of the parameters.
 
     Attributes:
@@ -84,8 +84,9 @@ class Host:
         with single_threaded(), np.errstate(over="ignore", invalid="ignore"):
             self._transport, self._peers = transport, _CountedPeers(transport)
             self._chunks = self._placed(transport.workers)
-            if transport.processes > 1:
-                prepare_kernels(self._plan)
+            if self._plan.checkpoints:
+                self._states()  # what cannot be saved is an error before the first round
+            _prepare_kernels(self._plan)
             first = self._resume()
             transport.all_gather(torch.zeros(len(transport.workers)))  # all begin together
             for round in range(first, self._plan.recipe.rounds):
@@ -99,8 +100,10 @@ class Host:
         messages = gather(join(parts), self._transport)
         aggregate_J = messages.total(plan.weights_N)
         watch.lap("exchange")
+        self._peers.closed = True  # gathering now would overwrite the messages
         for chunk in self._chunks:
             plan.sparsifier.feedback(chunk.state, aggregate_J)
+        self._peers.closed = False
         watch.lap("sparsify")
         self._update.apply(aggregate_J, rate)
         watch.lap("update")
@@ -157,11 +160,15 @@ class Host:
         return sums_NJ
 
     def _save(self, finished: int) -> None:
-        states = [self._plan.sparsifier.state_dict(chunk.state) for chunk in self._chunks]
         recorded = None
         if self._recorder:
             recorded = {"recorder": self._recorder.state_dict(), "seconds": self._watch.seconds}
-        save(self._plan, finished, states, self._update.tensors(), recorded, self._transport)
+        save(
+            self._plan, finished, self._states(), self._update.tensors(), recorded, self._transport
+        )
+
+    def _states(self) -> list[dict[str, Tensor]]:
+        return [self._plan.sparsifier.state_dict(chunk.state) for chunk in self._chunks]
 
     def _resume(self) -> int:
         """Continue from a checkpoint, if there is one; return the next round, from 0."""
@@ -175,7 +182,7 @@ class Host:
         return int(facts["finished"])
 
 
-def prepare_kernels(plan: Plan) -> None:
+def _prepare_kernels(plan: Plan) -> None:
     """Run the sparsifier on one dummy worker, to compile or load what it needs."""
     placement, sparsifier = plan.trial(), plan.sparsifier
     grad_J = torch.linspace(
@@ -192,9 +199,12 @@ class _CountedPeers:
 
     def __init__(self, transport: Transport) -> None:
         self.processes = transport.processes
+        self.closed = False
         self._transport, self._sent = transport, 0
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
+        if self.closed:
+            raise ConfigurationError("a sparsifier may ask its peers in compress, not in feedback")
         gathered = self._transport.all_gather(*rows)
         self._sent += sum(row.nbytes for row in gathered)
         return gathered

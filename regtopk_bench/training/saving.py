@@ -6,13 +6,16 @@ be resumed with a different number of processes.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.training.checkpoint import Pieces
 from regtopk_bench.training.plan import Plan
 from regtopk_bench.transport import Transport
@@ -78,9 +81,37 @@ def load(
 
 
 def _gathered(states: Sequence[Mapping[str, Tensor]], transport: Transport) -> Iterator[Pieces]:
-    """Yield the rows of all workers, in pieces, which a single process need not copy."""
+    """Yield the rows of all workers, in pieces: with one process, they need not be copied.
+
+    Raises:
+        ConfigurationError: If not all workers have the same rows to save.
+    """
+    _check_alike(states, transport)
     for name in states[0]:
         pieces = [state[name] for state in states]
         if transport.processes > 1:
             pieces = list(transport.all_gather(torch.cat(pieces)))
         yield f"{_ROWS}{name}", pieces
+
+
+def _check_alike(states: Sequence[Mapping[str, Tensor]], transport: Transport) -> None:
+    """Check that all chunks and processes have rows of the same names, dtypes and widths."""
+    first, *others = (
+        {name: [str(row.dtype), *row.shape[1:]] for name, row in state.items()} for state in states
+    )
+    for other in others:
+        for name in sorted(first.keys() | other.keys()):
+            if first.get(name) != other.get(name):
+                raise ConfigurationError(
+                    f'the state cannot be saved: "{name}" is not there, or not equally wide, for '
+                    "all workers"
+                )
+    if transport.processes > 1:
+        layout = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).digest()
+        digest_N = torch.full((len(transport.workers),), int.from_bytes(layout[:7]))
+        (digests_N,) = transport.all_gather(digest_N)
+        if bool((digests_N != digest_N[0]).any()):
+            raise ConfigurationError(
+                "the state cannot be saved: its rows are not there, or not equally wide, for all "
+                "workers"
+            )

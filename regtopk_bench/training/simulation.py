@@ -13,7 +13,7 @@ from regtopk_bench.training.plan import Plan, given_parameters
 from regtopk_bench.training.processes import choose_processes
 from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.training.recorder import Recorder
-from regtopk_bench.training.rounds import Host, OnRound, StoppedError, prepare_kernels
+from regtopk_bench.training.rounds import OnRound, Participant, StoppedError
 from regtopk_bench.training.schedule import Schedule
 from regtopk_bench.transport import LocalTransport, Transport, open_pool
 from regtopk_bench.workloads import Workload
@@ -89,32 +89,31 @@ def simulate(
         resume_from=checkpoints.latest() if checkpoints else None,
     )
     count = choose_processes(plan, processes)
-    host = Host(plan, Recorder(workload, count, evaluate_every), on_round)
+    opener = Participant(plan, Recorder(workload, count, evaluate_every), on_round)
     try:
-        _train(host, plan, count)
+        _train(opener, plan, count)
     except StoppedError:
         pass
     except RunError as error:
-        error.trace = host.trace(cut_short=True)
+        error.trace = opener.trace(cut_short=True)
         raise
     except KeyboardInterrupt:
-        raise InterruptedRun(host.trace(cut_short=True)) from None
-    return host.trace()
+        raise InterruptedRun(opener.trace(cut_short=True)) from None
+    return opener.trace()
 
 
-def _train(host: Host, plan: Plan, processes: int) -> None:
+def _train(opener: Participant, plan: Plan, processes: int) -> None:
     """Train in this process alone, or together with a pool of processes."""
-    prepare_kernels(plan)
     workload = plan.workload
     if processes == 1:
-        host.train(LocalTransport(workload.workers))
+        opener.train(LocalTransport(workload.workers))
         return
     job = functools.partial(_take_part, plan)
     shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
     with open_pool(*shape, job) as transport:
-        host.train(transport)
+        opener.train(transport)
 
 
 def _take_part(plan: Plan, transport: Transport) -> None:
     """Take part in a run from another process of the pool."""
-    Host(plan).train(transport)
+    Participant(plan).train(transport)

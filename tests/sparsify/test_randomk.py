@@ -56,6 +56,16 @@ def test_draws_follow_seed_and_round_not_the_workers_hosted(first: int) -> None:
         assert torch.equal(everyone.indices[first : first + 2], some.indices)
 
 
+def test_no_two_draws_of_a_placement_are_the_same() -> None:
+    whole = rb.Placement.alone(2, 6, shapes=((3,), (3,)))
+    placements = [whole, *whole.layers()]
+    numbers = [(3,), (3, 0), (3, 1), (0,), (0, 0), (1,), (1, 0), (0, 1)]
+    drawn = {
+        placement.generator(*each).integers(2**62) for placement in placements for each in numbers
+    }
+    assert len(drawn) == len(placements) * len(numbers)
+
+
 def test_layers_of_equal_size_have_draws_of_their_own() -> None:
     sparsifier = rb.PerLayer(rb.RandomK(k=5))
     state = sparsifier.init(rb.Placement.alone(1, 100, shapes=((5, 10), (50,))))

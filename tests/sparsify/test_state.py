@@ -24,6 +24,7 @@ class Outer(State):
     last_Nk: Tensor | None = None
     round: int = 0
     rate: float = 0.5
+    last: float | None = None
     parts: list[Inner] = unsaved(default_factory=list)
     scratch: object = unsaved(default=None)
 
@@ -47,7 +48,7 @@ def outer() -> Outer:
 
 def test_every_field_that_is_not_marked_is_saved_with_a_row_per_worker() -> None:
     state = outer()
-    assert set(rows_of(state)) == {"momentum_NJ", "round", "rate"}
+    assert set(rows_of(state)) == {"momentum_NJ", "number.round", "number.rate"}
     state.last_Nk, state.round, state.scratch = torch.ones(3, 2), 7, object()
     state.momentum_NJ += 2.0
     rows = rows_of(state)
@@ -59,6 +60,15 @@ def test_every_field_that_is_not_marked_is_saved_with_a_row_per_worker() -> None
     assert torch.equal(fresh.last_Nk, torch.ones(3, 2))
     assert (fresh.round, fresh.rate, fresh.scratch) == (7, 0.5, None)
     assert type(fresh.round) is int
+
+
+@pytest.mark.parametrize("value", [0.1 + 1e-9, 2**53 + 1, True, 0, 1e-300])
+def test_numbers_are_saved_exactly_and_with_their_type(value: float) -> None:
+    state, fresh = outer(), outer()
+    state.last = value
+    restore(fresh, rows_of(state))
+    assert fresh.last == value
+    assert type(fresh.last) is type(value)
 
 
 def test_states_in_a_list_are_saved_under_their_numbers() -> None:
@@ -85,4 +95,6 @@ def test_what_cannot_be_saved_says_what_to_do() -> None:
 
 def test_rows_of_another_state_are_refused() -> None:
     with pytest.raises(rb.ConfigurationError, match='has "velocity", which Outer does not'):
-        restore(outer(), {"velocity": torch.zeros(3, 4)})
+        restore(outer(), {**rows_of(outer()), "velocity": torch.zeros(3, 4)})
+    with pytest.raises(rb.ConfigurationError, match='lacks "momentum_NJ", which Outer has'):
+        restore(outer(), {})

@@ -290,6 +290,17 @@ def test_a_sparsifier_that_asks_its_peers_must_not_say_that_it_splits() -> None:
         rb.simulate(workload(), Asking(k=3), **options)
 
 
+def test_peers_cannot_be_asked_in_feedback() -> None:
+    """What they gather would overwrite the messages, which are not recorded by then."""
+
+    class Late(rb.Oracle):
+        def feedback(self, state: Any, aggregate_J: Tensor) -> None:
+            state.placement.peers.all_gather(aggregate_J[None].expand(5, -1))
+
+    with pytest.raises(rb.ConfigurationError, match="in compress, not in feedback"):
+        rb.simulate(workload(), Late(k=3), rounds=1, learning_rate=0.01, processes=1)
+
+
 def test_a_gpu_hosts_all_workers_in_one_process() -> None:
     class OnGpu(rb.LogisticToy):
         device = torch.device("cuda")
