@@ -159,3 +159,44 @@ def test_a_reader_that_leaves_is_no_failure() -> None:
 
 def test_a_missing_command_prints_help() -> None:
     assert "Usage:" in (process().stdout + process().stderr)
+
+
+@pytest.mark.parametrize("output_format", ["table", "json"])
+def test_nobody_reads_and_all_is_saved(output_format: str) -> None:
+    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(SMALL)} -f {output_format}"
+    shell = f"set -o pipefail; {command} | true"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    (folder,) = Path("runs").iterdir()
+    assert f"saved {folder}" in done.stderr
+    assert (folder / "convergence.png").exists()
+
+
+def test_a_failure_is_not_hidden_by_nobody_reading() -> None:
+    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(SMALL)} -r 3000 -l 10"
+    shell = f"set -o pipefail; {command} | true"
+    done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "non-finite gradient" in done.stderr
+
+
+def test_a_full_disk_is_told_to_whoever_interrupts(
+    run: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regtopk_bench.cli import session
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    assert run("linreg", *SMALL, "-a", "topk", "-d", "0.5").exit_code == 0
+    (folder,) = Path("runs").iterdir()
+    monkeypatch.setattr(session.store, "write", full)
+    monkeypatch.setattr(session, "run", interrupt)
+    done = run("linreg", "--resume", str(folder))
+    assert done.exit_code == 130
+    assert f"cannot save to {folder}: No space left on device" in " ".join(done.stderr.split())
+    assert f"--resume {folder}" in " ".join(done.stderr.split())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +56,21 @@ def test_ctrl_c_stops_several_jobs_which_are_resumed_to_the_same_runs(run: Call)
     resumed = run("linreg", "--resume", str(folder), "-f", "json", "--jobs", "1")
     assert resumed.exit_code == 0, resumed.stderr
     assert outcomes(resumed.stdout) == undisturbed
+
+
+def test_whoever_presses_ctrl_c_twice_does_not_wait_for_a_round() -> None:
+    with started(*JOBS, "--jobs", "2", **outside.slow(600.0)) as process:
+        deadline = time.monotonic() + 60
+        while sum(file.read_text().count("started") for file in Path().glob("runs/*/*.jsonl")) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(4.0)  # until they are in their first round
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(1.0)
+        code, _, stderr = interrupt(process)
+    assert code == 130
+    assert "Traceback" not in stderr
 
 
 def test_a_killed_experiment_leaves_no_process_of_several_jobs(run: Call) -> None:
