@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.settings.declare import Group, Panel, declarations, other_default
+from regtopk_bench.settings.declare import Group, declarations, other_default
 from regtopk_bench.settings.execution import ExecutionSettings, ImageExecution, KernelsExecution
 from regtopk_bench.settings.kinds import Algorithms, Count, Density, Positive, Whole
 from regtopk_bench.settings.problem import (
@@ -100,18 +100,9 @@ COMMANDS: dict[str, type[ReportSettings]] = {
 """Every command with settings."""
 
 
-def decides(of: str | type[Group], panel: Panel | None = None) -> frozenset[str]:
-    """Return the names of the settings that affect the numbers.
+def decides(settings: type[Group]) -> frozenset[str]:
+    """Return the names of the settings of a command that affect the numbers.
 
     Cells differ in these; the others may change when a run is resumed.
-
-    Args:
-        of: A command, or a class of settings.
-        panel: Only those of this panel.
     """
-    settings = declarations(COMMANDS[of] if isinstance(of, str) else of)
-    return frozenset(
-        name
-        for name, each in settings.items()
-        if each.decides and (panel is None or each.panel == panel)
-    )
+    return frozenset(name for name, each in declarations(settings).items() if each.decides)

@@ -145,7 +145,7 @@ class Checkpoint:
                 with archive.open(name) as content:
                     _check_plain(content, name)
 
-    def tensors(self, start: str = "") -> Iterator[tuple[str, Tensor]]:
+    def tensors(self, start: str) -> Iterator[tuple[str, Tensor]]:
         """Yield the tensors whose names have a prefix, named without it, one at a time."""
         with zipfile.ZipFile(self._path) as archive:
             for member in self._names:

@@ -20,7 +20,7 @@ from regtopk_bench.training.checkpoint import Pieces
 from regtopk_bench.training.plan import Plan
 from regtopk_bench.transport import Transport
 
-_ROWS = "rows."
+_ROWS, _SHARED = "rows.", "shared."
 
 
 def save(
@@ -46,7 +46,7 @@ def save(
         for _ in rows:
             pass
     elif plan.checkpoints:
-        shared = ((name, [tensor]) for name, tensor in tensors.items())
+        shared = ((f"{_SHARED}{name}", [tensor]) for name, tensor in tensors.items())
         facts = {"identity": plan.identity, **recorded}
         plan.checkpoints.save(finished, itertools.chain(shared, rows), facts)
 
@@ -67,9 +67,8 @@ def load(
     if plan.checkpoints is None or plan.resume_from is None:
         return None
     found = plan.checkpoints.read(plan.resume_from, plan.identity)
-    for name, tensor_J in found.tensors():
-        if name in tensors:
-            tensors[name].copy_(tensor_J)
+    for name, tensor_J in found.tensors(_SHARED):
+        tensors[name].copy_(tensor_J)
     rows: list[dict[str, Tensor]] = [{} for _ in placed]
     for name, rows_N in found.tensors(_ROWS):
         for own, (workers, _) in zip(rows, placed, strict=True):

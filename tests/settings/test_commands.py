@@ -80,13 +80,7 @@ RUNNING = {"processes", "jobs", "checkpoint_every", "resume"}
     ],
 )
 def test_all_that_does_not_decide(command: str, free: set[str]) -> None:
-    assert declarations(COMMANDS[command]).keys() - decides(command) == free
-
-
-def test_what_decides_can_be_asked_by_panel() -> None:
-    assert decides(ToySettings, panel="Training") == {"rounds", "learning_rate"}
-    assert decides("cifar", panel="Execution") == {"device", "amp"}
-    assert decides("linreg", panel="Report") == set()
+    assert declarations(COMMANDS[command]).keys() - decides(COMMANDS[command]) == free
 
 
 def test_the_built_in_algorithms() -> None:

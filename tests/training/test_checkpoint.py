@@ -203,7 +203,7 @@ def test_nothing_but_plain_data_is_loaded(tmp_path: Path) -> None:
     harmful = io.BytesIO()
     np.save(harmful, np.array([Evil()], dtype=object), allow_pickle=True)
     with zipfile.ZipFile(newest, "w") as archive:
-        for name, written in (content | {"parameters.npy": harmful.getvalue()}).items():
+        for name, written in (content | {"shared.parameters.npy": harmful.getvalue()}).items():
             archive.writestr(name, written)
     with pytest.raises(rb.RunError, match=r"is damaged .*holds objects instead of numbers"):
         train(rb.TopK(k=1), checkpoints=checkpoints)
