@@ -35,7 +35,13 @@ class Budget:
             raise ConfigurationError(f"k {self.k} is not at least 1")
 
     def entries(self, dim: int) -> int:
-        """Return k = max(1, ⌊ρJ⌋) for gradients of `dim` entries."""
+        """Return k = max(1, ⌊ρJ⌋) for gradients of `dim` entries.
+
+        Raises:
+            ConfigurationError: If k exceeds `dim`, or a subclass has its own `__post_init__` and
+                does not call this one's, so that the values were never validated.
+        """
+        Budget.__post_init__(self)
         if self.density is not None:
             return max(1, math.floor(_whole(self.density * dim)))
         assert self.k is not None

@@ -37,9 +37,15 @@ def rows_of(state: State) -> dict[str, Tensor]:
     """Return the saved fields as tensors with a row for each worker, (n, …).
 
     Raises:
-        ConfigurationError: If a field holds something else.
+        ConfigurationError: If a field holds something else, or there is more than the fields.
     """
     workers = len(state.placement.workers)
+    undeclared = vars(state).keys() - {declared.name for declared in dataclasses.fields(state)}
+    if undeclared:
+        raise ConfigurationError(
+            f"{type(state).__name__}.{min(undeclared)} is no field of the state's dataclass, and "
+            "would be lost when a run is saved: declare it"
+        )
     rows: dict[str, Tensor] = {}
     for name, value in _saved(state):
         match value:

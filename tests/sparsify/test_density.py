@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -41,3 +42,21 @@ def test_k_must_suit_the_gradient() -> None:
         rb.TopK(k=6).init(rb.Placement.alone(2, 5))
     with pytest.raises(rb.ConfigurationError, match="at least 1"):
         rb.TopK(k=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Careless(rb.TopK):
+    """Whose validation takes the place of the one that it should add to."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"), [({"density": 3.0}, r"not in \(0, 1\]"), ({"k": 0}, "not at least 1")]
+)
+def test_a_budget_is_validated_even_if_a_subclass_forgets_to(
+    budget: dict[str, float], message: str
+) -> None:
+    with pytest.raises(rb.ConfigurationError, match=message):
+        Careless(**budget).init(rb.Placement.alone(2, 5))  # type: ignore[arg-type]

@@ -98,3 +98,10 @@ def test_rows_of_another_state_are_refused() -> None:
         restore(outer(), {**rows_of(outer()), "velocity": torch.zeros(3, 4)})
     with pytest.raises(rb.ConfigurationError, match='lacks "momentum_NJ", which Outer has'):
         restore(outer(), {})
+
+
+def test_what_is_not_declared_cannot_be_lost() -> None:
+    state = outer()
+    state.momentum = torch.zeros(3, 4)  # type: ignore[attr-defined]
+    with pytest.raises(rb.ConfigurationError, match=r"Outer\.momentum is no field"):
+        rows_of(state)
