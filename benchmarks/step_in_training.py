@@ -22,17 +22,17 @@ from torch import Tensor
 import regtopk_bench as rb
 from regtopk_bench import kernels
 from regtopk_bench.sparsify.density import Budget
-from regtopk_bench.timing import Candidate, Problem, candidates, problem
+from regtopk_bench.timing import Candidate, KernelData, candidates, problem
 
 
-class ProblemOfTable(rb.Workload):
+class WorkloadOfTable(rb.Workload):
     """One worker, whose accumulated gradients are those of a problem in the kernels table."""
 
     workers = 1
     dtype = torch.float32
     weights_N = torch.ones(1)
 
-    def __init__(self, data: Problem) -> None:
+    def __init__(self, data: KernelData) -> None:
         self.dim, self._data = data.dim, data
         self._residual_1J = torch.zeros_like(data.start_1J)
 
@@ -82,7 +82,7 @@ def main() -> None:
 
     k = Budget(density=arguments.density).entries(arguments.dim)
     data = problem("normal", arguments.dim, k, torch.float32, "cpu")
-    workload, warm = ProblemOfTable(data), warm_step(data)
+    workload, warm = WorkloadOfTable(data), warm_step(data)
     kernels.step = clock = StepClock()
     in_training, in_table = [], []
 
@@ -112,7 +112,7 @@ def main() -> None:
     print(f"phase sparsify, ms        {1e3 * trace.seconds['sparsify'] / rounds:.3f} per round")
 
 
-def warm_step(data: Problem) -> Candidate:
+def warm_step(data: KernelData) -> Candidate:
     """Return the candidate behind the row "step, warm" of the kernels table."""
     (warm,) = (each for each in candidates(data, ["numba"]) if each.case == "warm")
     return warm

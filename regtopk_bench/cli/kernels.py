@@ -46,7 +46,7 @@ def run_kernels(invocation: Invocation) -> None:
 
 def _measure_all(session: Session, settings: KernelsSettings, device: str) -> None:
     """Measure problem by problem, adding each measurement to the session at once."""
-    problems, repeats = list(_problems(settings, device)), settings.repeats
+    problems, repeats = list(_cases(settings, device)), settings.repeats
     environments, invocation = [environment()], session.invocation
     with Counted(invocation.err, len(problems) * repeats, "repeats") as progress:
         for number, each in enumerate(problems):
@@ -57,7 +57,7 @@ def _measure_all(session: Session, settings: KernelsSettings, device: str) -> No
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _Case:
     """The data that kernels are timed on."""
 
     distribution: str
@@ -73,15 +73,15 @@ class _Problem:
         return {**vars(self), "threads": threads}
 
 
-def _problems(settings: KernelsSettings, device: str) -> Iterator[_Problem]:
+def _cases(settings: KernelsSettings, device: str) -> Iterator[_Case]:
     for distribution in settings.distribution:
         for dim in settings.size:
             for density in settings.density:
-                yield _Problem(distribution, dim, density, settings.dtype, device)
+                yield _Case(distribution, dim, density, settings.dtype, device)
 
 
 def _measure(
-    wanted: _Problem, settings: KernelsSettings, on_repeat: Callable[[int], None] | None
+    wanted: _Case, settings: KernelsSettings, on_repeat: Callable[[int], None] | None
 ) -> list[Measurement]:
     """Make the data and time every candidate on it.
 

@@ -10,9 +10,9 @@ from regtopk_bench.settings.declare import Group, declarations, other_default
 from regtopk_bench.settings.execution import ExecutionSettings, ImageExecution, KernelsExecution
 from regtopk_bench.settings.kinds import Algorithms, Count, Density, Positive, Whole
 from regtopk_bench.settings.problem import (
-    ImageProblem,
-    KernelsProblem,
-    LinregProblem,
+    ImageProblemSettings,
+    KernelsProblemSettings,
+    LinregProblemSettings,
     ProblemSettings,
 )
 from regtopk_bench.settings.report import AccuracyReport, GapReport, ReportSettings, ToyReport
@@ -36,7 +36,7 @@ class ComparisonSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinregSettings(LinregProblem, GapReport, ComparisonSettings):
+class LinregSettings(LinregProblemSettings, GapReport, ComparisonSettings):
     """Distributed linear regression, by default in the paper's setting."""
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class LinregSettings(LinregProblem, GapReport, ComparisonSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class CifarSettings(
-    ImageProblem,
+    ImageProblemSettings,
     ImageTraining,
     ScopedSparsification,
     ImageExecution,
@@ -87,7 +87,7 @@ class ToySettings(TrainingSettings, ToyReport):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KernelsSettings(KernelsProblem, KernelsExecution, ReportSettings):
+class KernelsSettings(KernelsProblemSettings, KernelsExecution, ReportSettings):
     """Kernels timed against each other and against the memory limit."""
 
 

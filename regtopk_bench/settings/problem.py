@@ -27,7 +27,7 @@ class ProblemSettings(Group, panel="Problem", decides=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinregProblem(ProblemSettings):
+class LinregProblemSettings(ProblemSettings):
     """Distributed linear regression, by default in the paper's setting."""
 
     samples: Count = setting(500, "Data points per worker, D.")
@@ -41,7 +41,7 @@ class LinregProblem(ProblemSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageProblem(ProblemSettings):
+class ImageProblemSettings(ProblemSettings):
     """A network that classifies images, trained by workers that each have their own.
 
     Where images come from and where they are kept is irrelevant: their digest counts.
@@ -84,7 +84,7 @@ class ImageProblem(ProblemSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KernelsProblem(Group, panel="Problem", decides=True):
+class KernelsProblemSettings(Group, panel="Problem", decides=True):
     """Data that kernels are timed on."""
 
     size: tuple[Count, ...] = setting(

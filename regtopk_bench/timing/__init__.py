@@ -3,7 +3,7 @@
 from regtopk_bench.timing.candidates import IMPLEMENTATIONS, Candidate, candidates
 from regtopk_bench.timing.clock import Clock, CpuClock, CudaClock
 from regtopk_bench.timing.measure import Measurement, measure
-from regtopk_bench.timing.problem import DISTRIBUTIONS, Problem, problem
+from regtopk_bench.timing.problem import DISTRIBUTIONS, KernelData, problem
 
 __all__ = [
     "DISTRIBUTIONS",
@@ -12,8 +12,8 @@ __all__ = [
     "Clock",
     "CpuClock",
     "CudaClock",
+    "KernelData",
     "Measurement",
-    "Problem",
     "candidates",
     "measure",
     "problem",

@@ -18,7 +18,7 @@ from torch import Tensor
 from regtopk_bench import kernels
 from regtopk_bench.kernels import Guess, Implementation, reference
 from regtopk_bench.kernels.guess import misses
-from regtopk_bench.timing.problem import Problem
+from regtopk_bench.timing.problem import KernelData
 
 OURS = ("numba", "triton")
 RIVALS = ("torch.topk", "torch.sort", "torch.kthvalue", "numpy.argpartition", "cupy.argpartition")
@@ -38,7 +38,7 @@ class Candidate(ABC):
     slow: bool = True
     """Not warmed up, because it remembers nothing and takes long."""
 
-    def __init__(self, data: Problem) -> None:
+    def __init__(self, data: KernelData) -> None:
         self.data = data
 
     def prepare(self, repeat: int) -> None:  # noqa: B027 - most need nothing
@@ -62,7 +62,7 @@ class Step(Candidate):
 
     operation = "step"
 
-    def __init__(self, data: Problem) -> None:
+    def __init__(self, data: KernelData) -> None:
         super().__init__(data)
         self.residual = data.start_1J.clone()
         self.last, self.factors = data.last_1k, data.factors_1k
@@ -87,7 +87,7 @@ class OurStep(Step):
 
     slow = False
 
-    def __init__(self, data: Problem, name: str, module: Implementation, case: str) -> None:
+    def __init__(self, data: KernelData, name: str, module: Implementation, case: str) -> None:
         super().__init__(data)
         self.implementation, self._module, self.case = name, module, case
         self._guesses = [Guess()]
@@ -144,7 +144,9 @@ class OurStep(Step):
 class PlainStep(Step):
     """The step as most people write it, around a given selection."""
 
-    def __init__(self, data: Problem, name: str, select: Callable[[Tensor, int], Tensor]) -> None:
+    def __init__(
+        self, data: KernelData, name: str, select: Callable[[Tensor, int], Tensor]
+    ) -> None:
         super().__init__(data)
         self.implementation, self._select = name, select
 
@@ -166,7 +168,9 @@ class Selection(Candidate):
 
     operation = "select"
 
-    def __init__(self, data: Problem, name: str, select: Callable[[Tensor, int], Tensor]) -> None:
+    def __init__(
+        self, data: KernelData, name: str, select: Callable[[Tensor, int], Tensor]
+    ) -> None:
         super().__init__(data)
         self.implementation, self._select = name, select
         self.slow = name not in OURS
@@ -188,7 +192,7 @@ class DenseScore(Candidate):
     implementation = "published formula"
     slow = False
 
-    def __init__(self, data: Problem) -> None:
+    def __init__(self, data: KernelData) -> None:
         super().__init__(data)
         shape = data.start_1J[0]
         self._sent_J, self._mask_J = torch.zeros_like(shape), torch.zeros_like(shape)
@@ -210,7 +214,7 @@ class OurScore(Candidate):
     implementation = "k factors"
     slow = False
 
-    def __init__(self, data: Problem) -> None:
+    def __init__(self, data: KernelData) -> None:
         super().__init__(data)
         self._sent_1k = data.grads[-1].gather(1, data.last_1k)
         self._weights_1 = torch.ones_like(self._sent_1k[:, 0])
@@ -221,7 +225,7 @@ class OurScore(Candidate):
         kernels.ratio(received_1k, self._sent_1k, self._weights_1, _MU).tanh_()
 
 
-def candidates(data: Problem, implementations: Iterable[str]) -> Iterator[Candidate]:
+def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Candidate]:
     """Yield the candidates for a problem: steps first, then selections, then scores.
 
     Args:

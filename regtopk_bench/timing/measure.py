@@ -11,7 +11,7 @@ import torch
 
 from regtopk_bench.timing.candidates import Candidate
 from regtopk_bench.timing.clock import Clock
-from regtopk_bench.timing.problem import Problem
+from regtopk_bench.timing.problem import KernelData
 
 _WARM_UP = 3
 _LEAST_REPEATS = 3
@@ -41,7 +41,7 @@ class Measurement:
 
 
 def measure(
-    data: Problem,
+    data: KernelData,
     candidates: Sequence[Candidate],
     clock: Clock,
     *,

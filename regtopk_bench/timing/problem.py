@@ -22,7 +22,7 @@ _CLASSES = 10
 
 
 @dataclass
-class Problem:
+class KernelData:
     """One worker's step, with a gradient for each of some rounds.
 
     Attributes:
@@ -66,7 +66,7 @@ class Problem:
 
 def problem(
     distribution: str, dim: int, k: int, dtype: torch.dtype, device: str, seed: int = 0
-) -> Problem:
+) -> KernelData:
     """Make the data of a step.
 
     Args:
@@ -88,7 +88,7 @@ def problem(
     last_1k, _ = kernels.step(start_1J, draw()[None].to(device, dtype), k)
     grads = [draw()[None].to(device, dtype) for _ in range(_ROUNDS)]
     factors_1k = torch.rand(1, k, generator=generator).to(device, dtype)
-    return Problem(distribution, k, start_1J, grads, last_1k, factors_1k)
+    return KernelData(distribution, k, start_1J, grads, last_1k, factors_1k)
 
 
 def _draws(distribution: str, dim: int, generator: torch.Generator) -> Callable[[], Tensor]:

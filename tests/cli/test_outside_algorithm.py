@@ -106,6 +106,22 @@ def test_an_interrupted_run_is_resumed_to_the_same_runs(run: Call, how: str) -> 
     ]
 
 
+def test_on_images_it_is_resumed_plotted_and_shown(run: Call) -> None:
+    undisturbed = outcomes(run(*CIFAR, *ALONE, "--no-save").stdout)
+    jobs = whole(*CIFAR, "--jobs", "2", "--no-save")
+    assert outcomes(jobs.stdout) == undisturbed, jobs.stderr
+    with started(*CIFAR, *ALONE, "--checkpoint-every", "2", **outside.slow(0.5)) as process:
+        folder = wait_for_checkpoints(process)
+        code, stdout, _ = interrupt(process)
+    assert code == 130
+    assert [each["status"] for each in outcomes(stdout)] == ["stopped"]
+    resumed = run("cifar", "--resume", str(folder), *ALONE, "-f", "json")
+    assert resumed.exit_code == 0, resumed.stderr
+    assert outcomes(resumed.stdout) == undisturbed
+    assert matplotlib.image.imread(folder / "accuracy.png").std() > 0.05  # not blank
+    assert "Threshold: beta=0.25, rest=3" in run("show", str(folder), "--no-plot").stdout
+
+
 def test_it_is_plotted_and_shown_where_it_cannot_be_imported_any_more(
     run: Call, module: Path
 ) -> None:
