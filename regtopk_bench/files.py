@@ -4,22 +4,76 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from io import BufferedRandom
 from pathlib import Path
 
+_UNFINISHED = re.compile(r"\..+\.\d+")
+
 
 @contextlib.contextmanager
 def written_atomically(path: Path) -> Iterator[BufferedRandom]:
-    """Open a file to write and read; it takes its name only once all of it is on disk."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    """Open a file to write and read; it takes its name only once all of it is on disk.
+
+    Where the file system allows it, the file has no name until then, so that nothing is left of it
+    if the process is killed. A file of that name is replaced.
+    """
+    folder = os.open(path.parent, os.O_RDONLY)
+    unfinished = f".{path.name}.{os.getpid()}"
     try:
-        with unfinished.open("w+b") as file:
+        with _opened(folder, unfinished) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        unfinished.replace(path)
+            _name(file, path.name, unfinished, folder)
+        with contextlib.suppress(OSError):  # some file systems cannot do it for folders
+            os.fsync(folder)
     except BaseException:
         with contextlib.suppress(OSError):
-            unfinished.unlink()
+            os.unlink(unfinished, dir_fd=folder)
         raise
+    finally:
+        os.close(folder)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed while writing have left, here and in subfolders.
+
+    Nobody else may be writing there.
+    """
+    for path in folder.rglob(".*"):
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _opened(folder: int, name: str) -> BufferedRandom:
+    """Create a file without a name in a folder, or with this one if that is impossible."""
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # not every file system can; if another is the cause,
+            return _file(os.open(".", os.O_TMPFILE | os.O_RDWR, 0o666, dir_fd=folder))
+    return _file(
+        os.open(name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o666, dir_fd=folder)
+    )  # it says
+
+
+def _file(descriptor: int) -> BufferedRandom:
+    return os.fdopen(descriptor, "w+b")
+
+
+def _name(file: BufferedRandom, name: str, unfinished: str, folder: int) -> None:
+    """Give a file its name."""
+    if os.fstat(file.fileno()).st_nlink == 0:
+        try:
+            _link(file, name, folder)
+            return
+        except FileExistsError:  # a link replaces nothing
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(unfinished, dir_fd=folder)
+            _link(file, unfinished, folder)
+    os.replace(unfinished, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _link(file: BufferedRandom, name: str, folder: int) -> None:
+    # Python follows the symbolic link to the file only if folders are given as well.
+    os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=folder, dst_dir_fd=folder)

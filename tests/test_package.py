@@ -20,18 +20,20 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, files, threads, and the tables trace and algorithms are for all.
+# experiments and in cli; errors, files, memory, threads, and the tables trace and algorithms are
+# for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "files": {"errors"},
+    "memory": set(),
     "threads": set(),
     "trace": set(),
     "algorithms": {"errors"},
     "kernels": {"errors"},
     "messages": {"errors", "kernels"},
     "sparsify": {"errors", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "files", "threads"},
-    "transport": {"errors"},
+    "workloads": {"errors", "files", "memory", "threads"},
+    "transport": {"errors", "memory"},
     "training": {
         *("errors", "files", "threads", "trace"),
         *("messages", "sparsify", "workloads", "transport"),

@@ -17,6 +17,7 @@ from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.settings import as_json
+from regtopk_bench.transport import TIMEOUT_SECONDS
 
 _CHECKPOINTS = "checkpoints"
 
@@ -99,6 +100,7 @@ class Session:
             saving=saving,
             processes=getattr(settings, "processes", 1),
             jobs=getattr(settings, "jobs", 1),
+            timeout=getattr(settings, "timeout", TIMEOUT_SECONDS),
             observer=observer,
         ):
             self.add([each])

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
+import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
-from multiprocessing import connection
+from dataclasses import dataclass
+from multiprocessing import connection as connections
+from multiprocessing.connection import Connection
 from typing import Any
 
-import torch.multiprocessing
-
-from regtopk_bench.errors import RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
 from regtopk_bench.training import RoundInfo
+from regtopk_bench.transport.children import POLL_SECONDS, Child, Launcher, picklable
 
-_AFTER_THE_ROUND, _AT_ONCE = 1, 2
-"""When cells under way are to stop; 0 for not at all."""
+_NEWS_SECONDS = 0.5
+"""How often a process tells how far it is, and looks whether it is to stop."""
 
-_LOOK_SECONDS = 0.5
+_STOP = "stop"
+_ADVICE = "resume the run, or give fewer --jobs"
 
 
-@dataclass
 class Jobs:
     """Runs up to `count` cells at a time."""
 
-    count: int
-    saving: Saving | None
-    _waiting: dict[Future[Outcome], Cell] = field(default_factory=dict, init=False)
-    _stopping: Any = field(default=None, init=False)
+    def __init__(self, count: int, saving: Saving | None, timeout: float) -> None:
+        """Prepare to run cells.
+
+        Args:
+            count: How many at a time.
+            saving: Their checkpoints.
+            timeout: How many seconds a process may take for a round.
+        """
+        self._count, self._saving, self._timeout = count, saving, timeout
+        self._jobs: list[_Job] = []
+        self._stopping = False
 
     def run(
         self,
@@ -51,121 +53,156 @@ class Jobs:
             began: Called when a cell is about to start; returns its environments.
             observer: Told when a cell starts.
         """
-        method = (
-            "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        )
-        context: Any = torch.multiprocessing.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload([__name__])
-        self._stopping = context.RawValue("b", 0)
-        known = (list(cells), self.saving, self._stopping)
+        task = functools.partial(_run_cells, cells, self._saving)
+        launcher = Launcher(task, self._timeout, _ADVICE)
         left, interrupted = iter(range(len(cells))), False
-        with ProcessPoolExecutor(self.count, context, _prepare, known) as pool:
-            try:
-                while self._fill(pool, cells, left, began, observer):
-                    try:
-                        ended, _ = wait(self._waiting, return_when=FIRST_COMPLETED)
-                    except KeyboardInterrupt:
-                        if interrupted:  # whoever asks twice does not wait for a round
-                            self._stopping.value = _AT_ONCE
-                            break
-                        interrupted = True
-                        self.stop()
-                        continue
-                    for future in ended:
-                        yield self._waiting.pop(future), self._outcome(future)
-            finally:
-                self.stop()
-        if interrupted:
-            raise KeyboardInterrupt
+        try:
+            while self._fill(launcher, cells, left, began, observer):
+                try:
+                    ended = self._ended()
+                except KeyboardInterrupt:
+                    if interrupted:  # whoever asks twice does not wait for a round
+                        raise
+                    interrupted = True
+                    self.stop()
+                    continue
+                for job, outcome in ended:
+                    number, job.number = job.number, None
+                    assert number is not None
+                    yield cells[number], outcome
+            if interrupted:
+                raise KeyboardInterrupt
+        finally:
+            for job in self._jobs:
+                job.child.end(0.0)
 
     def stop(self) -> None:
         """Stop running cells after their current round, and start no others."""
-        if self._stopping is not None:
-            self._stopping.value = max(self._stopping.value, _AFTER_THE_ROUND)
+        if not self._stopping:
+            self._stopping = True
+            for job in self._busy:
+                job.tell(_STOP)
+
+    @property
+    def _busy(self) -> list[_Job]:
+        return [job for job in self._jobs if job.number is not None]
 
     def _fill(
         self,
-        pool: ProcessPoolExecutor,
+        launcher: Launcher,
         cells: Sequence[Cell],
         left: Iterator[int],
         began: Callable[[Cell], Environments],
         observer: Observer,
     ) -> bool:
-        """Start cells while processes are free; tell whether any are running."""
+        """Start cells while processes are free or to be had; tell whether any are running."""
         while (
-            not self._stopping.value
-            and len(self._waiting) < self.count
+            not self._stopping
+            and len(self._busy) < self._count
             and (number := next(left, None)) is not None
         ):
-            cell = cells[number]
-            observer.began(cell)
-            try:
-                future = pool.submit(_run, number, began(cell))
-            except BrokenProcessPool as error:  # one died between two cells
-                future = Future()
-                future.set_exception(error)
-            self._waiting[future] = cell
-        return bool(self._waiting)
+            idle = [job for job in self._jobs if job.number is None]
+            if not idle:
+                place = len(self._jobs) + 1
+                child = launcher.start(place, f"process {place} of {self._count} that run cells")
+                idle = [_Job(child)]
+                self._jobs += idle
+            observer.began(cells[number])
+            idle[0].begin(number, began(cells[number]))
+        return bool(self._busy)
 
-    def _outcome(self, future: Future[Outcome]) -> Outcome:
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            return Outcome(
-                None,
-                RunError(
-                    f"one of the {self.count} processes that ran cells died: resume the run, or "
-                    "give fewer --jobs"
-                ),
-            )
-        except Exception as error:
-            return Outcome(None, error)
+    def _ended(self) -> list[tuple[_Job, Outcome]]:
+        """Wait for news; return the cells that have ended, if any, with their outcomes."""
+        heard = connections.wait([job.child.connection for job in self._busy], POLL_SECONDS)
+        ended = []
+        for job in self._busy:
+            job.waited = 0.0 if job.child.connection in heard else job.waited + POLL_SECONDS
+            outcome = job.hear() if job.waited == 0.0 else None
+            if job.waited >= self._timeout:
+                outcome = Outcome(None, job.child.silence(self._timeout))
+            if outcome:
+                ended.append((job, outcome))
+                if not job.alive or job.waited:
+                    job.child.end(0.0)
+                    self._jobs.remove(job)
+        return ended
 
 
 @dataclass
-class _Process:
-    """The state of a pool process."""
+class _Job:
+    """A process that runs one cell after another."""
 
-    cells: Sequence[Cell]
-    saving: Saving | None
-    stopping: Any
-    workshop: Workshop = field(default_factory=Workshop)
+    child: Child
+    number: int | None = None
+    """Which cell it runs, if any."""
+    waited: float = 0.0
+    """For how many seconds nothing was heard of it."""
+    alive: bool = True
 
+    def begin(self, number: int, environments: Environments) -> None:
+        """Have it run a cell."""
+        self.number, self.waited = number, 0.0
+        self.tell((number, environments))
 
-_process: _Process
+    def tell(self, what: Any) -> None:
+        """Send it something; that it has died is heard soon enough."""
+        try:
+            self.child.connection.send(what)
+        except OSError:
+            self.alive = False
 
-
-def _prepare(cells: Sequence[Cell], saving: Saving | None, stopping: Any) -> None:
-    """Set up a process: it leaves Ctrl-C to its parent, and ends when the parent does."""
-    global _process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _process = _Process(cells, saving, stopping)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    while not connection.wait([parent.sentinel], _LOOK_SECONDS):
-        if _process.stopping.value == _AT_ONCE:
-            break
-    os._exit(1)
-
-
-def _run(number: int, environments: Environments) -> Outcome:
-    cell = _process.cells[number]
-    if _process.stopping.value:
-        return Outcome(None)
-    return run_cell(
-        cell,
-        _process.workshop.instance(cell),
-        processes=1,
-        saving=_process.saving,
-        on_round=_asked_to_stop,
-        environments=environments,
-    )
+    def hear(self) -> Outcome | None:
+        """Receive what it has to say: the outcome of its cell, or else that it is at work."""
+        try:
+            said = self.child.connection.recv()
+        except (EOFError, OSError):
+            self.alive = False
+            return Outcome(None, self.child.death())
+        if isinstance(said, Exception):  # it cannot read its task
+            self.alive = False
+            return Outcome(None, said)
+        return said if isinstance(said, Outcome) else None
 
 
-def _asked_to_stop(info: RoundInfo) -> bool:
-    return bool(_process.stopping.value)
+def _run_cells(
+    cells: Sequence[Cell], saving: Saving | None, number: int, connection: Connection
+) -> None:
+    """Run the cells whose numbers arrive, until the connection ends."""
+    workshop = Workshop()
+    while (wanted := _next(connection)) != _STOP:
+        cell_number, environments = wanted
+        cell = cells[cell_number]
+        try:
+            outcome = run_cell(
+                cell,
+                workshop.instance(cell),
+                processes=1,
+                saving=saving,
+                on_round=_Reporter(connection),
+                environments=environments,
+            )
+        except Exception as error:
+            outcome = Outcome(None, picklable(error))
+        connection.send(outcome)
+
+
+def _next(connection: Connection) -> Any:
+    try:
+        return connection.recv()
+    except EOFError:
+        return _STOP
+
+
+class _Reporter:
+    """Tells from time to time that rounds are being finished, and asks whether to stop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._next = connection, 0.0
+
+    def __call__(self, info: RoundInfo) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _NEWS_SECONDS
+        self._connection.send(info.round)
+        return self._connection.poll()

@@ -13,9 +13,9 @@ from regtopk_bench.training import RoundInfo
 class OneByOne:
     """Runs cells in turn; each may have a pool of processes for its workers."""
 
-    def __init__(self, processes: int | str, saving: Saving | None) -> None:
-        """Use this many processes for each cell."""
-        self._processes, self._saving = processes, saving
+    def __init__(self, processes: int | str, saving: Saving | None, timeout: float) -> None:
+        """Use this many processes for each cell; see `simulate` for their timeout."""
+        self._processes, self._saving, self._timeout = processes, saving, timeout
         self._stopping = False
 
     def stop(self) -> None:
@@ -45,6 +45,7 @@ class OneByOne:
                 workshop.instance(cell),
                 processes=self._processes,
                 saving=self._saving,
+                timeout=self._timeout,
                 on_round=_teller(observer, cell) if observer.watches_rounds else None,
                 environments=began(cell),
             )

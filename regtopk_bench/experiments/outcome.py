@@ -16,6 +16,7 @@ from regtopk_bench.experiments.records import Status, run_of
 from regtopk_bench.results import Run, Scalar
 from regtopk_bench.trace import Trace
 from regtopk_bench.training import Checkpoints, RoundInfo, simulate
+from regtopk_bench.transport import TIMEOUT_SECONDS
 
 OnRound = Callable[[RoundInfo], bool | None]
 
@@ -81,6 +82,7 @@ def run_cell(
     saving: Saving | None,
     on_round: OnRound | None,
     environments: Environments,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Outcome:
     """Train a cell, or resume it from its checkpoint, and return the outcome."""
 
@@ -108,6 +110,7 @@ def run_cell(
             processes=processes,
             checkpoints=saving.of(cell) if saving else None,
             on_round=on_round,
+            timeout=timeout,
             **recipe,
         )
     except InterruptedRun as stop:

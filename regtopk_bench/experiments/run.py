@@ -13,6 +13,7 @@ from regtopk_bench.experiments.one_by_one import OneByOne
 from regtopk_bench.experiments.outcome import Saving
 from regtopk_bench.results import Run, Scalar
 from regtopk_bench.results.journal import Journal
+from regtopk_bench.transport import TIMEOUT_SECONDS
 
 _SETTLED = ("finished", "diverged")
 """The outcomes that would recur if a cell were run again."""
@@ -25,6 +26,7 @@ def run(
     saving: Saving | None = None,
     processes: int | str = "auto",
     jobs: int = 1,
+    timeout: float = TIMEOUT_SECONDS,
     observer: Observer | None = None,
 ) -> Iterator[Run]:
     """Run cells and yield their runs as they end.
@@ -41,6 +43,8 @@ def run(
         processes: How many processes host the workers of a cell; see `simulate`.
         jobs: How many cells run at the same time, each in its own process; if more than one,
             `processes` is 1.
+        timeout: How many seconds a process may keep the others waiting or, if cells run at the same
+            time, take for a round.
         observer: Told about progress.
 
     Raises:
@@ -51,7 +55,7 @@ def run(
     if jobs < 1:
         raise ConfigurationError(f"jobs {jobs} is below 1")
     _check_distinct(cells)
-    runner = OneByOne(processes, saving) if jobs == 1 else Jobs(jobs, saving)
+    runner = OneByOne(processes, saving, timeout) if jobs == 1 else Jobs(jobs, saving, timeout)
     return _run(cells, _Record(journal, saving), runner, observer or Observer())
 
 

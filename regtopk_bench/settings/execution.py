@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings.declare import Group, setting
-from regtopk_bench.settings.kinds import AtLeast, Count, CountOrAuto, RunFolder
+from regtopk_bench.settings.kinds import AtLeast, Count, CountOrAuto, Positive, RunFolder
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -23,6 +23,11 @@ class ExecutionSettings(Group, panel="Execution", decides=False):
     )
     jobs: Count = setting(
         1, "Cells that run at the same time, each in its own process.", short="-j"
+    )
+    timeout: Positive = setting(
+        600.0,
+        "Seconds that a process may keep the others waiting, or take for a round of its own cell, "
+        "before it is given up.",
     )
     checkpoint_every: Count = setting(1000, "Rounds between checkpoints.")
     resume: RunFolder | None = setting(

@@ -15,7 +15,7 @@ from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.training.recorder import Recorder
 from regtopk_bench.training.rounds import OnRound, Participant, StoppedError
 from regtopk_bench.training.schedule import Schedule
-from regtopk_bench.transport import LocalTransport, Transport, open_pool
+from regtopk_bench.transport import TIMEOUT_SECONDS, LocalTransport, Transport, open_pool
 from regtopk_bench.workloads import Workload
 
 
@@ -35,6 +35,7 @@ def simulate(
     evaluate_every: int = 1,
     checkpoints: Checkpoints | None = None,
     on_round: OnRound | None = None,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Trace:
     """Train a workload with sparsified gradients, and record what happens.
 
@@ -59,6 +60,7 @@ def simulate(
         checkpoints: Where to save the run from time to time. If there is a checkpoint, the run
             resumes from it. They stay after the run has finished: see `Checkpoints.remove`.
         on_round: Called after each round; returning True stops the run early.
+        timeout: How many seconds a process may take to start, and may keep the others waiting.
 
     Returns:
         The trace, shorter than `rounds` if the callback stopped it.
@@ -67,7 +69,7 @@ def simulate(
         ConfigurationError: If an argument cannot be used.
         NonFiniteGradientError: When a gradient is not finite; `error.trace` has the rounds
             before, as for any RunError.
-        WorkerDiedError: When a process of the pool ended early.
+        WorkerDiedError: When a process of the pool ended early, or does not answer.
         InterruptedRun: On Ctrl-C, with the finished rounds in `trace`.
     """
     recipe = Recipe(
@@ -91,7 +93,7 @@ def simulate(
     count = choose_processes(plan, processes)
     opener = Participant(plan, Recorder(workload, count, evaluate_every), on_round)
     try:
-        _train(opener, plan, count)
+        _train(opener, plan, count, timeout)
     except StoppedError:
         pass
     except RunError as error:
@@ -102,7 +104,7 @@ def simulate(
     return opener.trace()
 
 
-def _train(opener: Participant, plan: Plan, processes: int) -> None:
+def _train(opener: Participant, plan: Plan, processes: int, timeout: float) -> None:
     """Train in this process alone, or together with a pool of processes."""
     workload = plan.workload
     if processes == 1:
@@ -110,7 +112,7 @@ def _train(opener: Participant, plan: Plan, processes: int) -> None:
         return
     job = functools.partial(_take_part, plan)
     shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
-    with open_pool(*shape, job) as transport:
+    with open_pool(*shape, job, timeout=timeout) as transport:
         opener.train(transport)
 
 

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+TIMEOUT_SECONDS = 600.0
+"""How long a process may keep the others waiting, unless a caller says otherwise."""
+
 
 class Transport(Protocol):
     """One process's end of the connection."""

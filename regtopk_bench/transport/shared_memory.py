@@ -10,18 +10,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import mmap
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import reduction
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from regtopk_bench.errors import RunError
+from regtopk_bench.memory import SharedBytes
 from regtopk_bench.transport.header import (
     HEADER_BYTES,
     Signature,
@@ -33,42 +29,6 @@ from regtopk_bench.transport.header import (
 _SLOTS = 2
 _ALIGNMENT = 64
 _LAYOUTS_KEPT = 64  # messages of varying length need another one in every round
-
-
-class SharedBytes:
-    """Anonymous shared memory that can be sent to a process being started.
-
-    It has no name in the file system, so nothing is left behind however a process ends, and it
-    takes memory only where it is written to.
-    """
-
-    def __init__(self, size: int, fd: int | None = None) -> None:
-        """Allocate `size` bytes, or map those behind an open file descriptor."""
-        if fd is None:
-            fd = _anonymous_file()
-            os.ftruncate(fd, size)
-        self.size, self._fd = size, fd
-        self.bytes = mmap.mmap(fd, size)
-        self.tensor = torch.frombuffer(self.bytes, dtype=torch.uint8)
-
-    def close(self) -> None:
-        """Close the file descriptor; the memory is freed with its last mapping."""
-        os.close(self._fd)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Send the descriptor, not the bytes."""
-        return _attach, (self.size, reduction.DupFd(self._fd))
-
-
-def _attach(size: int, fd: Any) -> SharedBytes:
-    return SharedBytes(size, fd.detach())
-
-
-def _anonymous_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("regtopk-bench")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
 
 
 @dataclass(frozen=True)
@@ -93,19 +53,31 @@ class Arena:
             parts: The workers hosted by each process, in worker order.
             rank: Which of the processes this one is.
         """
-        self._bytes, self._parts, self._rank = memory.bytes, parts, rank
+        self._bytes, self._parts, self._rank = memory, parts, rank
         self._slot = 0
         headers = range(0, _SLOTS * len(parts) * HEADER_BYTES, HEADER_BYTES)  # where each begins
         self._headers = [headers[slot * len(parts) :][: len(parts)] for slot in range(_SLOTS)]
-        self._rows = memory.tensor[headers.stop :].view(_SLOTS, parts[-1].stop, -1)
+        content = memory.tensor(torch.uint8, (len(memory),))
+        self._rows = content[headers.stop :].view(_SLOTS, parts[-1].stop, -1)
         lay_out = functools.partial(_lay_out, self._rows, parts[rank])
         self._layout = functools.lru_cache(_LAYOUTS_KEPT)(lay_out)
 
     @staticmethod
     def allocate(workers: int, processes: int, dim: int, itemsize: int) -> SharedBytes:
-        """Return memory for the longest message, all J indices and values, or a dense row."""
+        """Return memory for the longest message, all J indices and values, or a dense row.
+
+        Raises:
+            RunError: If there is not enough.
+        """
         row = dim * (torch.int64.itemsize + itemsize) + HEADER_BYTES  # and room for alignment
-        return SharedBytes(_SLOTS * (processes * HEADER_BYTES + workers * _aligned(row)))
+        size = _SLOTS * (processes * HEADER_BYTES + workers * _aligned(row))
+        try:
+            return SharedBytes(size)
+        except OSError as error:
+            raise RunError(
+                f"no memory for the messages of {workers} workers ({size / 2**30:.1f} GiB, "
+                f"{error.strerror}): do with one process, --processes 1"
+            ) from error
 
     def all_gather(
         self, rows: tuple[Tensor, ...], barrier: Callable[[], None]

@@ -126,14 +126,3 @@ def check_all_finite(values_N: Tensor, name: str) -> None:
                 f"{name} of worker {worker} hold {int((~finite).sum())} values that are not "
                 f"finite, the first at {first}"
             )
-
-
-def in_shared_memory(tensor: Tensor) -> Tensor:
-    """Return the tensor itself if other processes can map its memory, else a copy that can be.
-
-    A copy, because moving the tensor's own memory would leave NumPy views of it dangling.
-    """
-    if tensor.is_shared():
-        return tensor
-    shared: Tensor = torch.empty_like(tensor).share_memory_()
-    return shared.copy_(tensor)

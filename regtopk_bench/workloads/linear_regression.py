@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.memory import in_shared_memory, shared_empty
 from regtopk_bench.workloads.base import (
     Scalar,
     Workload,
@@ -22,7 +22,6 @@ from regtopk_bench.workloads.base import (
     check_all_finite,
     digest,
     equal_weights,
-    in_shared_memory,
 )
 from regtopk_bench.workloads.least_squares import least_squares
 
@@ -243,12 +242,10 @@ def _weighted_sum(matrices_NJJ: Tensor, weights_N: Tensor) -> Tensor:
 
 def _empty(workers: int, samples: int, dim: int, dtype: torch.dtype) -> Tensor:
     """Allocate features; large ones where a pool can map them, to have them in memory once."""
-    features = torch.empty(workers, samples, dim, dtype=dtype)
-    if features.nbytes < _SHARED_BYTES:
-        return features
-    with contextlib.suppress(RuntimeError):  # /dev/shm is too small, as in many containers
-        features.share_memory_()
-    return features
+    shape = (workers, samples, dim)
+    if math.prod(shape) * dtype.itemsize < _SHARED_BYTES:
+        return torch.empty(shape, dtype=dtype)
+    return shared_empty(shape, dtype)
 
 
 def _check_memory(workers: int, samples: int, dim: int, dtype: torch.dtype, *, drawn: bool) -> None:

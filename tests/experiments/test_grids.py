@@ -31,6 +31,7 @@ OTHER: dict[str, Any] = {
     "processes": 2,
     "jobs": 2,
     "checkpoint_every": 3,
+    "timeout": 9.0,
     "resume": "somewhere",
     "format": "json",
     "output": "elsewhere",

@@ -35,7 +35,7 @@ def test_several_jobs_give_the_runs_of_one() -> None:
 @pytest.mark.parametrize(
     ("kind", "error", "match"),
     [
-        ("death", rb.RunError, "one of the 2 processes that ran cells died"),
+        ("death", rb.RunError, r"process \d of 2 that run cells, died \(exit code 7\)"),
         ("memory", MemoryError, "no memory left"),
     ],
 )

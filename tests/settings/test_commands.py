@@ -67,7 +67,7 @@ def test_no_two_settings_share_a_letter(command: str) -> None:
 
 
 REPORT = {"format", "output", "save", "plot_format"}
-RUNNING = {"processes", "jobs", "checkpoint_every", "resume"}
+RUNNING = {"processes", "jobs", "timeout", "checkpoint_every", "resume"}
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.memory import in_shared_memory
 from regtopk_bench.threads import available_cores
 from regtopk_bench.workloads.base import (
     Scalar,
     Workload,
     digest,
     equal_weights,
-    in_shared_memory,
     text_digest,
 )
 from regtopk_bench.workloads.images.augmentation import augmented
