@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import os
 import sys
 import traceback
@@ -21,7 +20,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from regtopk_bench.errors import RegtopkBenchError
+from regtopk_bench.cli.streams import UnwritableOutputError
+from regtopk_bench.errors import RegtopkBenchError, RunError
 from regtopk_bench.settings import (
     COMMANDS,
     Declaration,
@@ -80,33 +80,18 @@ class Invocation:
     def note(self, message: str) -> None:
         """Tell the user something other than data."""
         if not self.quiet:
-            self.err.print(escape(message), highlight=False, soft_wrap=True)
+            self.err.print(escape(one_line(message)), highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Tell the user what went wrong, even with --quiet."""
-        self.err.print(f"[bold red]error:[/bold red] {escape(message)}", soft_wrap=True)
-
-
-class _Console(Console):
-    """A console that leaves it to its caller what a closed pipe means."""
-
-    def on_broken_pipe(self) -> None:
-        """Raise, where Rich would end the program with exit code 1."""
-        raise BrokenPipeError
-
-
-def silence_stdout() -> None:
-    """Send whatever is still written to stdout nowhere: its reader has gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        self.err.print(f"[bold red]error:[/bold red] {escape(one_line(message))}", soft_wrap=True)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console for stdout or stderr that prints ? for characters its encoding lacks."""
+    """Return a console for stdout or stderr."""
     stream = sys.stderr if stderr else sys.stdout
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="replace")
     piped = not stream.isatty() and "COLUMNS" not in os.environ
-    return _Console(stderr=stderr, width=_PIPED_WIDTH if piped else None)
+    return Console(stderr=stderr, width=_PIPED_WIDTH if piped else None)
 
 
 def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
@@ -166,29 +151,48 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     """Turn every error into one line on stderr and its documented exit code."""
     try:
         yield
+    except UnwritableOutputError as error:
+        if error.reader_left:  # it has read what it wanted, as `head` does
+            raise typer.Exit(0) from None
+        _report(error, debug)
+        raise typer.Exit(error.exit_code) from None
     except RegtopkBenchError as error:
         _report(error, debug)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         console(stderr=True).print("interrupted", highlight=False)
         raise typer.Exit(130) from None
-    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
-        silence_stdout()
-        raise typer.Exit(0) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
-    except Exception as error:  # our bug: never exit code 1, which means a regression
+    except Exception as error:  # never exit code 1, which means a regression
+        if is_out_of_memory(error):
+            _report(RunError(f"no memory left ({error})"), debug)
+            raise typer.Exit(RunError.exit_code) from None
         _report(error, debug, prefix=f"internal error: {type(error).__name__}: ")
         if not debug:
             console(stderr=True).print("run again with --debug for the traceback, and report it")
         raise typer.Exit(3) from None
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that there is no memory; PyTorch has no class for it on a CPU."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and "memory" in str(error).lower()
+    )
+
+
+def one_line(text: str) -> str:
+    """Return text with line breaks and other control characters made visible."""
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 def _report(error: Exception, debug: bool, prefix: str = "error: ") -> None:
     if debug:
         traceback.print_exception(error)
     console(stderr=True).print(
-        f"[bold red]{prefix.strip()}[/bold red] {escape(str(error))}",
+        f"[bold red]{prefix.strip()}[/bold red] {escape(one_line(str(error)))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from regtopk_bench.cli.device import choose_device
-from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.cli.invocation import Invocation, is_out_of_memory
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.session import Session
 from regtopk_bench.errors import RunError
@@ -99,6 +99,6 @@ def _measure(
             on_repeat=on_repeat,
         )
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+        if not is_out_of_memory(error):
             raise
         raise RunError(f"no memory for J = {wanted.dim}: give a smaller --size") from error

@@ -178,8 +178,3 @@ def _config_of(command: str) -> None:
 for _command in COMMANDS:
     _config_of(_command)
 app.add_typer(config_app, name="config")
-
-
-def main() -> None:
-    """Run the command line."""
-    app()

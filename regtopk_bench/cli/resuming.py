@@ -36,7 +36,7 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
 def reopened(folder: Path, header: Header) -> Journal:
     """Open a run's journal, or start one from its result."""
     if (folder / JOURNAL_FILE).exists():
-        return Journal.open(folder)
+        return Journal(folder)
     return Journal.create(folder, header, store.read(folder).runs)
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from regtopk_bench.cli.invocation import Invocation, silence_stdout
+from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import check_same_cells, reopened
+from regtopk_bench.cli.signals import held
+from regtopk_bench.cli.streams import UnwritableOutputError
 from regtopk_bench.errors import RunError
 from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.report.reports import plot, print_result
@@ -73,13 +75,17 @@ class Session:
             RunError: When a run failed.
             KeyboardInterrupt: When the user stopped the experiment.
         """
-        self._open()
         whole = False
         try:
+            self._open()
             work()
             whole = True
         finally:
-            self._close(whole)
+            try:
+                self._close(whole)
+            finally:
+                if self._journal:
+                    self._journal.close()
         if self.failures:
             others = len(self.failures) - 1
             more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
@@ -122,23 +128,24 @@ class Session:
 
     def _close(self, whole: bool) -> None:
         """Save, print and draw what there is; a stopped run does not wait for its plot."""
-        folder, journal = self._folder, self._journal
-        if journal:
-            journal.close()
+        folder = self._folder
         if not self.runs:
             self._leave_nothing()
             return
         result, saved = self._result(), False
         if folder:
             try:
-                store.write(result, folder)
+                with held():
+                    store.write(result, folder)
                 saved = True
             except OSError as error:
                 self.failures.append(f"cannot save to {folder}: {error.strerror}")
         try:
             print_result(result, self.invocation.resolved.settings.format, self.invocation.out)
-        except BrokenPipeError:  # nobody reads on; what was measured is kept all the same
-            silence_stdout()
+            self.invocation.out.file.flush()
+        except UnwritableOutputError as error:  # what was measured is kept all the same
+            if not error.reader_left:
+                self.failures.append(str(error))
         if folder and saved:
             self.invocation.note(f"saved {folder}")
             self._draw_or_say_how(result, folder, whole)

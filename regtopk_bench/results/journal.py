@@ -8,6 +8,7 @@ or resumes, and `{"run": {…}}` for one that has ended. Lines are appended and 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import written_atomically
+from regtopk_bench.files import remove_unfinished, written_atomically
 from regtopk_bench.results.checks import check_version, validated
 from regtopk_bench.results.schema import Header, Result, Run, Scalar, Started
 
@@ -62,11 +63,30 @@ class Contents:
 class Journal:
     """A journal open for appending; close it, or use it as a context manager."""
 
-    def __init__(self, file: Path, contents: Contents) -> None:
-        """Open a journal whose contents are known: see `create` and `open`."""
-        self.contents = contents
-        self._folder = file.parent
-        self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
+    def __init__(self, folder: Path) -> None:
+        """Open the journal of a run, dropping a truncated last line and unfinished files.
+
+        Raises:
+            ConfigurationError: If it cannot be read, is damaged before its last line, or is in use.
+            RunError: If it cannot be written.
+        """
+        file = folder / JOURNAL_FILE
+        self._folder = folder
+        try:
+            self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"cannot read journal {file}: {error.strerror}") from error
+        except OSError as error:
+            raise RunError(f"cannot save to {folder}: {error.strerror}") from error
+        try:
+            self._lock()
+            self.contents, whole = _read(file)
+            with _saving_to(folder):
+                os.truncate(file, whole)
+                remove_unfinished(folder)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, folder: Path, header: Header, runs: Sequence[Run] = ()) -> Journal:
@@ -81,25 +101,10 @@ class Journal:
             RunError: If it cannot be written.
         """
         file = folder / JOURNAL_FILE
-        with _saving_to(folder):
-            with written_atomically(file) as begun:
-                begun.write(_line(header.model_dump(mode="json", by_alias=True)))
-                begun.writelines(map(_run_line, runs))
-            return cls(file, _read(file)[0])
-
-    @classmethod
-    def open(cls, folder: Path) -> Journal:
-        """Open the journal of a resumed experiment, dropping a truncated last line.
-
-        Raises:
-            ConfigurationError: If it cannot be read or is damaged before its last line.
-            RunError: If it cannot be written.
-        """
-        file = folder / JOURNAL_FILE
-        contents, whole = _read(file)
-        with _saving_to(folder):
-            os.truncate(file, whole)
-            return cls(file, contents)
+        with _saving_to(folder), written_atomically(file) as begun:
+            begun.write(_line(header.model_dump(mode="json", by_alias=True)))
+            begun.writelines(map(_run_line, runs))
+        return cls(folder)
 
     def started(
         self, key: str, resumed_at: int, environment: Mapping[str, Scalar]
@@ -140,6 +145,17 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _lock(self) -> None:
+        """Have the run's folder to ourselves until the journal is closed."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"{self._folder} is being written to by another process: wait until it has ended"
+            ) from None
+        except OSError:  # some network file systems know no locks
+            pass
 
     def _append(self, line: bytes) -> None:
         length = os.fstat(self._descriptor).st_size

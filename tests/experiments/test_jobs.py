@@ -60,7 +60,7 @@ def test_a_job_that_ends_the_experiment_loses_nothing(
         "round-00000008.npz",
     ]
     trouble.unlink()
-    with Journal.open(tmp_path) as journal:
+    with Journal(tmp_path) as journal:
         again = list(experiments.run([*good, bad], journal=journal, saving=saving, jobs=1))
     undisturbed = [*good, cell(rounds=ROUNDS + 1)]
     assert by_key(again) == by_key(list(experiments.run(undisturbed, processes=1)))

@@ -51,7 +51,7 @@ class Experiment:
         Journal.create(folder, samples.header()).close()
 
     def run(self, cells: Sequence[Cell], observer: Observer | None = None) -> Iterator[Run]:
-        with Journal.open(self.folder) as journal:
+        with Journal(self.folder) as journal:
             yield from experiments.run(
                 cells, journal=journal, saving=self.saving, processes=1, observer=observer
             )

@@ -41,7 +41,7 @@ def test_what_is_appended_is_on_disk_at_once(tmp_path: Path) -> None:
 def test_lines_are_added_and_never_changed(tmp_path: Path) -> None:
     file = filled(tmp_path)
     before = file.read_bytes()
-    with Journal.open(tmp_path) as opened:
+    with Journal(tmp_path) as opened:
         assert len(opened.contents.runs) == 2
         opened.append(run(seed=2))
     assert file.read_bytes().startswith(before)
@@ -50,7 +50,7 @@ def test_lines_are_added_and_never_changed(tmp_path: Path) -> None:
 
 def test_the_last_run_of_a_cell_counts(tmp_path: Path) -> None:
     filled(tmp_path)
-    with Journal.open(tmp_path) as opened:
+    with Journal(tmp_path) as opened:
         opened.append(run(seed=0, status="stopped"))
     found = journal.read(tmp_path).result.runs
     assert [each.status for each in found] == ["stopped", "finished"]
@@ -62,7 +62,7 @@ def test_a_last_line_that_was_cut_is_ignored_and_replaced(tmp_path: Path, kept: 
     whole, _, last = file.read_bytes().rstrip(b"\n").rpartition(b"\n")
     file.write_bytes(whole + b"\n" + last[: kept or None])
     assert len(journal.read(tmp_path).runs) == 1
-    with Journal.open(tmp_path) as opened:
+    with Journal(tmp_path) as opened:
         opened.append(run(seed=5))
     assert [each.cell.seed for each in journal.read(tmp_path).result.runs] == [0, 5]  # type: ignore[union-attr]
 
@@ -85,7 +85,7 @@ def test_damage_before_the_last_line_names_file_and_line(tmp_path: Path, damage:
     file = filled(tmp_path)
     lines = file.read_bytes().splitlines()
     file.write_bytes(b"\n".join([*lines[:2], damage, *lines[3:], b""]))
-    for reading in (journal.read, Journal.open):
+    for reading in (journal.read, Journal):
         with pytest.raises(ConfigurationError, match=rf"{JOURNAL_FILE}, line 3, is damaged"):
             reading(tmp_path)
 
@@ -110,14 +110,14 @@ def test_a_journal_without_a_header_is_refused(
 
 def test_a_missing_journal_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=f"cannot read journal .*{JOURNAL_FILE}"):
-        Journal.open(tmp_path)
+        Journal(tmp_path)
 
 
 def test_a_resumed_run_remembers_every_machine(tmp_path: Path) -> None:
     key = cell().key
     with Journal.create(tmp_path, header()) as opened:
         assert opened.started(key, 0, HERE) == [HERE]
-    with Journal.open(tmp_path) as opened:
+    with Journal(tmp_path) as opened:
         assert opened.started(key, 200, THERE) == [HERE, THERE]
         assert opened.started("other", 0, HERE) == [HERE]
     assert journal.read(tmp_path).environments == {key: [HERE, THERE], "other": [HERE]}
@@ -144,7 +144,7 @@ def test_a_full_disk_is_one_line_and_leaves_whole_lines(
 
     file = filled(tmp_path)
     before = file.read_bytes()
-    with Journal.open(tmp_path) as opened:
+    with Journal(tmp_path) as opened:
         with monkeypatch.context() as disk:
             disk.setattr("os.write", full)
             with pytest.raises(RunError, match=f"cannot save to {tmp_path}: No space"):

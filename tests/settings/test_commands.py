@@ -31,7 +31,7 @@ METAVARS = {
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
         *("mean_variance", "model_variance", "noise_variance", "learning_rate", "momentum"),
-        *("weight_decay", "density", "target"),
+        *("weight_decay", "density", "timeout", "target"),
     },
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
