@@ -25,6 +25,9 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(130)
+    except Exception as error:  # even reporting an error has failed, as for lack of open files
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(3)
 
 
 if __name__ == "__main__":

@@ -168,6 +168,9 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
         if is_out_of_memory(error):
             _report(RunError(f"no memory left ({error})"), debug)
             raise typer.Exit(RunError.exit_code) from None
+        if isinstance(error, OSError):  # the machine's, as when a disk fails
+            _report(error, debug)
+            raise typer.Exit(RunError.exit_code) from None
         _report(error, debug, prefix=f"internal error: {type(error).__name__}: ")
         if not debug:
             console(stderr=True).print("run again with --debug for the traceback, and report it")
@@ -175,9 +178,11 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that there is no memory; PyTorch has no class for it on a CPU."""
+    """Tell whether an error says that there is no memory, as PyTorch and the loader do in words."""
+    said = str(error).lower()
+    in_words = "memory" in said or "failed to map segment" in said
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and "memory" in str(error).lower()
+        isinstance(error, RuntimeError | OSError | ImportError) and in_words
     )
 
 

@@ -29,7 +29,7 @@ class Outcome:
     """The outcome of a cell."""
 
     run: Run | None
-    """Its run; None if it failed before its first round."""
+    """Its run; None if it ended before its first round."""
 
     error: BaseException | None = None
     """The error that ends the experiment, if any."""
@@ -114,6 +114,8 @@ def run_cell(
             **recipe,
         )
     except InterruptedRun as stop:
+        if not stop.trace.rounds:
+            return Outcome(None, KeyboardInterrupt())
         return outcome(stop.trace, "stopped", KeyboardInterrupt(), fatal=True)
     except NonFiniteGradientError as error:
         if error.trace is None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import multiprocessing
 import os
 import pickle
@@ -22,13 +21,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing import connection as connections
-from multiprocessing import forkserver, process
+from multiprocessing import forkserver, process, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from regtopk_bench.errors import RunError, WorkerDiedError
-from regtopk_bench.transport.packing import Packed, pack, unsendable
+from regtopk_bench.errors import WorkerDiedError
+from regtopk_bench.transport.packing import Packed, pack, refused, unsendable
 
 Task = Callable[[int, Connection], object]
 """What a process does, given its number and its end of a connection with the process that has
@@ -87,7 +86,10 @@ class Child:
 
     def silence(self, seconds: float) -> WorkerDiedError:
         """Describe a process that has not answered for so long."""
-        return self._lost("x")
+        return self._lost(
+            f"has not answered for {seconds:g} s: process {self._pid} hangs or was stopped, or "
+            "--timeout is too short for a round"
+        )
 
     def _lost(self, how: str) -> WorkerDiedError:
         return WorkerDiedError(f"{self.who}, {how}; {self.advice}")
@@ -147,7 +149,7 @@ class Launcher:
                     _ensure_server()
                 ours, theirs = context.Pipe()
         except OSError as error:
-            raise _refused(error) from error
+            raise refused(error) from error
         started = context.Process(
             target=_enter, args=(self._packed, number, theirs), name=who, daemon=True
         )
@@ -166,7 +168,7 @@ class Launcher:
             raise WorkerDiedError(f"{who}, {how} ({error}); {self._advice}") from error
         except OSError as error:
             ours.close()
-            raise _refused(error) from error
+            raise refused(error) from error
         finally:
             watchdog.cancel()
         return Child(who, self._advice, started, ours)
@@ -175,15 +177,6 @@ class Launcher:
 def _method() -> str:
     methods = multiprocessing.get_all_start_methods()
     return "forkserver" if "forkserver" in methods else "spawn"
-
-
-def _refused(error: OSError) -> RunError:
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return RunError("cannot start another process: too many open files; raise ulimit -n")
-    return RunError(
-        f"cannot start another process ({error.strerror or error}): do with one, --processes 1 "
-        "--jobs 1"
-    )
 
 
 @contextlib.contextmanager
@@ -204,6 +197,7 @@ def _ensure_server() -> None:
     config: Any = process.current_process()._config  # type: ignore[attr-defined]
     before, ours = server._forkserver_pid, config.get("tempdir")
     folder = Path(tempfile.mkdtemp(prefix="regtopk-bench-", dir=_short_folder()))
+    resource_tracker.ensure_running()  # by itself: it would unblock the signals
     held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # which the server inherits
     try:
         config["tempdir"] = str(folder)

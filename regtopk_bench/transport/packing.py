@@ -5,6 +5,7 @@ A large tensor is not copied into every process but mapped, and copied only wher
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
@@ -119,10 +120,20 @@ def pack(task: object) -> Packed:
     try:
         pickler.dump(task)
     except OSError as error:
-        raise RunError(f"no memory to share with other processes: {error.strerror}") from error
+        raise refused(error) from error
     except Exception as error:  # a foreign class may raise anything
         raise unsendable(str(error)) from error
     return Packed(file.getvalue(), [_Descriptor(each, len(each)) for each in pickler.sent])
+
+
+def refused(error: OSError) -> RunError:
+    """Describe why this machine lets no process be started."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return RunError("cannot start another process: too many open files; raise ulimit -n")
+    return RunError(
+        f"cannot start another process ({error.strerror or error}): do with one, --processes 1 "
+        "--jobs 1"
+    )
 
 
 def unsendable(reason: str) -> ConfigurationError:

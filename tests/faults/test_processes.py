@@ -1,0 +1,164 @@
+"""Killed, stopped and interrupted processes: a clear end, nothing lost, nothing left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import outcomes, whole
+from tests.faults.trial import checkpointed, trial
+
+ENDLESS = ("linreg", "-r", "100000000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
+POOL = (*ENDLESS, "-p", "2")
+JOBS = (*ENDLESS, "-j", "2", "-s", "0,1")
+LIMIT = "12"
+"""Seconds; PyTorch has to be imported in less, on a busy machine too."""
+
+
+@pytest.mark.parametrize("victim", ["server", "process"])
+def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> None:
+    with trial(*POOL) as run:
+        os.kill(run.server() if victim == "server" else run.pool()[0], signal.SIGKILL)
+        code, _, err = run.end()
+    assert code == 3
+    assert "process 1 of the pool, hosting workers 10 to 19" in err
+    assert err.count("\n") <= 2
+
+
+@pytest.mark.parametrize(
+    ("number", "group"),
+    [
+        pytest.param(signal.SIGINT, True, id="ctrl-c"),
+        pytest.param(signal.SIGHUP, True, id="closed terminal"),
+        pytest.param(signal.SIGTERM, True, id="scheduler"),
+        pytest.param(signal.SIGTERM, False, id="docker stop"),
+    ],
+)
+@pytest.mark.parametrize("command", [POOL, JOBS], ids=["pool", "jobs"])
+def test_signals_that_stop_save_what_is_there(
+    command: tuple[str, ...], number: int, group: bool
+) -> None:
+    with trial(*command) as run:
+        run.wait_for(checkpointed)
+        run.signal(number, group=group)
+        code, _, err = run.end()
+    assert code == 130
+    (folder,) = Path("runs").iterdir()
+    assert f"to resume: regtopk-bench linreg --resume {folder}" in err
+    assert err.endswith("interrupted\n")
+    runs = json.loads((folder / "result.json").read_text())["runs"]
+    assert runs
+    assert all(each["status"] == "stopped" for each in runs)
+
+
+def test_what_had_finished_when_a_scheduler_ends_a_run_is_not_run_again() -> None:
+    command = ("linreg", "-a", "topk,regtopk", "-d", "0.4", "-r", "300", "-s", "0-400", "-p", "1")
+    with trial(*command) as run:
+        run.wait_for(lambda: _finished() > 20)
+        run.signal(signal.SIGTERM)
+        code, _, _ = run.end()
+    assert code == 130
+    (folder,) = Path("runs").iterdir()
+    kept = json.loads(whole("show", str(folder), "--no-plot", "-f", "json").stdout)["runs"]
+    assert sum(each["status"] == "finished" for each in kept) >= 10
+    assert {path.name for path in folder.iterdir()} <= {
+        *("journal.jsonl", "result.json", "traces.csv", "checkpoints")
+    }
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with trial(*ENDLESS, "-p", "1") as run:
+            run.wait_for(checkpointed)
+            run.signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                run.process.wait(0.5)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("command", [POOL, JOBS], ids=["pool", "jobs"])
+def test_a_process_that_hangs_ends_the_run(command: tuple[str, ...]) -> None:
+    with trial(*command, "--timeout", LIMIT) as run:
+        run.wait_for(checkpointed)
+        stopped = run.pool(2 if command is JOBS else 1)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        code, _, err = run.end()
+    assert code == 3
+    assert f"has not answered for {LIMIT} s: process {stopped} hangs or was stopped" in err
+    (folder,) = Path("runs").iterdir()
+    assert f"--resume {folder}" in err
+
+
+@pytest.mark.parametrize("moment", ["starting", "running"])
+def test_a_server_that_hangs_does_no_harm(moment: str) -> None:
+    """While a process starts, it is waited for as long as for a round; later it is not needed."""
+    with trial(*POOL, "--timeout", LIMIT) as run:
+        if moment == "running":
+            run.wait_for(checkpointed)
+        os.kill(run.server(), signal.SIGSTOP)
+        if moment == "running":
+            run.signal(signal.SIGINT)
+        code, _, err = run.end()
+    assert code == (3 if moment == "starting" else 130)
+    if moment == "starting":
+        assert f"did not start within {LIMIT} s" in err
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_ctrl_c_while_a_pool_starts_is_one_line(stopped: bool) -> None:
+    with trial(*POOL) as run:
+        server = run.server()
+        if stopped:
+            os.kill(server, signal.SIGSTOP)
+        run.signal(signal.SIGINT, group=True)
+        code, out, err = run.end()
+    assert (code, out, err) == (130, "", "interrupted\n")
+    assert not list(Path("runs").iterdir())
+
+
+@pytest.mark.parametrize("victim", ["program", "group", "tracker"])
+def test_whoever_is_killed_the_run_can_be_resumed_and_nothing_is_left(victim: str) -> None:
+    command = ("linreg", "-r", "6000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "500")
+    undisturbed = outcomes(whole(*command, "-p", "1", "--no-save", "-f", "json").stdout)
+    with trial(*command, "-p", "2", "-f", "json") as run:
+        run.wait_for(checkpointed)
+        if victim == "tracker":
+            (pid,) = [pid for pid, line in run.all().items() if "resource_tracker" in line]
+            os.kill(pid, signal.SIGKILL)
+        else:
+            run.signal(signal.SIGKILL, group=victim == "group")
+        code, out, _ = run.end()
+    (folder,) = Path("runs").iterdir()
+    if victim == "tracker":  # it has nothing to do
+        assert (code, outcomes(out)) == (0, undisturbed)
+    else:
+        assert code == -signal.SIGKILL
+        assert whole("show", str(folder), "--no-plot").returncode == 0
+        resumed = whole("linreg", "--resume", str(folder), "-p", "1", "-f", "json")
+        assert resumed.returncode == 0, resumed.stderr
+        assert outcomes(resumed.stdout) == undisturbed
+    assert {path.name for path in folder.iterdir()} == {
+        *("result.json", "traces.csv", "convergence.png")
+    }
+
+
+def test_a_run_is_resumed_by_one_process_at_a_time() -> None:
+    with trial(*ENDLESS, "-p", "1") as run:
+        (folder,) = run.wait_for(checkpointed)
+        second = whole("linreg", "--resume", str(folder))
+        assert second.returncode == 2
+        assert "is being written to by another process" in second.stderr
+        run.signal(signal.SIGINT)
+        assert run.end()[0] == 130
+
+
+def _finished() -> int:
+    """Count the lines of the journal."""
+    return sum(path.read_text().count("\n") for path in Path().glob("runs/*/journal.jsonl"))

@@ -1,0 +1,145 @@
+"""A command that something is done to, and what is left when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import COMMAND
+
+_MARK = "FAULT_TRIAL"
+_END_SECONDS = 60
+
+
+@dataclass
+class Trial:
+    """A command in a process group and a temporary folder of its own."""
+
+    process: subprocess.Popen[str]
+    mark: str
+
+    def all(self) -> dict[int, str]:
+        """Return pid and command line of every process that belongs to it."""
+        return {pid: _command_line(pid) for pid in _pids() if self.mark in _environment(pid)}
+
+    def server(self) -> int:
+        """Wait for the server that starts pool processes, and return its pid."""
+        found: int = self.wait_for(lambda: next(iter(_forked_by(self.process.pid)), 0))
+        return found
+
+    def pool(self, count: int = 1) -> list[int]:
+        """Wait for so many processes that the server has started; return their pids."""
+        server = self.server()
+
+        def started() -> list[int]:
+            children = [pid for pid in self.all() if _parent(pid) == server]
+            return children if len(children) == count else []
+
+        found: list[int] = self.wait_for(started)
+        return found
+
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """Wait until a condition holds while the command runs, and return its value."""
+
+        def holds() -> Any:
+            value = condition()
+            assert value or self.process.poll() is None, self.process.communicate()
+            return value
+
+        return wait_for(holds)
+
+    def signal(self, number: int, *, group: bool = False) -> None:
+        """Send a signal to the command, or to its process group as a terminal does."""
+        (os.killpg if group else os.kill)(self.process.pid, number)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for the end; return the exit code and the outputs, after some general checks."""
+        out, err = self.process.communicate(timeout=_END_SECONDS)
+        assert "Traceback" not in err, err
+        assert "internal error" not in err, err
+        wait_for(lambda: not self.all(), 15)
+        assert not list(Path(os.environ["TMPDIR"]).iterdir())
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def trial(*arguments: str) -> Iterator[Trial]:
+    """Start a command."""
+    mark = f"{_MARK}={uuid.uuid4().hex}"
+    process = subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | dict([mark.split("=")]),
+        start_new_session=True,
+    )
+    begun = Trial(process, mark)
+    try:
+        yield begun
+    finally:
+        for pid in begun.all():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait until a condition holds, and return its value."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    pytest.fail(f"nothing happened within {seconds} s")
+
+
+def checkpointed() -> list[Path]:
+    """Return the run folders with a checkpoint."""
+    return sorted({path.parents[2] for path in Path().glob("runs/*/checkpoints/*/round-*.npz")})
+
+
+def _pids() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def _status(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return ["Z", "0"]
+
+
+def _parent(pid: int) -> int:
+    return int(_status(pid)[1])
+
+
+def _environment(pid: int) -> str:
+    if _status(pid)[0] == "Z":
+        return ""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    return ""
+
+
+def _command_line(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def _forked_by(pid: int) -> list[int]:
+    return [
+        each for each in _pids() if _parent(each) == pid and "forkserver" in _command_line(each)
+    ]
