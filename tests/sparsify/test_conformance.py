@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -173,10 +174,15 @@ def test_shards_choose_what_the_whole_chooses(row: Conformance) -> None:
     grads = torch.randn(4, 6, 15, dtype=torch.float64)
     sparsifier = row.make(5)
     weights = torch.full((6,), 1 / 6, dtype=torch.float64)
-    whole = sparsifier.init(rb.Placement.alone(6, 15, weights=weights))
+    everyone = rb.Placement.alone(6, 15, weights=weights)
+    whole = sparsifier.init(everyone)
     parts = [
-        sparsifier.init(rb.Placement.alone(2, 15, weights=weights[:2])),
-        sparsifier.init(rb.Placement.alone(4, 15, weights=weights[2:])),
+        sparsifier.init(
+            dataclasses.replace(
+                everyone, workers=workers, weights_N=weights[workers.start : workers.stop]
+            )
+        )
+        for workers in (range(2), range(2, 6))
     ]
     for grad in grads:
         message = sparsifier.compress(whole, grad)
