@@ -21,11 +21,12 @@ def whole(value: Any, name: str, least: int = 0, most: int = LARGEST) -> int:
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ConfigurationError(f"{name} {shown(value)} is not a whole number")
-    if value < least:
-        raise ConfigurationError(f"{name} {value} is not at least {least}")
-    if value > most:
-        raise ConfigurationError(f"{name} {shown(value)} is above {most}")
-    return int(value)
+    number = int(value)
+    if number < least:
+        raise ConfigurationError(f"{name} {shown(number)} is not at least {least}")
+    if number > most:
+        raise ConfigurationError(f"{name} {shown(number)} is above {most}")
+    return number
 
 
 def is_real(value: Any) -> bool:
@@ -40,4 +41,5 @@ def is_real(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """Return a value as a short text on one line."""
-    return " ".join(reprlib.repr(value).split())
+    text = " ".join(reprlib.repr(value).split())
+    return f'"{text[1:-1]}"' if isinstance(value, str) else text

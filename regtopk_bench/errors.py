@@ -85,11 +85,11 @@ class InterruptedRun(KeyboardInterrupt):
 def failures_of(what: str) -> Iterator[None]:
     """Turn whatever code outside the package raises into a RunError that says whose it is.
 
-    Errors of this package pass as they are.
+    Errors of this package pass as they are, and so does a lack of memory.
     """
     try:
         yield
-    except RegtopkBenchError:
+    except (RegtopkBenchError, MemoryError):
         raise
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())  # on one line

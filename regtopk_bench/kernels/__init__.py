@@ -4,8 +4,8 @@
 `reference` defines correctness; the other modules compute the same bits faster.
 
 The functions here check what they are given. `unchecked` leads past the checks, for messages and
-states, which have made them already: once for each message, not in every kernel. On a CPU, no kernel
-reads or writes outside its tensors in any case.
+states, which have made them already: once for each message, not in every kernel. On a CPU, no
+kernel reads or writes outside its tensors in any case.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from regtopk_bench.kernels.checks import (
     check_ascending,
     check_divisor,
     check_finite,
-    check_rows,
+    check_floats,
+    check_indices,
     check_step,
     check_tensor,
     check_weights,
     check_within,
+    described,
     padding,
 )
 from regtopk_bench.kernels.guess import Guess
@@ -41,10 +43,12 @@ __all__ = [
     "check_ascending",
     "check_divisor",
     "check_finite",
-    "check_rows",
+    "check_floats",
+    "check_indices",
     "check_tensor",
     "check_weights",
     "check_within",
+    "described",
     "gather",
     "implementation",
     "padding",
@@ -115,7 +119,7 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     Raises:
         ConfigurationError: If the tensors do not fit together, or an index is out of range.
     """
-    check_rows(values_Nk, "values")
+    check_floats(values_Nk, "values")
     check_tensor(indices_Nk, "indices", values_Nk.shape, torch.int64, values_Nk.device)
     check_weights(weights_N, values_Nk)
     check_within(indices_Nk, whole(dim, "dim", 1))
@@ -128,7 +132,7 @@ def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
     Raises:
         ConfigurationError: If the tensors do not fit together.
     """
-    check_rows(values_NJ, "values")
+    check_floats(values_NJ, "values")
     check_weights(weights_N, values_NJ)
     return unchecked(values_NJ).weighted_sum(values_NJ, weights_N)
 
@@ -143,10 +147,8 @@ def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
     Raises:
         ConfigurationError: If the tensors do not fit together, or an index is out of range.
     """
-    check_rows(total_J[None] if isinstance(total_J, Tensor) else total_J, "total")
-    if not isinstance(indices_Nk, Tensor) or indices_Nk.dim() != 2:
-        raise ConfigurationError("indices: expected a tensor with a row for each worker")
-    check_tensor(indices_Nk, "indices", indices_Nk.shape, torch.int64, total_J.device)
+    check_floats(total_J, "total", 1)
+    check_indices(indices_Nk, None, total_J.device)
     check_within(indices_Nk, len(total_J))
     return unchecked(total_J).gather(total_J, indices_Nk)
 
@@ -163,7 +165,7 @@ def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float)
     Raises:
         ConfigurationError: If the tensors do not fit together, or their dtype has no such divisor.
     """
-    check_rows(sent_Nk, "sent")
+    check_floats(sent_Nk, "sent")
     check_tensor(received_Nk, "received", sent_Nk.shape, sent_Nk.dtype, sent_Nk.device)
     check_weights(weights_N, sent_Nk)
     check_divisor(scale, "scale", sent_Nk.dtype)
@@ -178,7 +180,7 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
     Raises:
         ConfigurationError: If they are not, or there are no k of them.
     """
-    check_rows(score_NJ, "scores")
+    check_floats(score_NJ, "scores")
     whole(k, "k", 1, score_NJ.shape[1])
     if not bool(((score_NJ >= 0.0) & score_NJ.isfinite()).all()):
         raise ConfigurationError("scores: expected finite numbers from 0 up")

@@ -49,15 +49,27 @@ def check_tensor(
     )
 
 
-def check_rows(tensor: Any, name: str) -> None:
-    """Raise ConfigurationError unless this is a plain tensor of floats, a row for each worker."""
-    if not isinstance(tensor, Tensor) or tensor.is_nested or tensor.dim() != 2:
-        raise ConfigurationError(
-            f"{name}: expected a tensor with a row for each worker, not {described(tensor)}"
-        )
+def check_floats(tensor: Any, name: str, dims: int = 2) -> None:
+    """Raise ConfigurationError unless this is a plain tensor of floats with so many dimensions."""
+    _check_dims(tensor, name, dims)
     if not tensor.is_floating_point() or tensor.is_meta:
         raise ConfigurationError(f"{name}: expected floats, not {described(tensor)}")
     check_tensor(tensor, name, tensor.shape, tensor.dtype, tensor.device)
+
+
+def check_indices(indices_Nk: Any, workers: int | None, device: torch.device) -> None:
+    """Raise ConfigurationError unless these are indices, whatever their values, in so many rows."""
+    _check_dims(indices_Nk, "indices", 2)
+    shape = (indices_Nk.shape[0] if workers is None else workers, indices_Nk.shape[1])
+    check_tensor(indices_Nk, "indices", shape, torch.int64, device)
+
+
+def _check_dims(tensor: Any, name: str, dims: int) -> None:
+    if not isinstance(tensor, Tensor) or tensor.is_nested or tensor.dim() != dims:
+        raise ConfigurationError(
+            f"{name}: expected a tensor of {dims} dimension{'s' * (dims > 1)}, "
+            f"not {described(tensor)}"
+        )
 
 
 def check_weights(weights_N: Any, values_Nk: Tensor) -> None:
@@ -118,7 +130,7 @@ def check_step(
     out: tuple[Tensor, Tensor] | None,
 ) -> None:
     """Raise ConfigurationError if a step cannot be made of these; see `kernels.step`."""
-    check_rows(residual_NJ, "residual")
+    check_floats(residual_NJ, "residual")
     like = residual_NJ.dtype, residual_NJ.device
     check_tensor(grad_NJ, "gradients", residual_NJ.shape, *like)
     workers, dim = residual_NJ.shape
@@ -128,7 +140,7 @@ def check_step(
     if (corrected_Nk is None) != (factors_Nk is None):
         raise ConfigurationError("corrected entries and their factors: give both or neither")
     if corrected_Nk is not None and factors_Nk is not None:
-        check_rows(factors_Nk, "factors")
+        check_floats(factors_Nk, "factors")
         shape = workers, factors_Nk.shape[1]
         check_tensor(factors_Nk, "factors", shape, *like)
         check_tensor(corrected_Nk, "corrected entries", shape, torch.int64, residual_NJ.device)

@@ -28,7 +28,7 @@ if sys.version_info >= (3, 14):
 
 @functools.cache
 def check_declared(kind: type) -> None:
-    """Raise ConfigurationError if a class annotates fields and is no dataclass, which ignores them."""
+    """Raise ConfigurationError if a class has annotated fields, but is no dataclass."""
     for each in kind.__mro__:
         fields = [name for name, hint in _annotations(each).items() if "ClassVar" not in str(hint)]
         if fields and "__dataclass_fields__" not in vars(each):

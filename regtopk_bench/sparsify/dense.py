@@ -26,4 +26,4 @@ class Dense(Sparsifier):
         """Send the gradients as they are."""
         own(state, State, self).placement.check_gradients(grad_NJ)
         check_finite(grad_NJ)
-        return DenseGradient(grad_NJ)
+        return DenseGradient(grad_NJ, trusted=True)

@@ -30,7 +30,7 @@ class Budget:
             raise ConfigurationError("give either density or k, and not both")
         if self.density is not None and not (is_real(self.density) and 0.0 < self.density <= 1.0):
             raise ConfigurationError(
-                f"density {shown(self.density)} is not in (0, 1]: it is the fraction of entries kept"
+                f"density {shown(self.density)} is not in (0, 1]: the fraction of entries kept"
             )
         if self.k is not None:
             object.__setattr__(self, "k", whole(self.k, "k", 1))
@@ -39,8 +39,9 @@ class Budget:
         """Return k = max(1, ⌊ρJ⌋) for gradients of `dim` entries.
 
         Raises:
-            ConfigurationError: If k exceeds `dim`, `dim` is 0, for which there is no k, or a subclass has its own `__post_init__` and
-                does not call this one's, so that the values were never validated.
+            ConfigurationError: If k exceeds `dim`, if there are no entries to choose from, or if a
+                subclass has its own `__post_init__` and does not call this one's, so that the
+                values were never validated.
         """
         Budget.__post_init__(self)
         dim = whole(dim, "entries of a gradient", 1)

@@ -54,16 +54,23 @@ class ErrorFeedback(State):
         kernels.check_finite(self.residual_NJ)
         return self.residual_NJ
 
-    def take(self, indices_Nk: Tensor) -> SparseGradient:
-        """Send the entries of a at these indices and keep the rest as residual."""
+    def take(self, indices_Nk: Tensor, *, trusted: bool = False) -> SparseGradient:
+        """Send the entries of a at these indices and keep the rest as residual.
+
+        Args:
+            indices_Nk: Distinct and ascending in each row, int64.
+            trusted: Whether they are known to be so, and need not be checked.
+
+        Raises:
+            ConfigurationError: If they are not.
+        """
         workers, dim = self.residual_NJ.shape
-        k, device = indices_Nk.shape[-1] if isinstance(indices_Nk, Tensor) else 0, self.placement.device
-        kernels.check_tensor(indices_Nk, "indices", (workers, k), torch.int64, device)
-        kernels.check_within(indices_Nk, dim)
+        if not trusted:
+            kernels.check_indices(indices_Nk, workers, self.placement.device)
+            kernels.check_ascending(indices_Nk, dim)
         values_Nk = self.residual_NJ.gather(1, indices_Nk)
-        message = SparseGradient(indices_Nk, values_Nk, dim)
         self.residual_NJ.scatter_(1, indices_Nk, 0.0)
-        return message
+        return SparseGradient(indices_Nk, values_Nk, dim, trusted=True)
 
     def check(self) -> None:
         """See `State.check`."""

@@ -49,7 +49,7 @@ class RandomK(ErrorFeedbackSparsifier):
         drawn_k = torch.from_numpy(draw.choice(dim, state.k, replace=False, shuffle=False))
         drawn_k = drawn_k.sort().values.to(grad_NJ.device)
         state.round += 1
-        message = state.take(drawn_k.expand(workers, state.k))
+        message = state.take(drawn_k.expand(workers, state.k), trusted=True)
         if not self.error_feedback:
             state.residual_NJ.zero_()
             message.values.mul_(dim / state.k)

@@ -90,7 +90,7 @@ class RegTopK(ErrorFeedbackSparsifier):
                 raise ConfigurationError(f"{name} {shown(value)} is not a finite number above 0")
         if self.denominator not in ("previous", "current"):
             raise ConfigurationError(
-                f'denominator "{shown(self.denominator)}" is neither "previous" nor "current"'
+                f'denominator {shown(self.denominator)} is neither "previous" nor "current"'
             )
 
     def init(self, placement: Placement) -> Any:
@@ -110,14 +110,13 @@ class RegTopK(ErrorFeedbackSparsifier):
 
     def feedback(self, state: RegTopKState, aggregate_J: Tensor) -> None:
         """Note the aggregate at the entries that each worker has sent."""
-        if own(state, RegTopKState, self).sent_indices_Nk is None:
+        sent_indices_Nk = own(state, RegTopKState, self).sent_indices_Nk
+        if sent_indices_Nk is None:
             raise ConfigurationError("feedback before the first compress: there is no message yet")
         if state.received_Nk is not None:
             raise ConfigurationError("feedback was called twice after the last compress")
         state.placement.check_aggregate(aggregate_J)
-        state.received_Nk = kernels.unchecked(aggregate_J).gather(
-            aggregate_J, state.sent_indices_Nk
-        )
+        state.received_Nk = kernels.unchecked(aggregate_J).gather(aggregate_J, sent_indices_Nk)
 
     def _factors(self, state: RegTopKState, grad_NJ: Tensor) -> Tensor:
         """Return tanh(|1 + Δ|/μ) at the entries sent last, relative to the constant elsewhere."""

@@ -32,8 +32,8 @@ Job = Callable[[Transport], object]
 _STOP_SECONDS = 2.0
 
 
-class _PoolClosedError(Exception):
-    """The opener has ended the pool: a hosted shard stops silently."""
+class _PoolClosedError(BaseException):
+    """The opener has ended the pool: a hosted shard stops silently, and nobody should catch it."""
 
 
 class _Member:

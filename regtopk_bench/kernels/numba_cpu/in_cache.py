@@ -208,7 +208,9 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     """See `regtopk_bench.kernels.scatter_sum`."""
     total_J = np.zeros(dim, _NUMPY[values_Nk.dtype])
     if not _scatter_sum(indices_Nk.numpy(), values_Nk.numpy(), weights_N.numpy(), total_J):
-        raise ConfigurationError("messages and weights do not fit together, or an index is too large")
+        raise ConfigurationError(
+            "messages and weights do not fit together, or an index is too large"
+        )
     return torch.from_numpy(total_J)
 
 
