@@ -90,8 +90,8 @@ class Placement:
             raise ConfigurationError(f"workers {workers} are not among the {total} there are")
         if not isinstance(self.dtype, torch.dtype) or not self.dtype.is_floating_point:
             raise ConfigurationError(f"dtype {shown(self.dtype)} is not one of floats")
-        if not isinstance(self.device, torch.device):
-            raise ConfigurationError(f"device {shown(self.device)} is not a torch.device")
+        if not isinstance(self.device, torch.device) or self.device.type == "meta":
+            raise ConfigurationError(f"device {shown(self.device)} is not one that computes")
         _check_shapes(self.shapes)
         if self.dim == 0:
             raise ConfigurationError("there is nothing to train: J is 0, no tensor has entries")
