@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.int64, torch.int32, torch.bool)
+
+with warnings.catch_warnings(action="ignore"):  # a prototype, it says
+    NESTED = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(1)])
 
 FORMS: dict[str, Callable[[Tensor], Any]] = {
     "plain": lambda tensor: tensor,
@@ -25,7 +29,7 @@ FORMS: dict[str, Callable[[Tensor], Any]] = {
     "negated": lambda tensor: torch.complex(tensor.double(), tensor.double()).conj().imag,
     "subclass": lambda tensor: torch.nn.Parameter(tensor, requires_grad=False),
     "sparse": lambda tensor: tensor.to_sparse(),
-    "nested": lambda tensor: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(1)]),
+    "nested": lambda tensor: NESTED,
     "nowhere": lambda tensor: tensor.to("meta"),
     "empty": lambda tensor: tensor[..., :0],
     "complex": lambda tensor: tensor.to(torch.complex64),
@@ -35,7 +39,8 @@ FORMS: dict[str, Callable[[Tensor], Any]] = {
     "text": lambda tensor: "tensor",
 }
 
-EXTREME = (0, 1, -1, 2**31, 2**63 - 1, -(2**63), float("nan"), float("inf"), -0.0, 1e308, 1e-320)
+WHOLE = (0, 1, 4, 7, 8, -1, 2**31, 2**63 - 1, -(2**63))
+EXTREME = (*WHOLE, float("nan"), float("inf"), -0.0, 1e308, 1e-320)
 
 
 @st.composite
@@ -44,12 +49,9 @@ def odd(draw: st.DrawFn, tensor: Tensor) -> Any:
     changed = tensor.clone()
     if changed.numel() and draw(st.booleans()):
         at = draw(st.integers(0, changed.numel() - 1))
-        extreme = [
-            value
-            for value in EXTREME
-            if changed.is_floating_point() or (isinstance(value, int) and tensor.dtype != torch.bool)
-        ]
-        changed.view(-1)[at] = draw(st.sampled_from(extreme)) if extreme else True
+        kind = torch.float64 if changed.is_floating_point() else torch.int64
+        extreme = EXTREME if changed.is_floating_point() else WHOLE
+        changed.view(-1)[at] = torch.tensor(draw(st.sampled_from(extreme)), dtype=kind)
     if draw(st.integers(0, 3)) == 0:
         changed = changed.to(draw(st.sampled_from(DTYPES)))
     return FORMS[draw(st.sampled_from(sorted(FORMS)))](changed)

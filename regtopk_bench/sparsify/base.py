@@ -103,6 +103,6 @@ class Sparsifier(ABC):
         """Restore into a fresh state what `state_dict` returned for the same workers.
 
         Raises:
-            ConfigurationError: If the rows do not belong to such a state.
+            ConfigurationError: If the rows do not belong to such a state, which is then of no use.
         """
         restore(state, rows)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.kernels import check_tensor
+from regtopk_bench.kernels import check_floats, check_tensor
 from regtopk_bench.messages import Alone, Peers
 
 Shape = tuple[int, ...]
@@ -25,10 +25,9 @@ _ROUNDING = 1e-3
 
 def check_shares(weights_N: Any, workers: int) -> None:
     """Raise ConfigurationError unless these are the shares of all workers, which add up to 1."""
-    if not isinstance(weights_N, Tensor) or not weights_N.is_floating_point():
-        raise ConfigurationError(f"weights {shown(weights_N)} are not a tensor of floats")
+    check_floats(weights_N, "weights", 1)
     check_tensor(weights_N, "weights", (workers,), weights_N.dtype, weights_N.device)
-    total = float(weights_N.double().sum()) if not weights_N.is_meta else 0.0
+    total = float(weights_N.double().sum())
     if not (abs(total - 1.0) <= _ROUNDING and bool((weights_N >= 0.0).all())):
         raise ConfigurationError(
             f"weights {shown(weights_N.tolist())} are not shares: expected numbers from 0 up that "

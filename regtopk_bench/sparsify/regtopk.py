@@ -128,6 +128,7 @@ class RegTopK(ErrorFeedbackSparsifier):
             compute = kernels.unchecked(sent_Nk)
             factors_Nk = compute.ratio(received_Nk, sent_Nk, share_N, self.mu).tanh_()
         else:
+            state.placement.check_gradients(grad_NJ)  # the step checks it too late
             current_Nk = state.residual_NJ.gather(1, indices_Nk) + grad_NJ.gather(1, indices_Nk)
             share_N1 = share_N[:, None]
             divisor_Nk = share_N1 * current_Nk

@@ -139,7 +139,7 @@ def _check_row(row: Any, name: str, placement: Placement) -> None:
 def _number(row_N: Tensor, name: str) -> Any:
     """Return the number that all rows hold."""
     numbers = row_N.tolist()
-    if row_N.dim() != 1 or len({repr(number) for number in numbers}) != 1:
+    if row_N.dim() != 1 or row_N.is_complex() or len({repr(number) for number in numbers}) != 1:
         raise ConfigurationError(f'saved "{name}" is not the same number for all workers')
     return numbers[0]
 

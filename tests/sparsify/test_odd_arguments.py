@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from regtopk_bench import kernels
 from regtopk_bench.kernels import reference
 from regtopk_bench.messages import Concatenated, join
 from tests.oddities import numbers, odd, some_odd
-from tests.sparsify.test_conformance import TABLE, every, Conformance
+from tests.sparsify.test_conformance import TABLE, Conformance, every
 
 N, J, K = 3, 7, 4
 
@@ -29,11 +29,12 @@ N, J, K = 3, 7, 4
 @contextlib.contextmanager
 def refusing() -> Iterator[None]:
     """Accept that the package refuses: with one line."""
+    found = None
     try:
         yield
     except rb.RegtopkBenchError as error:
-        assert str(error)
-        assert "\n" not in str(error)
+        found = str(error)
+    assert found is None or len(found.splitlines()) == 1
 
 
 def floats(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -194,9 +195,10 @@ def test_rounds_of_a_sparsifier(row: Conformance, data: st.DataObject, dtype: to
             rows: dict[str, Any] = dict(sparsifier.state_dict(state))
             if rows:
                 rows = data.draw(some_odd({name: each.clone() for name, each in rows.items()}))
-            state = sparsifier.init(placement)
+            fresh = sparsifier.init(placement)
             with refusing():
-                sparsifier.load_state_dict(state, rows)
+                sparsifier.load_state_dict(fresh, rows)
+                state = fresh
 
 
 @given(data=st.data())
@@ -204,6 +206,7 @@ def test_placements(data: st.DataObject) -> None:
     arguments = {"workers": N, "dim": J, "seed": 1, "weights": shares()}
     with refusing():
         placement = rb.Placement.alone(**data.draw(some_odd(arguments)))
+        assume(placement.dim < 100)  # there may be no memory for a state
         state = rb.RegTopK(k=1).init(placement)
         grad = torch.ones(len(placement.workers), placement.dim, dtype=placement.dtype)
         rb.RegTopK(k=1).compress(state, grad)
