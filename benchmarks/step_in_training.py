@@ -2,7 +2,7 @@
 
 One worker trains with RegTop-k. After each round, the candidate behind the row "step, warm" of
 `regtopk-bench kernels` runs a step in the same process, with one thread like training. Both are
-timed at the same place, inside `kernels.step`; the script prints medians with quartiles, and the
+timed at the same place, inside the Numba step; the script prints medians with quartiles, and the
 paired ratio. The workload's gradients are chosen so that both steps select from the same
 accumulated gradients, because the time depends on how many entries are near the threshold.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import regtopk_bench as rb
-from regtopk_bench import kernels
+from regtopk_bench.kernels import numba_cpu
 from regtopk_bench.sparsify.density import Budget
 from regtopk_bench.timing import Candidate, KernelData, candidates, problem
 
@@ -58,10 +58,10 @@ class WorkloadOfTable(rb.Workload):
 
 
 class StepClock:
-    """Stands in for `kernels.step` and records how long the last call took."""
+    """Stands in for the Numba step and records how long the last call took."""
 
     def __init__(self) -> None:
-        self._step = kernels.step
+        self._step = numba_cpu.step
         self.seconds = 0.0
 
     def __call__(self, *arguments: Any) -> tuple[Tensor, Tensor]:
@@ -83,7 +83,7 @@ def main() -> None:
     k = Budget(density=arguments.density).entries(arguments.dim)
     data = problem("normal", arguments.dim, k, torch.float32, "cpu")
     workload, warm = WorkloadOfTable(data), warm_step(data)
-    kernels.step = clock = StepClock()
+    numba_cpu.step = clock = StepClock()
     in_training, in_table = [], []
 
     def on_round(info: rb.RoundInfo) -> None:

@@ -5,8 +5,9 @@ An error's text is one line: what was wrong, where, and what to do about it.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -78,6 +79,21 @@ class InterruptedRun(KeyboardInterrupt):
         """Keep what the run had computed."""
         super().__init__("interrupted")
         self.trace = trace
+
+
+@contextlib.contextmanager
+def failures_of(what: str) -> Iterator[None]:
+    """Turn whatever code outside the package raises into a RunError that says whose it is.
+
+    Errors of this package pass as they are, and so does a lack of memory.
+    """
+    try:
+        yield
+    except (RegtopkBenchError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # on one line
+        raise RunError(f"{what} failed: {reason}") from error
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

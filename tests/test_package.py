@@ -20,25 +20,26 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, files, memory, threads, and the tables trace and algorithms are
-# for all.
+# experiments and in cli; errors, arguments, files, memory, threads, and the tables trace and
+# algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "files": {"errors"},
     "memory": set(),
+    "arguments": {"errors"},
     "threads": set(),
     "trace": set(),
     "algorithms": {"errors"},
-    "kernels": {"errors"},
-    "messages": {"errors", "kernels"},
-    "sparsify": {"errors", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "files", "memory", "threads"},
+    "kernels": {"errors", "arguments"},
+    "messages": {"errors", "arguments", "kernels"},
+    "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
+    "workloads": {"errors", "arguments", "files", "memory", "threads"},
     "transport": {"errors", "memory"},
     "training": {
-        *("errors", "files", "threads", "trace"),
-        *("messages", "sparsify", "workloads", "transport"),
+        *("errors", "arguments", "files", "threads", "trace"),
+        *("kernels", "messages", "sparsify", "workloads", "transport"),
     },
-    "timing": {"errors", "kernels"},
+    "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "trace", "algorithms"},
     "report": {"errors", "trace", "algorithms", "results"},
     "settings": {"errors", "algorithms"},

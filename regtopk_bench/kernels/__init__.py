@@ -2,6 +2,10 @@
 
 `step` is the one operation that every sparsifier with error feedback is built on.
 `reference` defines correctness; the other modules compute the same bits faster.
+
+The functions here check what they are given. `unchecked` leads past the checks, for messages and
+states, which have made them already: once for each message, not in every kernel. On a CPU, no
+kernel reads or writes outside its tensors in any case.
 """
 
 from __future__ import annotations
@@ -15,22 +19,48 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from regtopk_bench.arguments import whole
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.kernels import reference
-from regtopk_bench.kernels.checks import check_finite, check_outputs
+from regtopk_bench.kernels.checks import (
+    check_ascending,
+    check_divisor,
+    check_finite,
+    check_floats,
+    check_indices,
+    check_step,
+    check_tensor,
+    check_weights,
+    check_within,
+    described,
+    padding,
+)
 from regtopk_bench.kernels.guess import Guess
 
 __all__ = [
     "Guess",
     "Implementation",
+    "check_ascending",
+    "check_divisor",
     "check_finite",
+    "check_floats",
+    "check_indices",
+    "check_tensor",
+    "check_weights",
+    "check_within",
+    "described",
     "gather",
     "implementation",
+    "padding",
     "ratio",
     "scatter_sum",
     "select",
     "step",
+    "unchecked",
     "weighted_sum",
 ]
+
+_COMPILED = (torch.float32, torch.float64)
 
 _MODULES = {"reference": "reference", "numba": "numba_cpu", "triton": "triton_gpu"}
 
@@ -51,7 +81,7 @@ def step(
     the entries named by `corrected_Nk` is multiplied by `factors_Nk` first.
 
     Args:
-        residual_NJ: What each worker has not sent so far, float; updated in place.
+        residual_NJ: What each worker has not sent so far, float and contiguous; updated in place.
         grad_NJ: Gradients, same shape, dtype and device; not changed.
         k: Entries to select per worker, 1 ≤ k ≤ J.
         corrected_Nk: Ascending indices per worker whose score is corrected, int64.
@@ -67,12 +97,13 @@ def step(
         Indices (N, k), int64, ascending, and the values of a there, (N, k).
 
     Raises:
-        ConfigurationError: If `out` is not as described.
+        ConfigurationError: If an argument is not as described.
         NonFiniteGradientError: If a holds NaN or infinity; the residual is then unusable.
     """
-    if out is not None:
-        check_outputs(out, residual_NJ, k, corrected_Nk, factors_Nk)
-    return _for(residual_NJ).step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses, out)
+    check_step(residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses, out)
+    return unchecked(residual_NJ).step(
+        residual_NJ, grad_NJ, k, corrected_Nk, factors_Nk, guesses, out
+    )
 
 
 def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
@@ -84,13 +115,26 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
         values_Nk: Values at these indices, float.
         weights_N: ω, same dtype and device as the values.
         dim: J.
+
+    Raises:
+        ConfigurationError: If the tensors do not fit together, or an index is out of range.
     """
-    return _for(values_Nk).scatter_sum(indices_Nk, values_Nk, weights_N, dim)
+    check_floats(values_Nk, "values")
+    check_tensor(indices_Nk, "indices", values_Nk.shape, torch.int64, values_Nk.device)
+    check_weights(weights_N, values_Nk)
+    check_within(indices_Nk, whole(dim, "dim", 1))
+    return unchecked(values_Nk).scatter_sum(indices_Nk, values_Nk, weights_N, dim)
 
 
 def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
-    """Return Σ ω_n · values_n, (J,), added up in worker order like `scatter_sum`."""
-    return _for(values_NJ).weighted_sum(values_NJ, weights_N)
+    """Return Σ ω_n · values_n, (J,), added up in worker order like `scatter_sum`.
+
+    Raises:
+        ConfigurationError: If the tensors do not fit together.
+    """
+    check_floats(values_NJ, "values")
+    check_weights(weights_N, values_NJ)
+    return unchecked(values_NJ).weighted_sum(values_NJ, weights_N)
 
 
 def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
@@ -99,8 +143,14 @@ def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
     Args:
         total_J: A sum over workers, float.
         indices_Nk: Indices into it, int64.
+
+    Raises:
+        ConfigurationError: If the tensors do not fit together, or an index is out of range.
     """
-    return _for(total_J).gather(total_J, indices_Nk)
+    check_floats(total_J, "total", 1)
+    check_indices(indices_Nk, None, total_J.device)
+    check_within(indices_Nk, len(total_J))
+    return unchecked(total_J).gather(total_J, indices_Nk)
 
 
 def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float) -> Tensor:
@@ -110,17 +160,31 @@ def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float)
         received_Nk: The total at the entries that the worker has sent, float.
         sent_Nk: The values it sent there, same dtype. Where ω_n · sent is 0, the ratio is infinite.
         weights_N: ω, same dtype.
-        scale: Divisor of the ratios, not 0.
+        scale: Divisor of the ratios, above 0.
+
+    Raises:
+        ConfigurationError: If the tensors do not fit together, or their dtype has no such divisor.
     """
-    return _for(sent_Nk).ratio(received_Nk, sent_Nk, weights_N, scale)
+    check_floats(sent_Nk, "sent")
+    check_tensor(received_Nk, "received", sent_Nk.shape, sent_Nk.dtype, sent_Nk.device)
+    check_weights(weights_N, sent_Nk)
+    check_divisor(scale, "scale", sent_Nk.dtype)
+    return unchecked(sent_Nk).ratio(received_Nk, sent_Nk, weights_N, scale)
 
 
 def select(score_NJ: Tensor, k: int) -> Tensor:
     """Return the indices (N, k), ascending, of the k largest scores of each row.
 
     Ties go to the lower index. Scores are at least 0 and finite.
+
+    Raises:
+        ConfigurationError: If they are not, or there are no k of them.
     """
-    return _for(score_NJ).select(score_NJ, k)
+    check_floats(score_NJ, "scores")
+    whole(k, "k", 1, score_NJ.shape[1])
+    if not bool(((score_NJ >= 0.0) & score_NJ.isfinite()).all()):
+        raise ConfigurationError("scores: expected finite numbers from 0 up")
+    return unchecked(score_NJ).select(score_NJ.abs(), k)  # -0 becomes 0
 
 
 class Implementation(Protocol):
@@ -173,9 +237,8 @@ def implementation(name: str) -> Implementation | None:
     return cast(Implementation, module)
 
 
-def _for(tensor: Tensor) -> Implementation:
-    """Return the implementation for tensors of this kind."""
-    if tensor.dtype in (torch.float32, torch.float64):
-        name = "numba" if tensor.device.type == "cpu" else "triton"
-        return implementation(name) or reference
-    return reference
+def unchecked(tensor: Tensor) -> Implementation:
+    """Return the implementation for tensors of this kind, which trusts what it is given."""
+    if tensor.dtype not in _COMPILED:
+        return reference
+    return implementation("numba" if tensor.is_cpu else "triton") or reference

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor
 
 from regtopk_bench import kernels
+from regtopk_bench.errors import ConfigurationError
 
 
 class Message(ABC):
@@ -20,6 +21,10 @@ class Message(ABC):
 
     dim: int
     """J, the length of the gradients that the messages were made from."""
+
+    def __len__(self) -> int:
+        """Return n, of how many workers these are the messages."""
+        return len(self.rows()[0])
 
     @property
     @abstractmethod
@@ -51,5 +56,14 @@ class Message(ABC):
 
         Args:
             weights_N: ω, (N,), in the dtype and on the device of the messages.
+
+        Raises:
+            ConfigurationError: If they are not.
         """
         return kernels.weighted_sum(self.to_dense(), weights_N)
+
+
+def check_message(message: Any, name: str) -> None:
+    """Raise ConfigurationError unless this is a message."""
+    if not isinstance(message, Message):
+        raise ConfigurationError(f"{name}: expected a Message, not a {type(message).__name__}")

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regtopk_bench.messages.base import Message
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.messages.base import Message, check_message
 
 
 class Concatenated(Message):
@@ -20,8 +21,21 @@ class Concatenated(Message):
     """
 
     def __init__(self, parts: Sequence[Message]) -> None:
-        """Combine the parts."""
+        """Combine the parts.
+
+        Raises:
+            ConfigurationError: If they are no messages, or not of the same workers.
+        """
+        parts = list(parts)
+        for number, part in enumerate(parts):
+            check_message(part, f"part {number}")
+        if len({len(part) for part in parts}) != 1:
+            raise ConfigurationError("parts of a gradient: expected messages of the same workers")
         self.parts, self.dim = parts, sum(part.dim for part in parts)
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.parts[0])
 
     def rows(self) -> tuple[Tensor, ...]:
         """See `Message.rows`."""
@@ -30,12 +44,12 @@ class Concatenated(Message):
     def gathered(self, rows: Sequence[Tensor]) -> Concatenated:
         """See `Message.gathered`."""
         waiting = iter(rows)
-        return Concatenated(
-            [
-                part.gathered(list(itertools.islice(waiting, len(part.rows()))))
-                for part in self.parts
-            ]
-        )
+        parts = [
+            part.gathered(list(itertools.islice(waiting, len(part.rows())))) for part in self.parts
+        ]
+        if left := len(list(waiting)):
+            raise ConfigurationError(f"messages cannot be made of {left} more tensors than theirs")
+        return Concatenated(parts)
 
     def to_dense(self) -> Tensor:
         """See `Message.to_dense`."""

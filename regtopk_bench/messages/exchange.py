@@ -8,7 +8,11 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from regtopk_bench.messages.base import Message
+from regtopk_bench.errors import ConfigurationError, failures_of
+from regtopk_bench.kernels import check_tensor
+from regtopk_bench.messages.base import Message, check_message
+from regtopk_bench.messages.dense import DenseGradient
+from regtopk_bench.messages.sparse import SparseGradient
 
 M = TypeVar("M", bound=Message)
 
@@ -43,18 +47,29 @@ class Alone:
 
 
 def join(messages: Sequence[M]) -> M:
-    """Join messages of consecutive workers, made by one sparsifier, into one batch."""
+    """Join messages of consecutive workers, made by one sparsifier, into one batch.
+
+    Raises:
+        ConfigurationError: If they are no messages, or of different kinds.
+    """
     if len(messages) == 1:
         return messages[0]
-    each = zip(*(message.rows() for message in messages), strict=True)
-    return messages[0].gathered([_concatenated(tensors) for tensors in each])
+    for message in messages:
+        check_message(message, "messages")
+    if len({(type(message), message.dim) for message in messages}) != 1:
+        raise ConfigurationError("messages to join: expected some of one kind and length")
+    with failures_of(f"messages of kind {type(messages[0]).__name__}, when joined,"):
+        each = zip(*(message.rows() for message in messages), strict=True)
+        return messages[0].gathered([_concatenated(tensors) for tensors in each])
 
 
 def gather(message: M, peers: Peers) -> M:
     """Return the messages of all N workers, in worker order, given those hosted here."""
     if peers.processes == 1:
         return message
-    return message.gathered(peers.all_gather(*message.rows()))
+    rows = peers.all_gather(*message.rows())
+    with failures_of(f"messages of kind {type(message).__name__}, when gathered,"):
+        return message.gathered(rows)
 
 
 def _concatenated(tensors: Sequence[Tensor]) -> Tensor:
@@ -77,5 +92,17 @@ def aggregate(messages: Message, weights_N: Tensor) -> Tensor:
     Args:
         messages: The messages of all N workers.
         weights_N: ω, (N,), same dtype and device as the messages.
+
+    Raises:
+        ConfigurationError: If the weights do not fit the messages.
+        RunError: If messages of a kind from outside the package fail.
     """
-    return messages.total(weights_N)
+    check_message(messages, "messages")
+    if not isinstance(weights_N, Tensor):
+        raise ConfigurationError(f"weights: expected a tensor, not a {type(weights_N).__name__}")
+    if isinstance(messages, SparseGradient | DenseGradient):
+        return messages.total(weights_N)
+    with failures_of(f"messages of kind {type(messages).__name__}, when added up,"):
+        total_J = messages.total(weights_N)
+    check_tensor(total_J, "aggregate", (messages.dim,), weights_N.dtype, weights_N.device)
+    return total_J

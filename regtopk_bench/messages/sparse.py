@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
+from regtopk_bench.arguments import shown, whole
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages.base import Message
 from regtopk_bench.messages.encoding import Encoding
 
@@ -21,7 +24,13 @@ class SparseGradient(Message):
     """
 
     def __init__(
-        self, indices: Tensor, values: Tensor, dim: int, counts: Tensor | None = None
+        self,
+        indices: Tensor,
+        values: Tensor,
+        dim: int,
+        counts: Tensor | None = None,
+        *,
+        trusted: bool = False,
     ) -> None:
         """Combine indices and values.
 
@@ -32,8 +41,23 @@ class SparseGradient(Message):
             counts: (n,) int64, where workers send different numbers of entries, 0 included:
                 row n then ends after `counts[n]` entries and is padded with index 0 and
                 value 0. None if all of them send k.
+            trusted: Whether they are known to be as described, and need not be checked.
+
+        Raises:
+            ConfigurationError: If they are not as described. A tensor that is changed
+                afterwards is not checked again.
         """
+        if not trusted:
+            kernels.check_floats(values, "values")
+            kernels.check_tensor(indices, "indices", values.shape, torch.int64, values.device)
+            if counts is not None:
+                _check_counts(counts, indices, values)
+            kernels.check_ascending(indices, whole(dim, "dim", 1), counts)
         self.indices, self.values, self.dim, self._counts = indices, values, dim, counts
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.values)
 
     @property
     def counts(self) -> Tensor:
@@ -48,6 +72,8 @@ class SparseGradient(Message):
 
     def gathered(self, rows: Sequence[Tensor]) -> SparseGradient:
         """See `Message.gathered`."""
+        if len(rows) != 3:
+            raise ConfigurationError(f"messages of 3 tensors cannot be made of {len(rows)}")
         counts_N, indices_Nk, values_Nk = rows
         return SparseGradient(indices_Nk, values_Nk, self.dim, counts_N)
 
@@ -58,7 +84,10 @@ class SparseGradient(Message):
 
     def total(self, weights_N: Tensor) -> Tensor:
         """See `Message.total`."""
-        return kernels.scatter_sum(self.indices, self.values, weights_N, self.dim)
+        kernels.check_weights(weights_N, self.values)
+        return kernels.unchecked(self.values).scatter_sum(
+            self.indices, self.values, weights_N, self.dim
+        )
 
     @property
     def encoding(self) -> str:
@@ -71,3 +100,16 @@ class SparseGradient(Message):
         if self._counts is None:
             return [encoding.size(self.indices.shape[1], dim)] * len(self.indices)
         return [encoding.size(count, dim) for count in self._counts.tolist()]
+
+
+def _check_counts(counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> None:
+    """Raise ConfigurationError unless rows end after their counts, and are padded with 0."""
+    workers, most = indices_Nk.shape
+    kernels.check_tensor(counts_N, "counts", (workers,), torch.int64, indices_Nk.device)
+    if not bool(((counts_N >= 0) & (counts_N <= most)).all()):
+        raise ConfigurationError(f"counts {shown(counts_N.tolist())} are not from 0 to {most}")
+    beyond_Nk = kernels.padding(indices_Nk, counts_N)
+    if bool((beyond_Nk & ((indices_Nk != 0) | (values_Nk != 0.0))).any()):
+        raise ConfigurationError(
+            "a row is longer than its count: expected index 0 and value 0 beyond it"
+        )

@@ -7,16 +7,41 @@ hosted in its process and does not know where the others are.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import Message
 from regtopk_bench.sparsify.placement import Placement
 from regtopk_bench.sparsify.state import restore, rows_of
+
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+
+@functools.cache
+def check_declared(kind: type) -> None:
+    """Raise ConfigurationError if a class has annotated fields, but is no dataclass."""
+    for each in kind.__mro__:
+        fields = [name for name, hint in _annotations(each).items() if "ClassVar" not in str(hint)]
+        if fields and "__dataclass_fields__" not in vars(each):
+            raise ConfigurationError(
+                f"{each.__qualname__}.{fields[0]} would be no hyper-parameter: make the class a "
+                "dataclass, @dataclass(frozen=True)"
+            )
+
+
+def _annotations(kind: type) -> dict[str, Any]:
+    if sys.version_info >= (3, 14):  # where names that only type checkers import are an error
+        return inspect.get_annotations(kind, format=annotationlib.Format.FORWARDREF)
+    return inspect.get_annotations(kind)
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,11 @@ class Sparsifier(ABC):
     splits: ClassVar[bool] = False
     """Whether a process may compress its workers in chunks, each with its own state, to avoid
     holding all their gradients in memory. Must be False if `compress` asks its peers."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse a class whose hyper-parameters would be lost."""
+        check_declared(cls)
+        return super().__new__(cls)
 
     @abstractmethod
     def init(self, placement: Placement) -> Any:
@@ -73,6 +103,6 @@ class Sparsifier(ABC):
         """Restore into a fresh state what `state_dict` returned for the same workers.
 
         Raises:
-            ConfigurationError: If the rows do not belong to such a state.
+            ConfigurationError: If the rows do not belong to such a state, which is then of no use.
         """
         restore(state, rows)

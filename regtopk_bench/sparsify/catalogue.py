@@ -13,7 +13,7 @@ from typing import Any, Literal, Union
 
 from regtopk_bench.algorithms import AlgorithmSpec, algorithm, name_of
 from regtopk_bench.errors import ConfigurationError, suggest
-from regtopk_bench.sparsify.base import Sparsifier
+from regtopk_bench.sparsify.base import Sparsifier, check_declared
 
 _RESERVED = {"algorithm", "scope"}
 """What results say about every sparsifier, under these names."""
@@ -41,6 +41,7 @@ def sparsifier_class(name: str) -> type[Sparsifier]:
         raise ConfigurationError(
             f'algorithm "{name}" is not a dataclass derived from regtopk_bench.Sparsifier'
         )
+    check_declared(found)
     taken = _RESERVED & {declared.name for declared in fields(found)}
     if taken:
         raise ConfigurationError(

@@ -9,8 +9,8 @@ from torch import Tensor
 from regtopk_bench.kernels import check_finite
 from regtopk_bench.messages import DenseGradient
 from regtopk_bench.sparsify.base import Sparsifier
-from regtopk_bench.sparsify.placement import Placement
-from regtopk_bench.sparsify.state import State
+from regtopk_bench.sparsify.placement import Placement, check_placement
+from regtopk_bench.sparsify.state import State, own
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,11 @@ class Dense(Sparsifier):
 
     def init(self, placement: Placement) -> State:
         """See `Sparsifier.init`."""
+        check_placement(placement)
         return State(placement=placement)
 
     def compress(self, state: State, grad_NJ: Tensor) -> DenseGradient:
         """Send the gradients as they are."""
+        own(state, State, self).placement.check_gradients(grad_NJ)
         check_finite(grad_NJ)
-        return DenseGradient(grad_NJ)
+        return DenseGradient(grad_NJ, trusted=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError
 
 
@@ -27,21 +28,23 @@ class Budget:
         """Validate ranges."""
         if (self.density is None) == (self.k is None):
             raise ConfigurationError("give either density or k, and not both")
-        if self.density is not None and not 0.0 < self.density <= 1.0:
+        if self.density is not None and not (is_real(self.density) and 0.0 < self.density <= 1.0):
             raise ConfigurationError(
-                f"density {self.density} is not in (0, 1]: it is the fraction of entries kept"
+                f"density {shown(self.density)} is not in (0, 1]: the fraction of entries kept"
             )
-        if self.k is not None and self.k < 1:
-            raise ConfigurationError(f"k {self.k} is not at least 1")
+        if self.k is not None:
+            object.__setattr__(self, "k", whole(self.k, "k", 1))
 
     def entries(self, dim: int) -> int:
         """Return k = max(1, ⌊ρJ⌋) for gradients of `dim` entries.
 
         Raises:
-            ConfigurationError: If k exceeds `dim`, or a subclass has its own `__post_init__` and
-                does not call this one's, so that the values were never validated.
+            ConfigurationError: If k exceeds `dim`, if there are no entries to choose from, or if a
+                subclass has its own `__post_init__` and does not call this one's, so that the
+                values were never validated.
         """
         Budget.__post_init__(self)
+        dim = whole(dim, "entries of a gradient", 1)
         if self.density is not None:
             return max(1, math.floor(_whole(self.density * dim)))
         assert self.k is not None

@@ -13,7 +13,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.base import Sparsifier
 from regtopk_bench.sparsify.density import Budget
-from regtopk_bench.sparsify.placement import Placement
+from regtopk_bench.sparsify.placement import Placement, check_placement
 from regtopk_bench.sparsify.state import State, unsaved
 
 
@@ -38,33 +38,44 @@ class ErrorFeedback(State):
         self, grad_NJ: Tensor, corrected_Nk: Tensor | None = None, factors_Nk: Tensor | None = None
     ) -> SparseGradient:
         """Send the k largest scores |a| of a = ε + g: see `regtopk_bench.kernels.step`."""
-        self._check(grad_NJ)
+        self.placement.check_gradients(grad_NJ)
         last, message = self.messages
         self.messages = message, last
-        out = (message.indices, message.values)
-        kernels.step(self.residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk, self.guesses, out)
+        out, residual_NJ = (message.indices, message.values), self.residual_NJ
+        kernels.unchecked(residual_NJ).step(
+            residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk, self.guesses, out
+        )
         return message
 
     def accumulate(self, grad_NJ: Tensor) -> Tensor:
         """Return a = ε + g, (N, J), which remains the residual until `take` is called."""
-        self._check(grad_NJ)
+        self.placement.check_gradients(grad_NJ)
         self.residual_NJ.add_(grad_NJ)
         kernels.check_finite(self.residual_NJ)
         return self.residual_NJ
 
-    def take(self, indices_Nk: Tensor) -> SparseGradient:
-        """Send the entries of a at these indices and keep the rest as residual."""
+    def take(self, indices_Nk: Tensor, *, trusted: bool = False) -> SparseGradient:
+        """Send the entries of a at these indices and keep the rest as residual.
+
+        Args:
+            indices_Nk: Distinct and ascending in each row, int64.
+            trusted: Whether they are known to be so, and need not be checked.
+
+        Raises:
+            ConfigurationError: If they are not.
+        """
+        workers, dim = self.residual_NJ.shape
+        if not trusted:
+            kernels.check_indices(indices_Nk, workers, self.placement.device)
+            kernels.check_ascending(indices_Nk, dim)
         values_Nk = self.residual_NJ.gather(1, indices_Nk)
         self.residual_NJ.scatter_(1, indices_Nk, 0.0)
-        return SparseGradient(indices_Nk, values_Nk, dim=self.residual_NJ.shape[1])
+        return SparseGradient(indices_Nk, values_Nk, dim, trusted=True)
 
-    def _check(self, grad_NJ: Tensor) -> None:
-        expected = self.residual_NJ
-        if grad_NJ.shape != expected.shape or grad_NJ.dtype != expected.dtype:
-            raise ConfigurationError(
-                f"gradients are {tuple(grad_NJ.shape)} {grad_NJ.dtype}, but this state was made "
-                f"for {tuple(expected.shape)} {expected.dtype}"
-            )
+    def check(self) -> None:
+        """See `State.check`."""
+        if not bool(self.residual_NJ.isfinite().all()):
+            raise ConfigurationError("a saved residual is not finite: it is damaged")
 
 
 class ErrorFeedbackSparsifier(Budget, Sparsifier):
@@ -77,14 +88,12 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
 
     def init(self, placement: Placement) -> Any:
         """Return the state before the first round, with an empty residual."""
-        workers, dim, k = len(placement.workers), placement.dim, self.entries(placement.dim)
+        check_placement(placement)
+        (workers, dim), k = placement.gradients_shape, self.entries(placement.dim)
         like: dict[str, Any] = {"dtype": placement.dtype, "device": placement.device}
+        first_k = torch.arange(k, device=placement.device)
         room = [
-            SparseGradient(
-                torch.empty(workers, k, dtype=torch.int64, device=placement.device),
-                torch.empty(workers, k, **like),
-                dim,
-            )
+            SparseGradient(first_k.repeat(workers, 1), torch.zeros(workers, k, **like), dim)
             for _ in range(2)
         ]
         return self.State(

@@ -8,8 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from regtopk_bench.arguments import whole
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
+from regtopk_bench.sparsify.state import own
 
 
 @dataclass(kw_only=True)
@@ -17,6 +19,11 @@ class RandomKState(ErrorFeedback):
     """Besides the residual: the round's number, which seeds its draw."""
 
     round: int = 0
+
+    def check(self) -> None:
+        """See `State.check`."""
+        super().check()
+        whole(self.round, "round of a saved state")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +43,13 @@ class RandomK(ErrorFeedbackSparsifier):
 
     def compress(self, state: RandomKState, grad_NJ: Tensor) -> SparseGradient:
         """Send the entries drawn for this round."""
-        accumulated_NJ = state.accumulate(grad_NJ)
+        accumulated_NJ = own(state, RandomKState, self).accumulate(grad_NJ)
         workers, dim = accumulated_NJ.shape
         draw = state.placement.generator(state.round)
         drawn_k = torch.from_numpy(draw.choice(dim, state.k, replace=False, shuffle=False))
         drawn_k = drawn_k.sort().values.to(grad_NJ.device)
         state.round += 1
-        message = state.take(drawn_k.expand(workers, state.k))
+        message = state.take(drawn_k.expand(workers, state.k), trusted=True)
         if not self.error_feedback:
             state.residual_NJ.zero_()
             message.values.mul_(dim / state.k)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.sparsify.base import Sparsifier
 from regtopk_bench.sparsify.catalogue import name_of_class
@@ -25,6 +26,8 @@ def record(sparsifier: Sparsifier) -> dict[str, Scalar]:
         ConfigurationError: If a hyper-parameter is neither a number, text, an array nor a list of
             numbers or text: nothing else can be stored and compared.
     """
+    if not isinstance(sparsifier, Sparsifier):
+        raise ConfigurationError(f"expected a sparsifier, not {shown(sparsifier)}")
     if isinstance(sparsifier, PerLayer):
         return record(sparsifier.sparsifier) | {"scope": "layer"}
     facts: dict[str, Scalar] = {"algorithm": name_of_class(type(sparsifier))}

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
+from regtopk_bench.arguments import is_real, shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
+from regtopk_bench.sparsify.placement import Placement
+from regtopk_bench.sparsify.state import own
 
 
 @dataclass(kw_only=True)
@@ -30,6 +34,23 @@ class RegTopKState(ErrorFeedback):
 
     received_Nk: Tensor | None = None
     """g^{t-1} at I^{t-1}; None until the feedback of a round."""
+
+    def check(self) -> None:
+        """See `State.check`: indices must be those of a message, where values are read later."""
+        super().check()
+        sent, received = (self.sent_indices_Nk, self.sent_values_Nk), self.received_Nk
+        if sent[0] is None or sent[1] is None:
+            if sent != (None, None) or received is not None:
+                raise ConfigurationError("a saved state has only some of what was sent last")
+            return
+        placement, shape = self.placement, (len(self.residual_NJ), self.k)
+        kernels.check_tensor(sent[0], "sent_indices_Nk", shape, torch.int64, placement.device)
+        for name, values_Nk in (("sent_values_Nk", sent[1]), ("received_Nk", received)):
+            if values_Nk is not None:
+                kernels.check_tensor(values_Nk, name, shape, placement.dtype, placement.device)
+        kernels.check_ascending(sent[0], placement.dim)
+        if not bool(sent[1].isfinite().all()):
+            raise ConfigurationError("saved sent_values_Nk are not finite: they are damaged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,18 +84,24 @@ class RegTopK(ErrorFeedbackSparsifier):
     def __post_init__(self) -> None:
         """Validate ranges."""
         super().__post_init__()
-        if not (self.mu > 0.0 and math.isfinite(self.mu)):
-            raise ConfigurationError(f"mu {self.mu} is not a finite number above 0")
-        if not (self.q > 0.0 and math.isfinite(self.q)):
-            raise ConfigurationError(f"q {self.q} is not a finite number above 0")
+        for name in ("mu", "q"):
+            value = getattr(self, name)
+            if not (is_real(value) and value > 0.0):
+                raise ConfigurationError(f"{name} {shown(value)} is not a finite number above 0")
         if self.denominator not in ("previous", "current"):
             raise ConfigurationError(
-                f'denominator "{self.denominator}" is neither "previous" nor "current"'
+                f'denominator {shown(self.denominator)} is neither "previous" nor "current"'
             )
+
+    def init(self, placement: Placement) -> Any:
+        """See `Sparsifier.init`."""
+        state = super().init(placement)
+        kernels.check_divisor(self.mu, "mu", placement.dtype)
+        return state
 
     def compress(self, state: RegTopKState, grad_NJ: Tensor) -> SparseGradient:
         """Send the k largest regularized scores; in the first round, the k largest |a|."""
-        last = state.sent_indices_Nk
+        last = own(state, RegTopKState, self).sent_indices_Nk
         factors_Nk = None if last is None else self._factors(state, grad_NJ)
         message = state.step(grad_NJ, last, factors_Nk)
         state.sent_indices_Nk, state.sent_values_Nk = message.indices, message.values
@@ -83,9 +110,13 @@ class RegTopK(ErrorFeedbackSparsifier):
 
     def feedback(self, state: RegTopKState, aggregate_J: Tensor) -> None:
         """Note the aggregate at the entries that each worker has sent."""
-        if state.sent_indices_Nk is None:
+        sent_indices_Nk = own(state, RegTopKState, self).sent_indices_Nk
+        if sent_indices_Nk is None:
             raise ConfigurationError("feedback before the first compress: there is no message yet")
-        state.received_Nk = kernels.gather(aggregate_J, state.sent_indices_Nk)
+        if state.received_Nk is not None:
+            raise ConfigurationError("feedback was called twice after the last compress")
+        state.placement.check_aggregate(aggregate_J)
+        state.received_Nk = kernels.unchecked(aggregate_J).gather(aggregate_J, sent_indices_Nk)
 
     def _factors(self, state: RegTopKState, grad_NJ: Tensor) -> Tensor:
         """Return tanh(|1 + Δ|/μ) at the entries sent last, relative to the constant elsewhere."""
@@ -94,11 +125,15 @@ class RegTopK(ErrorFeedbackSparsifier):
         if sent_Nk is None or indices_Nk is None or received_Nk is None:
             raise ConfigurationError("feedback was not called after the last compress")
         if self.denominator == "previous":  # 1 + (g - ωa)/(ωa) = g/(ωa)
-            factors_Nk = kernels.ratio(received_Nk, sent_Nk, share_N, self.mu).tanh_()
+            compute = kernels.unchecked(sent_Nk)
+            factors_Nk = compute.ratio(received_Nk, sent_Nk, share_N, self.mu).tanh_()
         else:
+            state.placement.check_gradients(grad_NJ)  # the step checks it too late
             current_Nk = state.residual_NJ.gather(1, indices_Nk) + grad_NJ.gather(1, indices_Nk)
             share_N1 = share_N[:, None]
-            delta_Nk = (received_Nk - sent_Nk * share_N1) / (share_N1 * current_Nk)
-            factors_Nk = (1.0 + delta_Nk).abs_().div_(self.mu).tanh_().nan_to_num_(nan=1.0)
+            divisor_Nk = share_N1 * current_Nk
+            delta_Nk = (received_Nk - sent_Nk * share_N1) / divisor_Nk
+            factors_Nk = (1.0 + delta_Nk).abs_().div_(self.mu).tanh_()
+            factors_Nk.masked_fill_(divisor_Nk == 0.0, 1.0)
         elsewhere = math.tanh((1.0 + self.q) / self.mu)
         return factors_Nk if elsewhere == 1.0 else factors_Nk.div_(elsewhere)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels import check_tensor
 from regtopk_bench.sparsify.placement import Placement
 
 _NUMBER = "number."
@@ -27,10 +28,31 @@ class State:
     """Base of all states: a dataclass whose fields are saved, except those marked `unsaved`.
 
     A field to be saved holds a tensor with a row for each worker hosted here, a number, None,
-    or a list of further states.
+    or a list of further states. A tensor that `init` makes keeps its shape and dtype; one whose
+    shape varies is None at first.
     """
 
     placement: Placement = unsaved()
+
+    def check(self) -> None:
+        """Raise ConfigurationError if what was restored cannot be the state after some round."""
+
+
+S = TypeVar("S", bound=State)
+
+
+def own(state: Any, kind: type[S], sparsifier: object) -> S:
+    """Return the state, which is of the kind that the sparsifier's `init` makes.
+
+    Raises:
+        ConfigurationError: If it is not.
+    """
+    if isinstance(state, kind):
+        return state
+    raise ConfigurationError(
+        f"{type(sparsifier).__name__} was given a {type(state).__name__}: expected the "
+        f"{kind.__name__} that its init returns"
+    )
 
 
 def rows_of(state: State) -> dict[str, Tensor]:
@@ -73,7 +95,11 @@ def restore(state: State, rows: Mapping[str, Tensor]) -> None:
     Raises:
         ConfigurationError: If the rows do not belong to such a state.
     """
-    left = dict(rows)
+    if not isinstance(rows, Mapping):
+        raise ConfigurationError(f"a saved state is a mapping, not a {type(rows).__name__}")
+    left = {str(name): row for name, row in rows.items()}
+    for name, row in left.items():
+        _check_row(row, name, state.placement)
     for name, value in _saved(state):
         if isinstance(value, list):
             for number, each in enumerate(value):
@@ -82,12 +108,15 @@ def restore(state: State, rows: Mapping[str, Tensor]) -> None:
                 restore(each, {key.removeprefix(start): left.pop(key) for key in own})
         elif name in left:
             row = left.pop(name)
-            if isinstance(value, Tensor) and value.shape == row.shape:
+            if isinstance(value, Tensor):
+                check_tensor(row, f'saved "{name}"', value.shape, value.dtype, row.device)
                 value.copy_(row)
-            else:
+            elif value is None:
                 setattr(state, name, row.to(state.placement.device))
-        elif f"{_NUMBER}{name}" in left:
-            setattr(state, name, left.pop(f"{_NUMBER}{name}")[0].item())
+            else:
+                raise ConfigurationError(f'saved "{name}" is a tensor, and no number')
+        elif f"{_NUMBER}{name}" in left and not isinstance(value, Tensor):
+            setattr(state, name, _number(left.pop(f"{_NUMBER}{name}"), name))
         elif value is not None:
             raise ConfigurationError(
                 f'a saved state lacks "{name}", which {type(state).__name__} has'
@@ -96,6 +125,23 @@ def restore(state: State, rows: Mapping[str, Tensor]) -> None:
         raise ConfigurationError(
             f'a saved state has "{min(left)}", which {type(state).__name__} does not'
         )
+    state.check()
+
+
+def _check_row(row: Any, name: str, placement: Placement) -> None:
+    """Raise ConfigurationError unless a tensor has a row for each worker."""
+    if not isinstance(row, Tensor) or row.is_nested or row.is_meta or not row.dim():
+        raise ConfigurationError(f'saved "{name}" is not a tensor with a row for each worker')
+    shape = (len(placement.workers), *row.shape[1:])
+    check_tensor(row, f'saved "{name}"', shape, row.dtype, row.device)
+
+
+def _number(row_N: Tensor, name: str) -> Any:
+    """Return the number that all rows hold."""
+    numbers = row_N.tolist()
+    if row_N.dim() != 1 or row_N.is_complex() or len({repr(number) for number in numbers}) != 1:
+        raise ConfigurationError(f'saved "{name}" is not the same number for all workers')
+    return numbers[0]
 
 
 def _saved(state: State) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
+from regtopk_bench.sparsify.state import own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,4 +20,4 @@ class TopK(ErrorFeedbackSparsifier):
 
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
         """Send the k largest |a| of every worker."""
-        return state.step(grad_NJ)
+        return own(state, self.State, self).step(grad_NJ)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
+from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.kernels import Guess, Implementation, reference
 from regtopk_bench.kernels.guess import misses
 from regtopk_bench.timing.problem import KernelData
@@ -80,7 +81,7 @@ class Step(Candidate):
 
 
 class OurStep(Step):
-    """`kernels.step`, in one of the cases that determine how long it takes.
+    """A step as states make it, past all checks, in one of the cases that determine its time.
 
     As in training, messages are written to two sets of outputs in turn.
     """
@@ -116,7 +117,7 @@ class OurStep(Step):
             self._graph.replay()
             return self._captured
         self._this, self._other = self._other, self._this
-        selected, _ = kernels.step(
+        selected, _ = kernels.unchecked(self.residual).step(
             self.residual, self.grad, self.data.k, self.last, self.factors,
             self._guesses, self._this,
         )  # fmt: skip
@@ -221,8 +222,9 @@ class OurScore(Candidate):
 
     def run(self) -> None:
         """Gather what was received and compute the factors."""
-        received_1k = kernels.gather(self.data.grads[1][0], self.data.last_1k)
-        kernels.ratio(received_1k, self._sent_1k, self._weights_1, _MU).tanh_()
+        compute = kernels.unchecked(self._sent_1k)
+        received_1k = compute.gather(self.data.grads[1][0], self.data.last_1k)
+        compute.ratio(received_1k, self._sent_1k, self._weights_1, _MU).tanh_()
 
 
 def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Candidate]:
@@ -231,9 +233,17 @@ def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Can
     Args:
         data: The data they work on.
         implementations: Some of `IMPLEMENTATIONS`; those that cannot run here are left out.
+
+    Raises:
+        ConfigurationError: If one of them is unknown.
     """
     on_gpu = data.start_1J.is_cuda
     names = list(implementations)
+    for name in names:
+        if name not in IMPLEMENTATIONS:
+            raise ConfigurationError(
+                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
+            )
     selections: list[tuple[str, Callable[[Tensor, int], Tensor]]] = []
     for name in names:
         if name in (*OURS, "reference"):

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from regtopk_bench.arguments import is_real, shown, whole
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.timing.candidates import Candidate
 from regtopk_bench.timing.clock import Clock
 from regtopk_bench.timing.problem import KernelData
@@ -59,7 +61,13 @@ def measure(
         budget: Seconds after which a candidate is no longer repeated, once it has been timed
             three times.
         on_repeat: Called after each repeat with the number of those done.
+
+    Raises:
+        ConfigurationError: If there is nothing to repeat.
     """
+    repeats = whole(repeats, "repeats", 1)
+    if not (is_real(budget) and budget >= 0.0):
+        raise ConfigurationError(f"budget {shown(budget)} is not a number of seconds")
     measured = [Measurement(candidate, _is_exact(candidate)) for candidate in candidates]
     for candidate in candidates:
         for repeat in range(_WARM_UP if not candidate.slow else 0):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
+from regtopk_bench.arguments import shown, whole
+from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.kernels import reference
 
 DISTRIBUTIONS = ("normal", "heavy", "ties", "constant", "replay")
@@ -79,7 +81,18 @@ def problem(
         dtype: Of residual and gradients.
         device: Where they are.
         seed: Of the draws.
+
+    Raises:
+        ConfigurationError: If an argument is of no use.
     """
+    if distribution not in DISTRIBUTIONS:
+        raise ConfigurationError(
+            f'distribution "{distribution}" is unknown{suggest(str(distribution), DISTRIBUTIONS)}'
+        )
+    dim = whole(dim, "dim", 1)
+    k, seed = whole(k, "k", 1, dim), whole(seed, "seed")
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ConfigurationError(f"dtype {shown(dtype)} is not one of floats")
     generator = torch.Generator().manual_seed(seed)
     draw = _draws(distribution, dim, generator)
     start_1J = torch.zeros(1, dim) if distribution == "replay" else draw()[None]

@@ -20,6 +20,7 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.files import written_atomically
 
@@ -46,9 +47,10 @@ class Checkpoints:
     """Rounds between checkpoints, at least 1."""
 
     def __post_init__(self) -> None:
-        """Validate the interval."""
-        if self.every < 1:
-            raise ConfigurationError(f"checkpoints every {self.every} rounds: at least 1")
+        """Validate folder and interval."""
+        if not isinstance(self.folder, Path):
+            raise ConfigurationError(f"folder of checkpoints {shown(self.folder)} is not a Path")
+        object.__setattr__(self, "every", whole(self.every, "rounds between checkpoints", 1))
 
     def due(self, finished: int) -> bool:
         """Tell whether a checkpoint is due after this many rounds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels import check_tensor
 from regtopk_bench.messages import Peers
-from regtopk_bench.sparsify import Placement, Sparsifier, record
+from regtopk_bench.sparsify import Placement, Sparsifier, check_shares, record
 from regtopk_bench.training.checkpoint import Checkpoints
+from regtopk_bench.training.foreign import watched_sparsifier, watched_workload
 from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.workloads import Workload
 from regtopk_bench.workloads.base import as_float_tensor
@@ -38,23 +42,40 @@ class Plan:
     computed once, before other processes get the plan."""
 
     def __post_init__(self) -> None:
-        """Validate what the recipe alone cannot."""
-        if self.seed < 0:
-            raise ConfigurationError(f"seed {self.seed} is below 0")
+        """Validate what the recipe alone cannot, and watch what is from outside the package."""
+        for value, kind in ((self.workload, Workload), (self.sparsifier, Sparsifier)):
+            if not isinstance(value, kind):
+                raise ConfigurationError(f"expected a {kind.__name__}, not {shown(value)}")
+        object.__setattr__(self, "seed", whole(self.seed, "seed"))
+        object.__setattr__(self, "workload", watched_workload(self.workload))
+        _check_workload(self.workload)
         if self.given is not None and len(self.given) != self.workload.dim:
             raise ConfigurationError(
                 f"{len(self.given)} initial parameters for a workload of {self.workload.dim}"
             )
         if self.checkpoints:
             self.identity.update(_identity(self))
+        object.__setattr__(self, "sparsifier", watched_sparsifier(self.sparsifier))
 
     @functools.cached_property
     def initial_parameters(self) -> Tensor:
-        """θ⁰, (J,)."""
-        workload = self.workload
+        """θ⁰, (J,).
+
+        Raises:
+            ConfigurationError: If it cannot be that.
+        """
+        workload, name = self.workload, "initial parameters"
         if self.given is None:
-            return workload.initial_parameters(self.seed)
-        return self.given.to(dtype=workload.dtype, device=workload.device)
+            initial_J = workload.initial_parameters(self.seed)
+        else:
+            initial_J = self.given.to(dtype=workload.dtype, device=workload.device)
+        device = getattr(initial_J, "device", workload.device)
+        if device.type != workload.device.type:
+            device = workload.device
+        check_tensor(initial_J, name, (workload.dim,), workload.dtype, device)
+        if not bool(initial_J.isfinite().all()):
+            raise ConfigurationError(f"{name} hold NaN or infinity")
+        return initial_J.contiguous()
 
     @functools.cached_property
     def weights_N(self) -> Tensor:
@@ -84,6 +105,20 @@ class Plan:
             workload.device,
             weights=torch.ones(1),
             shapes=workload.shapes,
+        )
+
+
+def _check_workload(workload: Workload) -> None:
+    """Raise ConfigurationError if a workload does not say, or not consistently, what it is."""
+    whole(workload.workers, "workers of the workload", 1)
+    whole(workload.dim, "there is nothing to train: dim of the workload", 1)
+    if not isinstance(workload.device, torch.device):
+        raise ConfigurationError(f"device {shown(workload.device)} of the workload is no device")
+    check_shares(workload.weights_N, workload.workers)
+    entries = sum(map(math.prod, workload.shapes))
+    if entries != workload.dim:
+        raise ConfigurationError(
+            f"shapes of the workload have {entries} entries, and its dim is {workload.dim}"
         )
 
 

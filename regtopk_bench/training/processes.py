@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.threads import available_cores, single_threaded
 from regtopk_bench.training.plan import Plan
@@ -22,9 +23,9 @@ def choose_processes(plan: Plan, wanted: int | str) -> int:
     workers, device = plan.workload.workers, plan.workload.device.type
     if wanted == "auto":
         return _fastest_processes(plan)
-    if isinstance(wanted, str) or not 1 <= wanted <= workers:
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= workers:
         raise ConfigurationError(
-            f"processes {wanted} is not between 1 and the number of workers, {workers}"
+            f"processes {shown(wanted)} is not between 1 and the number of workers, {workers}"
         )
     if wanted > 1 and device != "cpu":
         raise ConfigurationError(f"processes {wanted}: on {device} one process hosts all workers")

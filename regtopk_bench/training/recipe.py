@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
+from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.training.schedule import Schedule
 
@@ -44,16 +44,23 @@ class Recipe:
     def __post_init__(self) -> None:
         """Validate ranges."""
         for name, least in (("rounds", 0), ("local_steps", 1), ("evaluate_every", 1)):
-            if getattr(self, name) < least:
-                raise ConfigurationError(f"{name} {getattr(self, name)} is below {least}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0.0):
+            object.__setattr__(self, name, whole(getattr(self, name), name, least))
+        if not isinstance(self.schedule, Schedule):
+            raise ConfigurationError(f"schedule {shown(self.schedule)} is not a Schedule")
+        if self.schedule.warm_up > self.rounds:
             raise ConfigurationError(
-                f"learning rate {self.learning_rate} is not a finite number above 0"
+                f"warm_up {self.schedule.warm_up} exceeds rounds {self.rounds}"
             )
-        if not 0.0 <= self.momentum < 1.0:
-            raise ConfigurationError(f"momentum {self.momentum} is not in [0, 1)")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0.0):
-            raise ConfigurationError(f"weight_decay {self.weight_decay} is not a number from 0 up")
+        if not (is_real(self.learning_rate) and self.learning_rate > 0.0):
+            raise ConfigurationError(
+                f"learning rate {shown(self.learning_rate)} is not a finite number above 0"
+            )
+        if not (is_real(self.momentum) and 0.0 <= self.momentum < 1.0):
+            raise ConfigurationError(f"momentum {shown(self.momentum)} is not in [0, 1)")
+        if not (is_real(self.weight_decay) and self.weight_decay >= 0.0):
+            raise ConfigurationError(
+                f"weight_decay {shown(self.weight_decay)} is not a finite number from 0 up"
+            )
 
     def rate(self, round: int) -> float:
         """Return the learning rate of a round, counted from 0."""

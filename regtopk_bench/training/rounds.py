@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, NonFiniteGradientError
-from regtopk_bench.messages import Message, gather, join
+from regtopk_bench.messages import Message, aggregate, gather, join
 from regtopk_bench.threads import single_threaded
 from regtopk_bench.trace import Trace
 from regtopk_bench.training.plan import Plan
@@ -98,7 +98,7 @@ class Participant:
         watch.start()
         parts = [self._compressed(chunk, round, rate) for chunk in self._chunks]
         messages = gather(join(parts), self._transport)
-        aggregate_J = messages.total(plan.weights_N)
+        aggregate_J = aggregate(messages, plan.weights_N)
         watch.lap("exchange")
         self._peers.closed = True  # gathering now would overwrite the messages
         for chunk in self._chunks:
@@ -191,7 +191,7 @@ def _prepare_kernels(plan: Plan) -> None:
     state = sparsifier.init(placement)
     for _ in range(2):
         message = sparsifier.compress(state, grad_J[None])
-        sparsifier.feedback(state, message.total(placement.weights_N))
+        sparsifier.feedback(state, aggregate(message, placement.weights_N))
 
 
 class _CountedPeers:

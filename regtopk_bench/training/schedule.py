@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
 
 
@@ -19,16 +20,16 @@ class Schedule:
     from the end of the warm-up (Loshchilov & Hutter, arXiv 1608.03983)."""
 
     warm_up: int = 0
-    """Rounds in which the learning rate rises in equal steps to its full value."""
+    """Rounds in which the learning rate rises in equal steps to its full value; not more than there
+    are."""
 
     def __post_init__(self) -> None:
         """Validate ranges."""
         if self.shape not in ("constant", "step", "cosine"):
             raise ConfigurationError(
-                f'schedule "{self.shape}" is none of "constant", "step" and "cosine"'
+                f'schedule {shown(self.shape)} is none of "constant", "step" and "cosine"'
             )
-        if self.warm_up < 0:
-            raise ConfigurationError(f"warm_up {self.warm_up} is below 0")
+        object.__setattr__(self, "warm_up", whole(self.warm_up, "warm_up"))
 
     def factor(self, round: int, rounds: int) -> float:
         """Return the factor in a round, counted from 0, of a run of this many rounds."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from regtopk_bench.errors import InterruptedRun, RunError
+from regtopk_bench.arguments import shown
+from regtopk_bench.errors import ConfigurationError, InterruptedRun, RunError
 from regtopk_bench.sparsify import Sparsifier
 from regtopk_bench.trace import Trace
 from regtopk_bench.training.checkpoint import Checkpoints
@@ -72,10 +73,14 @@ def simulate(
         WorkerDiedError: When a process of the pool ended early, or does not answer.
         InterruptedRun: On Ctrl-C, with the finished rounds in `trace`.
     """
+    if on_round is not None and not callable(on_round):
+        raise ConfigurationError(f"on_round {shown(on_round)} cannot be called")
+    if not isinstance(checkpoints, Checkpoints | None):
+        raise ConfigurationError(f"expected Checkpoints, not {shown(checkpoints)}")
     recipe = Recipe(
         rounds=rounds,
         learning_rate=learning_rate,
-        schedule=schedule or Schedule(),
+        schedule=Schedule() if schedule is None else schedule,
         momentum=momentum,
         weight_decay=weight_decay,
         local_steps=local_steps,
@@ -91,7 +96,7 @@ def simulate(
         resume_from=checkpoints.latest() if checkpoints else None,
     )
     count = choose_processes(plan, processes)
-    opener = Participant(plan, Recorder(workload, count, evaluate_every), on_round)
+    opener = Participant(plan, Recorder(plan.workload, count, evaluate_every), on_round)
     try:
         _train(opener, plan, count, timeout)
     except StoppedError:

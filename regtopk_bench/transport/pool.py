@@ -27,8 +27,8 @@ _END_SECONDS = 2.0
 _ADVICE = "run again, or with --processes 1"
 
 
-class _PoolClosedError(Exception):
-    """The opener has ended the pool: a hosted shard stops silently."""
+class _PoolClosedError(BaseException):
+    """The opener has ended the pool: a hosted shard stops silently, and nobody should catch it."""
 
 
 class _Member:

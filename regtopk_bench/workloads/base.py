@@ -102,9 +102,12 @@ def as_float_tensor(values: Any, name: str, dims: int) -> Tensor:
         ConfigurationError: If it does not hold real numbers or has another number of dimensions.
     """
     try:
-        tensor = torch.as_tensor(values).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"{name} cannot be read as an array: {error}") from error
+        tensor = torch.as_tensor(values).detach().cpu().resolve_neg()
+        if tensor.is_nested or tensor.layout is not torch.strided:
+            raise TypeError("a plain one is needed")
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigurationError(f"{name} cannot be read as an array: {reason}") from error
     if tensor.is_complex():
         raise ConfigurationError(f"{name} are complex: expected real numbers")
     if tensor.dtype not in (torch.float32, torch.float64):

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.memory import in_shared_memory, shared_empty
 from regtopk_bench.workloads.base import (
@@ -101,12 +102,15 @@ class LinearRegression(Workload):
         Raises:
             ConfigurationError: If an argument is out of range, or memory is too small.
         """
-        for name, count in (("workers", workers), ("samples", samples), ("dim", dim)):
-            if count < 1:
-                raise ConfigurationError(f"{name} {count} is not at least 1")
+        workers, samples = whole(workers, "workers", 1), whole(samples, "samples", 1)
+        dim, seed = whole(dim, "dim", 1), whole(seed, "seed")
         variances = (mean_variance, model_variance, noise_variance)
-        if not all(math.isfinite(variance) and variance >= 0.0 for variance in variances):
-            raise ConfigurationError(f"variances {variances} are not all finite and at least 0")
+        if not all(is_real(variance) and variance >= 0.0 for variance in variances):
+            raise ConfigurationError(
+                f"variances {shown(variances)} are not all finite and at least 0"
+            )
+        if dtype not in (torch.float32, torch.float64):
+            raise ConfigurationError(f"dtype {shown(dtype)} is neither float32 nor float64")
         _check_memory(workers, samples, dim, dtype, drawn=True)
         features = _empty(workers, samples, dim, dtype)
         targets = torch.empty(workers, samples, dtype=dtype)
@@ -211,7 +215,7 @@ class LinearRegression(Workload):
 
 def _shares(weights_N: Any) -> Tensor:
     weights = as_float_tensor(weights_N, "weights", 1).double()
-    if not bool((weights > 0.0).all() and weights.isfinite().all()):
+    if not bool((weights > 0.0).all() and weights.sum().isfinite()):
         raise ConfigurationError("weights are not all finite and above 0")
     return weights / weights.sum()
 

@@ -165,7 +165,7 @@ def test_outputs_that_a_step_cannot_write_to_are_refused() -> None:
     def values(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
         return torch.ones(shape, dtype=dtype)
 
-    corrected, factors = indices(2, 3), values(2, 3)
+    corrected, factors = torch.arange(3).repeat(2, 1), values(2, 3)
     unusable = [
         (indices(2, 4), values(2, 3)),
         (indices(2, 3), values(1, 3)),

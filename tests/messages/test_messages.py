@@ -209,3 +209,35 @@ def test_parts_in_different_encodings_name_them_all() -> None:
     assert Concatenated(parts).encoding == (
         "4-byte indices, 8-byte values; 4-byte indices, 4-byte values"
     )
+
+
+@pytest.mark.parametrize(
+    ("indices", "counts", "message"),
+    [
+        ([[0, 2**40]], None, "index 1099511627776 is not among the 7 entries"),
+        ([[-1, 2]], None, "index -1 is not among"),
+        ([[2, 2]], None, "indices of row 0 are not distinct and ascending"),
+        ([[3, 0]], [3], r"counts \[3\] are not from 0 to 2"),
+        ([[3, 4]], [1], "a row is longer than its count"),
+        ([[3, 4]], [1, 1], r"counts: expected a plain tensor \(1,\)"),
+    ],
+)
+def test_messages_that_cannot_be_read_are_refused(
+    indices: list[list[int]], counts: list[int] | None, message: str
+) -> None:
+    """When they are made, by whoever makes them, and however they arrive."""
+    given_counts = None if counts is None else torch.tensor(counts)
+    with pytest.raises(rb.ConfigurationError, match=message):
+        rb.SparseGradient(torch.tensor(indices), torch.ones(1, 2), DIM, given_counts)
+    with pytest.raises(rb.ConfigurationError, match=message):
+        rows = (given_counts if counts else torch.tensor([2]), torch.tensor(indices))
+        sparse([TWO]).gathered([*rows, torch.ones(1, 2).double()])
+
+
+def test_indices_that_are_changed_later_reach_no_other_memory() -> None:
+    message = sparse([TWO], counted=False)
+    message.indices[0, 1] = 2**40
+    with pytest.raises(rb.ConfigurationError, match="an index is too large"):
+        rb.aggregate(message, torch.ones(1, dtype=torch.float64))
+    with pytest.raises(rb.ConfigurationError, match="weights: expected"):
+        rb.aggregate(message, torch.ones(2, dtype=torch.float64))

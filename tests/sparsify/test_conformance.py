@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -173,10 +174,15 @@ def test_shards_choose_what_the_whole_chooses(row: Conformance) -> None:
     grads = torch.randn(4, 6, 15, dtype=torch.float64)
     sparsifier = row.make(5)
     weights = torch.full((6,), 1 / 6, dtype=torch.float64)
-    whole = sparsifier.init(rb.Placement.alone(6, 15, weights=weights))
+    everyone = rb.Placement.alone(6, 15, weights=weights)
+    whole = sparsifier.init(everyone)
     parts = [
-        sparsifier.init(rb.Placement.alone(2, 15, weights=weights[:2])),
-        sparsifier.init(rb.Placement.alone(4, 15, weights=weights[2:])),
+        sparsifier.init(
+            dataclasses.replace(
+                everyone, workers=workers, weights_N=weights[workers.start : workers.stop]
+            )
+        )
+        for workers in (range(2), range(2, 6))
     ]
     for grad in grads:
         message = sparsifier.compress(whole, grad)
@@ -221,3 +227,22 @@ def test_a_state_can_be_saved_and_resumed(row: Conformance, per_layer: bool) -> 
             sparsifier.feedback(each, aggregate)
         for name, value in sparsifier.state_dict(state).items():
             assert torch.equal(value, sparsifier.state_dict(resumed)[name])
+
+
+@every
+@pytest.mark.parametrize("empty", [(0,), (3, 0)])
+def test_nothing_is_sent_for_an_empty_layer(row: Conformance, empty: tuple[int, ...]) -> None:
+    """And the other layers send what they send without it."""
+    grads = torch.randn(4, 3, 12, dtype=torch.float64)
+    sparsifier, kept, weights = PerLayer(row.make(2)), [], torch.full((3,), 1 / 3).double()
+    for shapes in (((5,), (7,), empty), ((5,), (7,))):
+        state = sparsifier.init(rb.Placement.alone(3, 12, weights=weights, shapes=shapes))
+        sent = []
+        for grad in grads:
+            message = sparsifier.compress(state, grad)
+            sent.append((message.to_dense().clone(), list(message.bytes_N())))
+            sparsifier.feedback(state, rb.aggregate(message, weights))
+        kept.append(sent)
+    for (with_empty, size), (without, same_size) in zip(*kept, strict=True):
+        assert torch.equal(with_empty, without)
+        assert size == same_size

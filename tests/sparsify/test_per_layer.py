@@ -68,7 +68,8 @@ class Above(rb.Sparsifier):
 
 
 def test_layers_may_send_different_numbers_of_entries() -> None:
-    grad = torch.randn(5, sum(DIMS), generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    grad = torch.randn(5, sum(DIMS), generator=generator, dtype=torch.float64)
     grad[2] = -1.0  # a worker that sends nothing at all
     sparsifier = PerLayer(Above(0.5))
     message = sparsifier.compress(sparsifier.init(placement(5)), grad)

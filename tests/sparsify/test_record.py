@@ -82,3 +82,17 @@ def test_whole_numbers_are_read_exactly() -> None:
 def test_a_plain_value_error_is_one_of_configuration() -> None:
     with pytest.raises(rb.ConfigurationError, match="Salted: salt is below 0"):
         make(AlgorithmSpec(f"{__name__}.Salted", (("salt", "-1"),)), k=1)
+
+
+class Undecorated(rb.TopK):
+    """A sparsifier whose hyper-parameter would be lost: its class is no dataclass."""
+
+    beta: float = 0.5
+
+
+def test_fields_that_are_no_hyper_parameters_are_refused() -> None:
+    message = r"Undecorated.beta would be no hyper-parameter: make the class a dataclass"
+    with pytest.raises(rb.ConfigurationError, match=message):
+        sparsifier_class(f"{__name__}.Undecorated")
+    with pytest.raises(rb.ConfigurationError, match=message):
+        Undecorated(k=1)

@@ -106,6 +106,57 @@ def test_the_order_of_calls_is_checked() -> None:
         sparsifier.compress(state, grad)
 
 
+def test_feedback_is_checked_before_anything_is_read() -> None:
+    sparsifier, grad = rb.RegTopK(k=1, mu=1.0), torch.ones(2, 3, dtype=torch.float64)
+    state = sparsifier.init(rb.Placement.alone(2, 3))
+    sparsifier.compress(state, grad)
+    for wrong in (torch.ones(2).double(), torch.ones(4).double(), torch.ones(3), None):
+        with pytest.raises(rb.ConfigurationError, match="aggregate: expected"):
+            sparsifier.feedback(state, wrong)  # type: ignore[arg-type]
+    sparsifier.feedback(state, torch.ones(3, dtype=torch.float64))
+    with pytest.raises(rb.ConfigurationError, match="feedback was called twice"):
+        sparsifier.feedback(state, torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("denominator", ["previous", "current"])
+@pytest.mark.parametrize("dim", [3, 2**16])
+def test_an_aggregate_that_is_no_number_is_found_in_the_next_round(
+    denominator: Any, dim: int
+) -> None:
+    """Not before: a run that diverges ends with its gradients."""
+    sparsifier, grad = rb.RegTopK(k=1, denominator=denominator), torch.ones(2, dim).double()
+    state = sparsifier.init(rb.Placement.alone(2, dim))
+    sparsifier.compress(state, grad)
+    sparsifier.feedback(state, torch.full((dim,), torch.nan, dtype=torch.float64))
+    with pytest.raises(rb.ConfigurationError, match="an aggregate that is not finite"):
+        sparsifier.compress(state, grad)
+
+
+@pytest.mark.parametrize(
+    ("mu", "dtype"), [(1e-320, torch.float64), (1e-50, torch.float32), (1e300, torch.float32)]
+)
+def test_a_temperature_that_the_dtype_cannot_hold_is_refused(mu: float, dtype: torch.dtype) -> None:
+    with pytest.raises(rb.ConfigurationError, match=f"is not from .* {dtype} can divide by it"):
+        rb.RegTopK(k=1, mu=mu).init(rb.Placement.alone(2, 3, dtype))
+
+
+@pytest.mark.parametrize("mu", [2e-38, 8e37])
+def test_an_extreme_temperature_is_computed(mu: float) -> None:
+    """From the smallest normal number to its reciprocal, factors are what float64 makes them."""
+    chosen = []
+    for dtype in (torch.float32, torch.float64):
+        sparsifier = rb.RegTopK(k=2, mu=mu)
+        state = sparsifier.init(rb.Placement.alone(2, 30, dtype))
+        generator = torch.Generator().manual_seed(3)
+        for _ in range(4):
+            grad = torch.randn(2, 30, generator=generator).to(dtype)
+            message = sparsifier.compress(state, grad)
+            chosen.append(message.indices.clone())
+            sparsifier.feedback(state, rb.aggregate(message, torch.full((2,), 0.5, dtype=dtype)))
+    for ours, theirs in zip(chosen[:4], chosen[4:], strict=True):
+        assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize(
     "wrong", [{"mu": 0.0}, {"mu": float("nan")}, {"q": -1.0}, {"denominator": "next"}]
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -105,3 +107,78 @@ def test_what_is_not_declared_cannot_be_lost() -> None:
     state.momentum = torch.zeros(3, 4)  # type: ignore[attr-defined]
     with pytest.raises(rb.ConfigurationError, match=r"Outer\.momentum is no field"):
         rows_of(state)
+
+
+def regtopk_rows(**changed: Any) -> dict[str, Tensor]:
+    """Return what RegTop-k saves after a round, some of it changed; None leaves it out."""
+    state, grad = rb.RegTopK(k=2).init(PLACEMENT), torch.arange(12.0).view(3, 4).double()
+    message = rb.RegTopK(k=2).compress(state, grad)
+    rb.RegTopK(k=2).feedback(state, rb.aggregate(message, PLACEMENT.weights_N))
+    rows = {name: row.clone() for name, row in rb.RegTopK(k=2).state_dict(state).items()}
+    return {name: row for name, row in (rows | changed).items() if row is not None}
+
+
+INDICES = torch.tensor([[2, 3], [2, 3], [2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"sent_indices_Nk": INDICES + 2**40}, "index 1099511627779 is not among the 4 entries"),
+        ({"sent_indices_Nk": INDICES - 3}, "index -1 is not among"),
+        ({"sent_indices_Nk": INDICES.flip(1)}, "row 0 are not distinct and ascending"),
+        ({"sent_indices_Nk": INDICES.double()}, r"expected .* torch.int64 .* not .* torch.float64"),
+        ({"sent_indices_Nk": INDICES[:, :1]}, r"\(3, 2\) torch.int64 on cpu, not \(3, 1\)"),
+        ({"sent_indices_Nk": None}, "only some of what was sent"),
+        ({"received_Nk": torch.zeros(3, 2)}, "received_Nk: .* not .* torch.float32"),
+        ({"sent_values_Nk": torch.full((3, 2), torch.nan).double()}, "not finite"),
+        ({"residual_NJ": torch.full((3, 4), torch.nan).double()}, "residual is not finite"),
+        ({"residual_NJ": torch.zeros(3, 5).double()}, r"\(3, 4\) .* not \(3, 5\)"),
+        ({"residual_NJ": torch.zeros(3, 4)}, "not .* torch.float32"),
+        ({"residual_NJ": torch.zeros(2, 4).double()}, r'saved "residual_NJ": expected .* \(3, 4\)'),
+        ({"residual_NJ": [[0.0]]}, "not a tensor with a row for each worker"),
+        ({"more": torch.zeros(3)}, 'has "more", which RegTopKState does not'),
+    ],
+)
+def test_rows_that_no_round_leaves_are_refused(changed: dict[str, Any], message: str) -> None:
+    """Where they would be read as indices, they would lead to memory of others."""
+    rb.RegTopK(k=2).load_state_dict(rb.RegTopK(k=2).init(PLACEMENT), regtopk_rows())
+    with pytest.raises(rb.ConfigurationError, match=message):
+        rb.RegTopK(k=2).load_state_dict(rb.RegTopK(k=2).init(PLACEMENT), regtopk_rows(**changed))
+
+
+@pytest.mark.parametrize("number", [torch.tensor([1, 2, 1]), torch.tensor([1.0]), INDICES])
+def test_a_number_is_the_same_for_all_workers(number: Tensor) -> None:
+    rows = {**rows_of(outer()), "number.round": number}
+    with pytest.raises(rb.ConfigurationError, match=r"number\.round|the same number"):
+        restore(outer(), rows)
+
+
+GRAD = torch.ones(3, 4, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: rb.RegTopK(k=2).compress(rb.TopK(k=2).init(PLACEMENT), GRAD),
+            "RegTopK was given a ErrorFeedback: expected the RegTopKState",
+        ),
+        (lambda: rb.TopK(k=2).compress(rb.Dense().init(PLACEMENT), GRAD), "was given a State"),
+        (lambda: rb.PerLayer(rb.Dense()).compress(rb.Dense().init(PLACEMENT), GRAD), "a State"),
+        (lambda: rb.Dense().compress(None, GRAD), "was given a NoneType"),
+        (lambda: rb.Dense().compress(rb.Dense().init(PLACEMENT), GRAD[:2]), r"not \(2, 4\)"),
+        (lambda: rb.TopK(k=2).init(None), "expected a Placement, not a NoneType"),
+        (
+            lambda: rb.TopK(k=2).compress(
+                rb.TopK(k=2).init(PLACEMENT), GRAD.clone().requires_grad_()
+            ),
+            "requires gradients: detach it",
+        ),
+    ],
+)
+def test_a_state_or_gradients_of_another_kind_are_refused(
+    call: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(rb.ConfigurationError, match=message):
+        call()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from regtopk_bench import Placement, RegTopK, kernels
-from regtopk_bench.kernels import reference
+from regtopk_bench import Placement, RegTopK
+from regtopk_bench.kernels import numba_cpu, reference
 from regtopk_bench.timing import (
     DISTRIBUTIONS,
     IMPLEMENTATIONS,
@@ -125,13 +125,13 @@ def test_replayed_rounds_follow_each_other() -> None:
 def test_what_is_timed_is_what_sparsifiers_call(monkeypatch: pytest.MonkeyPatch) -> None:
     data = problem("normal", 1000, 10, torch.float32, "cpu")
     seen = []
-    step = kernels.step
+    step = numba_cpu.step
 
     def spy(*arguments: Any) -> Any:
         seen.append([type(each) for each in arguments])
         return step(*arguments)
 
-    monkeypatch.setattr(kernels, "step", spy)
+    monkeypatch.setattr(numba_cpu, "step", spy)
     (ours,) = (
         each for each in candidates(data, ["numba"]) if (each.operation, each.case) == WARM_STEP
     )

@@ -89,7 +89,7 @@ def test_local_steps_see_one_batch_after_another() -> None:
     [
         ({"momentum": 1.0}, r"momentum 1.0 is not in \[0, 1\)"),
         ({"weight_decay": -0.1}, "weight_decay -0.1"),
-        ({"local_steps": 0}, "local_steps 0 is below 1"),
+        ({"local_steps": 0}, "local_steps 0 is not at least 1"),
     ],
 )
 def test_unusable_arguments_are_refused(wrong: dict[str, Any], message: str) -> None:

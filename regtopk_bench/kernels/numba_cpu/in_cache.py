@@ -17,11 +17,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.kernels.checks import check_finite
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
 BITS: dict[Any, Any] = {np.dtype(np.float32): np.int32, np.dtype(np.float64): np.int64}
+
+
+UNUSABLE = (
+    "tensors of a step do not fit together, or an entry's correction is out of range or NaN, as "
+    "after feedback with an aggregate that is not finite"
+)
 
 
 def compiled(function: _F) -> _F:
@@ -51,6 +58,7 @@ def step(
         corrected, factors = corrected_Nk.numpy(), factors_Nk.numpy()
     if not _step(residual, grad_NJ.numpy(), corrected, factors, bits_J, positions, values):
         check_finite(residual_NJ)
+        raise ConfigurationError(UNUSABLE)
     return indices_Nk, values_Nk
 
 
@@ -63,6 +71,17 @@ def outputs(workers: int, k: int, dtype: np.dtype[Any]) -> tuple[Tensor, Tensor]
 
 
 @compiled
+def within(indices_Nk: NDArray[Any], dim: int) -> bool:
+    """Tell whether all indices are from 0 to `dim` - 1: one pass, in vector instructions."""
+    low, high = 0, dim - 1
+    for n in range(indices_Nk.shape[0]):
+        for i in range(indices_Nk.shape[1]):
+            low = min(low, indices_Nk[n, i])
+            high = max(high, indices_Nk[n, i])
+    return low == 0 and high == dim - 1
+
+
+@compiled
 def _step(
     residual_NJ: NDArray[Any],
     grad_NJ: NDArray[Any],
@@ -72,8 +91,15 @@ def _step(
     positions_Nk: NDArray[Any],
     values_Nk: NDArray[Any],
 ) -> bool:
-    """Step every row; return False at the first row that is not finite."""
+    """Step every row; return False at the first row that is not finite, or cannot be corrected."""
     workers, dim = residual_NJ.shape
+    shape = positions_Nk.shape
+    if grad_NJ.shape != residual_NJ.shape or shape != values_Nk.shape or shape[0] != workers:
+        return False
+    if factors_Nk.shape != corrected_Nk.shape or len(corrected_Nk) != workers:
+        return False
+    if not 1 <= shape[1] <= dim or not within(corrected_Nk, dim):
+        return False
     score_J = bits_J.view(residual_NJ.dtype)
     score_J[0] = np.inf
     infinity = bits_J[0]
@@ -91,6 +117,8 @@ def _step(
             j = corrected_Nk[n, i]
             score_J[j] *= factors_Nk[n, i]
             largest = max(largest, bits_J[j])  # a factor may exceed 1
+        if largest > infinity:
+            return False
 
         take(residual_NJ[n], bits_J, largest, positions_Nk[n], values_Nk[n])
     return True
@@ -179,7 +207,10 @@ def _select(bits_NJ: NDArray[Any], k: int, positions: NDArray[Any]) -> None:
 def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
     """See `regtopk_bench.kernels.scatter_sum`."""
     total_J = np.zeros(dim, _NUMPY[values_Nk.dtype])
-    _scatter_sum(indices_Nk.numpy(), values_Nk.numpy(), weights_N.numpy(), total_J)
+    if not _scatter_sum(indices_Nk.numpy(), values_Nk.numpy(), weights_N.numpy(), total_J):
+        raise ConfigurationError(
+            "messages and weights do not fit together, or an index is too large"
+        )
     return torch.from_numpy(total_J)
 
 
@@ -189,50 +220,65 @@ def _scatter_sum(
     values_Nk: NDArray[Any],
     weights_N: NDArray[Any],
     total_J: NDArray[Any],
-) -> None:
+) -> bool:
     workers, k = values_Nk.shape
+    if indices_Nk.shape != values_Nk.shape or len(weights_N) != workers:
+        return False
+    if not within(indices_Nk, len(total_J)):
+        return False
     for n in range(workers):
         for i in range(k):
             total_J[indices_Nk[n, i]] += weights_N[n] * values_Nk[n, i]
+    return True
 
 
 def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
     """See `regtopk_bench.kernels.weighted_sum`."""
     values = values_NJ.numpy()
     total_J = np.zeros(values.shape[1], values.dtype)
-    _weighted_sum(values, weights_N.numpy(), total_J)
+    if not _weighted_sum(values, weights_N.numpy(), total_J):
+        raise ConfigurationError("messages and weights do not fit together")
     return torch.from_numpy(total_J)
 
 
 @compiled
-def _weighted_sum(values_NJ: NDArray[Any], weights_N: NDArray[Any], total_J: NDArray[Any]) -> None:
+def _weighted_sum(values_NJ: NDArray[Any], weights_N: NDArray[Any], total_J: NDArray[Any]) -> bool:
     workers, dim = values_NJ.shape
+    if len(weights_N) != workers:
+        return False
     for n in range(workers):
         for j in range(dim):
             total_J[j] += weights_N[n] * values_NJ[n, j]
+    return True
 
 
 def gather(total_J: Tensor, indices_Nk: Tensor) -> Tensor:
     """See `regtopk_bench.kernels.gather`."""
     indices, total = indices_Nk.numpy(), total_J.numpy()
     values_Nk = np.empty(indices.shape, total.dtype)
-    _gather(total, indices, values_Nk)
+    if not _gather(total, indices, values_Nk):
+        raise ConfigurationError(f"an index is not among the {len(total)} entries of the total")
     return torch.from_numpy(values_Nk)
 
 
 @compiled
-def _gather(total_J: NDArray[Any], indices_Nk: NDArray[Any], values_Nk: NDArray[Any]) -> None:
+def _gather(total_J: NDArray[Any], indices_Nk: NDArray[Any], values_Nk: NDArray[Any]) -> bool:
     workers, k = values_Nk.shape
+    if not within(indices_Nk, len(total_J)):
+        return False
     for n in range(workers):
         for i in range(k):
             values_Nk[n, i] = total_J[indices_Nk[n, i]]
+    return True
 
 
 def ratio(received_Nk: Tensor, sent_Nk: Tensor, weights_N: Tensor, scale: float) -> Tensor:
     """See `regtopk_bench.kernels.ratio`."""
     sent = sent_Nk.numpy()
     ratio_Nk = np.empty_like(sent)
-    _ratio(received_Nk.numpy(), sent, weights_N.numpy(), sent.dtype.type(scale), ratio_Nk)
+    received, weights = received_Nk.numpy(), weights_N.numpy()
+    if not _ratio(received, sent, weights, sent.dtype.type(scale), ratio_Nk):
+        raise ConfigurationError("what was sent, what was received and weights do not fit together")
     return torch.from_numpy(ratio_Nk)
 
 
@@ -243,11 +289,14 @@ def _ratio(
     weights_N: NDArray[Any],
     scale: Any,
     ratio_Nk: NDArray[Any],
-) -> None:
+) -> bool:
     workers, k = sent_Nk.shape
+    if received_Nk.shape != sent_Nk.shape or len(weights_N) != workers:
+        return False
     for n in range(workers):
         for i in range(k):
             part = weights_N[n] * sent_Nk[n, i]
             ratio_Nk[n, i] = np.inf
             if part != 0.0:
                 ratio_Nk[n, i] = abs(received_Nk[n, i] / part) / scale
+    return True

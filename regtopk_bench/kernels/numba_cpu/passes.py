@@ -29,6 +29,20 @@ _TILE = 64 * LANES
 
 
 @compiled
+def can_correct(corrected_k: Array, factors_k: Array, dim: int) -> bool:
+    """Tell whether corrected entries are ascending and of the row, and their factors numbers."""
+    count = len(corrected_k)
+    if count == 0:
+        return True
+    disorder = corrected_k[0] < 0 or corrected_k[count - 1] >= dim
+    for i in range(1, count):
+        disorder |= corrected_k[i] <= corrected_k[i - 1]
+    for i in range(count):
+        disorder |= factors_k[i] != factors_k[i]
+    return not disorder
+
+
+@compiled
 def _first_from(corrected_k: Array, bound: int, low: int, high: int) -> int:
     """Return the first position from `low` to `high` whose entry reaches a bound."""
     while low < high:

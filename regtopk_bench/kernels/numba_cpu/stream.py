@@ -18,10 +18,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.kernels.checks import check_finite
 from regtopk_bench.kernels.guess import Guess
-from regtopk_bench.kernels.numba_cpu.in_cache import outputs
-from regtopk_bench.kernels.numba_cpu.passes import Array
+from regtopk_bench.kernels.numba_cpu.in_cache import UNUSABLE, outputs
+from regtopk_bench.kernels.numba_cpu.passes import Array, can_correct
 from regtopk_bench.kernels.numba_cpu.row import Row
 from regtopk_bench.kernels.numba_cpu.shortlist import Shortlist
 
@@ -47,7 +48,18 @@ def step(
         corrected, factors = positions[:, :0], values[:, :0]
     else:
         corrected, factors = corrected_Nk.numpy(), factors_Nk.numpy()
-    for n, guess in enumerate(guesses or [Guess() for _ in range(workers)]):
+    guesses = guesses or [Guess() for _ in range(workers)]
+    if not (
+        grad.shape == residual.shape
+        and positions.shape == values.shape == (workers, k)
+        and corrected.shape == factors.shape
+        and len(corrected) == len(guesses) == workers
+        and 1 <= k <= residual.shape[1]
+        and residual.flags.c_contiguous
+        and all(map(can_correct, corrected, factors, [residual.shape[1]] * workers))
+    ):
+        raise ConfigurationError(UNUSABLE)
+    for n, guess in enumerate(guesses):
         row = Row(residual[n], k, corrected[n], factors[n])
         if not _step_row(row, grad[n], guess, positions[n], values[n]):
             check_finite(residual_NJ)
