@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -22,16 +23,21 @@ def content_of(path: Path, most: int | None = None) -> bytes:
         OSError: If it cannot be read, is of another kind, or is larger; `strerror` says which.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # or a pipe waits for its writer
+        opened = io.FileIO(path, opener=_without_waiting)
     except ValueError as error:  # a NUL byte in the name
         raise OSError(errno.EINVAL, str(error)) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    with io.BufferedReader(opened) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         content = file.read(-1 if most is None else most + 1)
     if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most} bytes")
     return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextlib.contextmanager

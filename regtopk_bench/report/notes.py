@@ -76,8 +76,7 @@ def processes(groups: Sequence[Group]) -> str:
 def _coordination(run: Run) -> float:
     """Return the bytes of coordination per worker and round."""
     metrics = run.metrics
-    rounds = max(metrics.get("rounds", 0), 1)
-    return metrics.get("coordination_bytes", 0.0) / rounds / metrics.get("workers", 1)
+    return metrics["coordination_bytes"] / max(metrics["rounds"], 1) / metrics["workers"]
 
 
 def _short_names(groups: Sequence[Group]) -> dict[str, str]:
