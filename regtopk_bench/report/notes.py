@@ -69,7 +69,7 @@ def encodings(groups: Sequence[Group]) -> str:
 
 def processes(groups: Sequence[Group]) -> str:
     """Return how many processes hosted the workers."""
-    counts = {int(run.execution.get("processes", 1)) for group in groups for run in group.runs}
+    counts = {int(run.execution["processes"]) for group in groups for run in group.runs}
     return f"{', '.join(map(str, sorted(counts)))} process{'es' if counts != {1} else ''}"
 
 

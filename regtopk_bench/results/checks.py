@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ def check_version(content: Any, file: Path) -> None:
         raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
     version = content.get("version")
     if type(version) is not int:
-        return  # validation reports what is wrong with it
+        raise ConfigurationError(f"result {file} is damaged at version: {version!r} is none")
     if version > VERSION:
         raise ConfigurationError(
             f"result {file} has version {version}, this program reads version {VERSION}: upgrade it"
@@ -44,20 +44,34 @@ def validated(model: type[Model], content: Any, where: str) -> Model:
     Raises:
         ConfigurationError: If a value is missing or of the wrong kind, saying which.
     """
-    with named(where):
+    with named(where, content):
         return model.model_validate(content)
 
 
 @contextlib.contextmanager
-def named(where: str) -> Iterator[None]:
-    """Turn what a model refuses into a one-line error that says where it was."""
+def named(where: str, content: Any = None) -> Iterator[None]:
+    """Turn what a model refuses into a one-line error that says where it is in the content."""
     try:
         yield
     except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = f" at {'.'.join(map(str, first['loc']))}" if first["loc"] else ""
-        reason = first["msg"].removeprefix("Value error, ")
+        found = [(_place(each["loc"], content), each["msg"]) for each in error.errors()]
+        place = found[0][0]
+        reason = [message for at, message in found if at == place][-1]  # the last of alternatives
+        reason = reason.removeprefix("Value error, ")
         raise ConfigurationError(f"{where} is damaged{place}: {reason}") from error
+
+
+def _place(location: Sequence[str | int], content: Any) -> str:
+    """Return ` at runs.0.seed`, without the names of alternatives that Pydantic puts in between."""
+    parts = []
+    for number, part in enumerate(location):
+        try:
+            content = content[part]
+        except (LookupError, TypeError):
+            if not (isinstance(content, dict) and number == len(location) - 1):
+                continue
+        parts.append(str(part))
+    return f" at {'.'.join(parts)}" if parts else ""
 
 
 def parsed(text: bytes, where: str) -> Any:

@@ -224,7 +224,7 @@ def _check_training(run: Run, cell: TrainingCell) -> None:
     _count(metrics, "parameters", 1)
     if cell.problem.get("workers", workers) != workers:
         raise ValueError(f"{workers} workers, and the problem has {cell.problem['workers']}")
-    wanted = _count(cell.recipe, "rounds") if "rounds" in cell.recipe else rounds
+    wanted = _count(cell.recipe, "rounds")
     if rounds > wanted or (rounds < wanted and run.status == "finished"):
         raise ValueError(f"{run.status} after {rounds} rounds, and the recipe has {wanted}")
     for name in BYTES:
