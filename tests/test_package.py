@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "trace", "algorithms"},
     "report": {"errors", "trace", "algorithms", "results"},
-    "settings": {"errors", "algorithms"},
+    "settings": {"errors", "files", "algorithms"},
     "experiments": {
         *("errors", "files", "threads", "trace", "algorithms"),
         *COMPUTE,

@@ -32,7 +32,7 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
     """Read, fetch or make the images."""
     if settings.data is None and settings.dataset == "synthetic":
         return synthetic_images(side=settings.image_size or _SYNTHETIC_SIDE)
-    path = Path(settings.data).expanduser() if settings.data else None
+    path = Path(settings.data) if settings.data else None
     started = time.monotonic()
     with Counted(invocation.err, 1, "images") as progress:
         progress.begin("decoding", 0)
@@ -44,7 +44,7 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
         watched = invocation.err.is_terminal and not invocation.quiet
         data = load_images(
             path,
-            Path(settings.cache).expanduser(),
+            Path(settings.cache),
             side=settings.image_size,
             on_images=show if watched else None,
         )

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.cli.stored import damage_told, stored
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments import Cell
+from regtopk_bench.report.reports import tables
 from regtopk_bench.results import Header, TrainingCell, journal, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.settings import resumed
@@ -22,14 +24,18 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
         ConfigurationError: If there is no such run, it belongs to another command, or a setting
             that affects the numbers was changed.
     """
-    if not invocation.resolved.settings.resume:
+    if invocation.resolved.settings.resume is None:
         return invocation, None
     path = Path(invocation.resolved.settings.resume)
-    result = store.read(path)
-    if result.command != command:
-        raise ConfigurationError(f"{path} is a run of {result.command}, not of {command}")
-    before = {name: setting.value for name, setting in result.settings.items()}
-    resolved = resumed(invocation.resolved, before, path)
+    with damage_told(path):
+        result = stored(path)
+        if result.command != command:
+            raise ConfigurationError(f"{path} is a run of {result.command}, not of {command}")
+        tables(
+            result
+        )  # its runs are printed with the others: what is wrong is told before they run
+        before = {name: setting.value for name, setting in result.settings.items()}
+        resolved = resumed(invocation.resolved, before, path)
     return replace(invocation, resolved=resolved), path if path.is_dir() else path.parent
 
 

@@ -67,7 +67,7 @@ def _convergence(result: Result, unicode: bool) -> Table:
 
 def _entries(group: Group, label: Label, target: float) -> list[Entry]:
     gap = estimate(log10(group.values("gap")))
-    reached = [first_round(np.array(run.traces.get("gap", [])) <= target) for run in group.runs]
+    reached = [first_round(np.array(run.traces["gap"]) <= target) for run in group.runs]
     sent = [sent_bytes(run) for run in group.runs]
     per_round = float(np.mean([each.mean() if len(each) else 0.0 for each in sent]))
     speed = group.mean_execution("rounds_per_second")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regtopk_bench.algorithms import ALGORITHMS, Algorithm, Dash, algorithm
+from regtopk_bench.report.figures import literal
 from regtopk_bench.results.labels import labels
 from regtopk_bench.results.schema import TrainingCell
 
@@ -56,11 +57,10 @@ def curves(cells: Iterable[TrainingCell]) -> dict[str, Curve]:
     drawn: dict[str, Curve] = {}
     variants: dict[str, list[str]] = {}
     for group, label in sorted(named.items(), key=lambda item: ranks[item[1].algorithm]):
-        known = variants.setdefault(label.algorithm, [])
-        if label.legend not in known:
-            known.append(label.legend)
-        variant = known.index(label.legend)
-        drawn[group] = _curve(algorithm(label.algorithm), label.legend, variant)
+        known, legend = variants.setdefault(label.algorithm, []), literal(label.legend)
+        if legend not in known:
+            known.append(legend)
+        drawn[group] = _curve(algorithm(label.algorithm), legend, known.index(legend))
     return drawn
 
 

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from regtopk_bench.report.table import printable
+
 FONT: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -54,6 +56,12 @@ def panels(
         hspace=gap / (height - gap),
     )
     return figure, axes
+
+
+def literal(text: str) -> str:
+    """Return a name as Matplotlib draws it as it is: a $ begins a formula, a _ hides a label."""
+    shown = printable(text).replace("$", r"\$")
+    return f"\N{ZERO WIDTH SPACE}{shown}" if shown.startswith("_") else shown
 
 
 def finish(axes: Axes) -> None:

@@ -41,7 +41,7 @@ def source(result: Result) -> str:
 
 def accuracy(run: Run) -> NDArray[np.float64]:
     """Return the accuracy after each round; NaN where it was not evaluated."""
-    return np.array(run.traces.get("accuracy", []), dtype=np.float64)
+    return np.array(run.traces["accuracy"], dtype=np.float64)
 
 
 def best(run: Run) -> float:

@@ -69,15 +69,14 @@ def encodings(groups: Sequence[Group]) -> str:
 
 def processes(groups: Sequence[Group]) -> str:
     """Return how many processes hosted the workers."""
-    counts = {int(run.execution.get("processes", 1)) for group in groups for run in group.runs}
+    counts = {int(run.execution["processes"]) for group in groups for run in group.runs}
     return f"{', '.join(map(str, sorted(counts)))} process{'es' if counts != {1} else ''}"
 
 
 def _coordination(run: Run) -> float:
     """Return the bytes of coordination per worker and round."""
     metrics = run.metrics
-    rounds = max(metrics.get("rounds", 0), 1)
-    return metrics.get("coordination_bytes", 0.0) / rounds / metrics.get("workers", 1)
+    return metrics["coordination_bytes"] / max(metrics["rounds"], 1) / metrics["workers"]
 
 
 def _short_names(groups: Sequence[Group]) -> dict[str, str]:

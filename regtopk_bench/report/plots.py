@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from regtopk_bench.report.curves import Curve, curves
-from regtopk_bench.report.figures import FONT, finish, panels, save
+from regtopk_bench.report.figures import FONT, finish, literal, panels, save
 from regtopk_bench.report.images import accuracy, source
 from regtopk_bench.report.rows import by_density
 from regtopk_bench.results.schema import Result, Run
@@ -54,8 +54,8 @@ def image_plot(result: Result, path: Path) -> None:
             for group in section:
                 look = looks[group.cell.group]
                 _draw(accuracies, group, look, lambda run: 100.0 * accuracy(run), 1e6)
-                _draw(losses, group, look, lambda run: np.array(run.traces.get("loss", [])), 1e6)
-            title = f"{source(result)}, density {section[-1].density:g}"
+                _draw(losses, group, look, lambda run: np.array(run.traces["loss"]), 1e6)
+            title = f"{literal(source(result))}, density {section[-1].density:g}"
             accuracies[0].set_title(title, loc="left")
             accuracies[0].set_ylabel("test accuracy, %")
             losses[0].set_ylabel("test loss")
@@ -74,7 +74,7 @@ def toy_plot(result: Result, path: Path) -> None:
         figure = Figure(figsize=(3.4, 2.3), layout="constrained")
         axes = figure.subplots()
         for group in everything:
-            loss = group.runs[0].traces.get("loss", [])
+            loss = group.runs[0].traces["loss"]
             axes.plot(range(1, len(loss) + 1), loss, **looks[group.cell.group].style)
         axes.set(xlabel="round", ylabel="logistic loss", yscale="log")
         finish(axes)
@@ -83,7 +83,7 @@ def toy_plot(result: Result, path: Path) -> None:
 
 
 def _log10_gap(run: Run) -> NDArray[np.float64]:
-    return log10(np.array(run.traces.get("gap", []), dtype=np.float64))
+    return log10(np.array(run.traces["gap"], dtype=np.float64))
 
 
 def _by_density(result: Result) -> list[list[Group]]:

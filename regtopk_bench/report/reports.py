@@ -33,24 +33,37 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
             return [toy_table(result)]
         case "kernels":
             return kernels_tables(result)
-    raise ConfigurationError(f'cannot show results of "{result.command}": upgrade this program')
+    raise _unknown(result)
 
 
 def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
-    """Draw the plot of a result into a folder; return its path, or None if there are no runs."""
+    """Draw the plot of a result into a folder; return its path, or None if there are no runs.
+
+    Raises:
+        ConfigurationError: If the result is of a command that this version does not know.
+    """
     if not result.runs:
         return None
     from regtopk_bench.report import plots, throughput  # Matplotlib is slow to import
 
-    draw, name = {
+    plotted = {
         "linreg": (plots.convergence_plot, "convergence"),
         "cifar": (plots.image_plot, "accuracy"),
         "toy": (plots.toy_plot, "convergence"),
         "kernels": (throughput.throughput_plot, "throughput"),
-    }[result.command]
+    }
+    if result.command not in plotted:
+        raise _unknown(result)
+    draw, name = plotted[result.command]
     path = folder / f"{name}.{plot_format}"
     draw(result, path)
     return path
+
+
+def _unknown(result: Result) -> ConfigurationError:
+    return ConfigurationError(
+        f'cannot show results of "{result.command}", which this version does not know: upgrade it'
+    )
 
 
 def print_result(result: Result, output_format: str, console: Console) -> None:

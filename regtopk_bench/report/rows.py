@@ -53,7 +53,7 @@ def cost_of_target(
 def _outcome(group: Group, value: Estimate, digits: int) -> str:
     failures = group.failures
     if failures:
-        rounds = min(int(run.metrics.get("rounds", 0)) for run in failures)
+        rounds = min(int(run.metrics["rounds"]) for run in failures)
         share = "" if len(failures) == len(group.runs) else f"{len(failures)}/{len(group.runs)} "
         how = "diverged" if all(run.status == "diverged" for run in failures) else "failed"
         return f"{share}{how} @{rounds + 1}"

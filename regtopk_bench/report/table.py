@@ -18,6 +18,15 @@ _UNLIMITED = 10_000
 """A console width that fits every table."""
 
 
+def printable(text: str) -> str:
+    """Return a text with escapes instead of what would end its line or steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
+
+
 @dataclass(frozen=True)
 class Entry:
     """A value in a table, as people read it and as programs do."""
@@ -25,6 +34,12 @@ class Entry:
     text: str
     raw: Any = None
     """For CSV, in SI units; the text when None."""
+
+    def __post_init__(self) -> None:
+        """Keep the text on its line: it may be a name that anybody has chosen."""
+        object.__setattr__(self, "text", printable(self.text))
+        if isinstance(self.raw, str):
+            object.__setattr__(self, "raw", printable(self.raw))
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,11 @@ class Table:
     rows: Sequence[Row]
     notes: Sequence[str] = field(default=())
 
+    def __post_init__(self) -> None:
+        """Keep the title and each note on its line."""
+        object.__setattr__(self, "title", printable(self.title))
+        object.__setattr__(self, "notes", [printable(note) for note in self.notes])
+
     def print_to(self, console: Console) -> None:
         """Print with Rich, within the console's width.
 
@@ -88,7 +108,7 @@ class Table:
         shown = self._shown(drawings)
         for column in (self.columns[i] for i in shown):
             table.add_column(
-                column.heading,
+                Text(column.heading),
                 justify="left" if column.left else "right",
                 vertical="bottom",
                 no_wrap=column.compact,
@@ -125,12 +145,12 @@ class Table:
         kept = self._shown()
         lines = [
             f"**{self.title}**\n",
-            "| " + " | ".join(self.columns[i].line for i in kept) + " |",
+            "| " + " | ".join(_markdown(self.columns[i].line) for i in kept) + " |",
             "|" + "|".join(":--" if self.columns[i].left else "--:" for i in kept) + "|",
         ]
         for row in self.rows:
             texts = self._texts(row)
-            shown = [texts[i].replace("|", r"\|") for i in kept]
+            shown = [_markdown(texts[i]) for i in kept]
             shown = [f"**{text}**" if row.marked and text else text for text in shown]
             lines.append("| " + " | ".join(shown) + " |")
         lines += ["", *(f"{note}  " for note in self.notes)]
@@ -177,12 +197,21 @@ _LATEX = {
     "%": r"\%",
     "_": r"\_",
     "#": r"\#",
+    "$": r"\$",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
     "±": r"$\pm$",
     "−": r"$-$",
     "–": "--",
     "μ": r"$\mu$",
     "ρ": r"$\rho$",
 }
+
+
+def _markdown(text: str) -> str:
+    return text.replace("\\", r"\\").replace("|", r"\|")
 
 
 def _latex(text: str) -> str:

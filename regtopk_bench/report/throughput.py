@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from regtopk_bench.report.figures import FONT, WIDTH, finish, save
+from regtopk_bench.report.figures import FONT, WIDTH, finish, literal, save
 from regtopk_bench.report.kernels import (
     MEMORY_LIMIT,
     cell_of,
@@ -67,7 +67,7 @@ def _draw(steps: Sequence[Run], by_size: Axes, by_density: Axes) -> None:
         }
         own = [run for run in at_density if name_of(run) == name]
         speeds = [_speed(run, "moved_bytes", "seconds") for run in own]
-        by_size.plot(_values(own, "dim"), speeds, label=name, **style)
+        by_size.plot(_values(own, "dim"), speeds, label=literal(name), **style)
         own = [run for run in at_largest if name_of(run) == name]
         shares = [100.0 * share_of_memory_limit(run) for run in own]
         by_density.plot(_values(own, "density"), shares, **style)

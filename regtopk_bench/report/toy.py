@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regtopk_bench.report import notes
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import Column, Entry, Row, Table, printable
 from regtopk_bench.report.title import described, setting
 from regtopk_bench.results.labels import labels
 from regtopk_bench.results.schema import Result
@@ -14,7 +14,7 @@ def toy_table(result: Result) -> Table:
     """Return the table of a `toy` result."""
     everything = groups(result.runs)
     names = [str(label) for label in labels(group.cell for group in everything).values()]
-    losses = [group.runs[0].traces.get("loss", []) for group in everything]
+    losses = [group.runs[0].traces["loss"] for group in everything]
     finished = min(map(len, losses), default=0)
     chosen = setting(result, "at") or sorted({*_usual_rounds(finished), finished})
     rows = [
@@ -23,7 +23,7 @@ def toy_table(result: Result) -> Table:
         if 1 <= at <= finished
     ]
     columns = [Column("round", "round")]
-    columns += [Column(f"{name} loss", f"{name}_loss") for name in names]
+    columns += [Column(f"{name} loss", f"{name}_loss") for name in map(printable, names)]
     parts = ["k=1", *described(result, {"learning_rate": "η={:g}"})]
     title = f"Logistic loss of two workers whose large entries cancel: {', '.join(parts)}"
     return Table(title, columns, rows, notes.on_parameters(everything))

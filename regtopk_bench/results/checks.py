@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,20 +17,6 @@ from regtopk_bench.results.schema import SCHEMA, VERSION
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def text_of(file: Path) -> str:
-    """Return a text file's content.
-
-    Raises:
-        ConfigurationError: If it cannot be read.
-    """
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"cannot read result {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"cannot read result {file}: not a text file") from error
-
-
 def check_version(content: Any, file: Path) -> None:
     """Check that JSON is a result of the version that this program reads.
 
@@ -37,8 +26,8 @@ def check_version(content: Any, file: Path) -> None:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
     version = content.get("version")
-    if not isinstance(version, int):
-        return  # validation reports what is wrong with it
+    if type(version) is not int:
+        raise ConfigurationError(f"result {file} is damaged at version: {version!r} is none")
     if version > VERSION:
         raise ConfigurationError(
             f"result {file} has version {version}, this program reads version {VERSION}: upgrade it"
@@ -55,23 +44,70 @@ def validated(model: type[Model], content: Any, where: str) -> Model:
     Raises:
         ConfigurationError: If a value is missing or of the wrong kind, saying which.
     """
-    try:
+    with named(where, content):
         return model.model_validate(content)
+
+
+@contextlib.contextmanager
+def named(where: str, content: Any = None) -> Iterator[None]:
+    """Turn what a model refuses into a one-line error that says where it is in the content."""
+    try:
+        yield
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"{where} is damaged at {place}: {first['msg']}") from error
+        found = [(_place(each["loc"], content), each["msg"]) for each in error.errors()]
+        place = found[0][0]
+        reason = [message for at, message in found if at == place][-1]  # the last of alternatives
+        reason = reason.removeprefix("Value error, ")
+        raise ConfigurationError(f"{where} is damaged{place}: {reason}") from error
 
 
-def parsed(text: str, where: str) -> Any:
-    """Parse JSON text.
+def _place(location: Sequence[str | int], content: Any) -> str:
+    """Return ` at runs.0.seed`, without the names of alternatives that Pydantic puts in between."""
+    parts = []
+    for number, part in enumerate(location):
+        try:
+            content = content[part]
+        except (LookupError, TypeError):
+            if not (isinstance(content, dict) and number == len(location) - 1):
+                continue
+        parts.append(str(part))
+    return f" at {'.'.join(parts)}" if parts else ""
+
+
+def parsed(text: bytes, where: str) -> Any:
+    """Parse strict JSON: no number that is not finite, and no key twice.
 
     Raises:
-        ConfigurationError: If it is not JSON.
+        ConfigurationError: If it is something else.
     """
     try:
-        return json.loads(text)
+        return json.loads(
+            text.decode(),
+            parse_float=_finite,
+            parse_constant=_finite,
+            object_pairs_hook=_distinct,
+        )
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{where} is damaged: not a text file") from error
     except json.JSONDecodeError as error:
         raise ConfigurationError(
-            f"{where} is damaged or truncated at line {error.lineno}: {error.msg}"
+            f"{where} is damaged or truncated at character {error.pos}: {error.msg}"
         ) from error
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, [[[[…
+        raise ConfigurationError(f"{where} is damaged: {error}") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a number that JSON can hold")
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'the key "{twice}" is there twice')
+    return found

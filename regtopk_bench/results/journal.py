@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import remove_unfinished, written_atomically
-from regtopk_bench.results.checks import check_version, validated
+from regtopk_bench.files import content_of, remove_unfinished, written_atomically
+from regtopk_bench.results.checks import check_version, parsed, validated
 from regtopk_bench.results.schema import Header, Result, Run, Scalar, Started
 
 JOURNAL_FILE = "journal.jsonl"
@@ -172,7 +173,7 @@ class Journal:
 
 
 def read(folder: Path) -> Contents:
-    """Read the journal in a run's folder; a truncated last line is ignored.
+    """Read the journal in a run's folder; a last line that was cut is ignored.
 
     Raises:
         ConfigurationError: If it is missing, of another version or damaged.
@@ -183,31 +184,29 @@ def read(folder: Path) -> Contents:
 def _read(file: Path) -> tuple[Contents, int]:
     """Return a journal's contents, and the length in bytes of its complete lines."""
     try:
-        with file.open("rb") as written:
-            lines = written.readlines()
+        lines = io.BytesIO(content_of(file)).readlines()
     except OSError as error:
         raise ConfigurationError(f"cannot read journal {file}: {error.strerror}") from error
-    contents: Contents | None = None
-    whole = 0
-    for number, line in enumerate(lines, start=1):
+    if not lines:
+        raise ConfigurationError(f"journal {file} is empty")
+    whole = len(lines) - _is_cut(lines[-1])
+    header = parsed(lines[0], f"journal {file}, line 1,")
+    check_version(header, file)
+    if not whole:
+        raise ConfigurationError(f"journal {file}, line 1, is damaged: it has no end")
+    contents = Contents(validated(Header, header, f"journal {file}, line 1,"))
+    for number, line in enumerate(lines[1:whole], start=2):
         where = f"journal {file}, line {number},"
         try:
-            content = json.loads(line)
-        except ValueError as error:
-            if contents and number == len(lines):
-                break
-            raise ConfigurationError(f"{where} is damaged") from error
-        if not line.endswith(b"\n"):
-            break
-        if contents is None:
-            check_version(content, file)
-            contents = Contents(validated(Header, content, where))
-        else:
-            contents.take(_entry(content, where))
-        whole += len(line)
-    if contents is None:
-        raise ConfigurationError(f"journal {file} is empty")
-    return contents, whole
+            contents.take(_entry(parsed(line, where), where))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}; remove the line to run its cell again") from error
+    return contents, sum(map(len, lines[:whole]))
+
+
+def _is_cut(line: bytes) -> bool:
+    """Tell whether a power cut ended a line, or left zeros where it had been written."""
+    return not line.endswith(b"\n") or b"\0" in line
 
 
 def _entry(content: Any, where: str) -> Started | Run:

@@ -13,12 +13,23 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
 
 SCHEMA: Final = "regtopk-bench.result"
 VERSION: Final = 2
 
 Scalar = str | bool | int | float | None
+
+BYTES: Final = ("uplink_bytes", "downlink_bytes", "coordination_bytes")
+"""Counted in every round of training: a trace of each, and its total among the metrics."""
 
 
 def _null_if_not_finite(value: int | float) -> int | float | None:
@@ -29,6 +40,16 @@ def _nan_if_null(value: Any) -> Any:
     return math.nan if value is None else value
 
 
+def _nulls_if_not_finite(values: list[int | float]) -> list[int | float | None]:
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def _nans_if_null(values: Any) -> Any:
+    if not isinstance(values, list):
+        return values
+    return [math.nan if value is None else value for value in values]
+
+
 def _words_for_infinities(facts: dict[str, Scalar]) -> dict[str, Scalar]:
     """JSON has no infinity, and null would make two different cells equal."""
     return {
@@ -37,15 +58,48 @@ def _words_for_infinities(facts: dict[str, Scalar]) -> dict[str, Scalar]:
     }
 
 
+_IntOrFloat = (
+    Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | Annotated[float, Field(strict=True)]
+)
+
 Number = Annotated[
-    int | float,
+    _IntOrFloat,
     BeforeValidator(_nan_if_null),
     PlainSerializer(_null_if_not_finite, return_type=int | float | None),
 ]
 """A number in a result file, where null stands for any value that is not finite."""
 
+Numbers = Annotated[
+    list[_IntOrFloat],
+    BeforeValidator(_nans_if_null),
+    PlainSerializer(_nulls_if_not_finite, return_type=list[int | float | None]),
+]
+"""A list of them, converted as a whole because traces are long."""
+
 Facts = Annotated[dict[str, Scalar], AfterValidator(_words_for_infinities)]
 """Named scalars that make up a cell; "inf" and "nan" are text."""
+
+
+def _with(*, texts: tuple[str, ...], counts: tuple[str, ...] = ()) -> AfterValidator:
+    """Check that facts have a text, or a count from 1 up, under each of these names."""
+
+    def check(facts: dict[str, Scalar]) -> dict[str, Scalar]:
+        for name in texts:
+            if not isinstance(facts.get(name), str):
+                raise ValueError(f"{name} is {facts.get(name)!r}, and must be text")
+        for name in counts:
+            _count(facts, name, 1)
+        return facts
+
+    return AfterValidator(check)
+
+
+def _count(values: Mapping[str, Any], name: str, least: int = 0) -> int:
+    """Return a whole number; raise ValueError if it is missing, of another kind or too small."""
+    value = values.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"{name} is {value!r}, and must be a whole number from {least} up")
+    return value
 
 
 class _Model(BaseModel):
@@ -57,16 +111,16 @@ class TrainingCell(_Model):
 
     kind: Literal["training"] = "training"
 
-    problem: Facts
+    problem: Annotated[Facts, _with(texts=("workload",))]
     """The workload, as `workload`, and its parameters."""
 
-    sparsifier: Facts
+    sparsifier: Annotated[Facts, _with(texts=("algorithm",))]
     """The name, as `algorithm`; each hyper-parameter that is not None; `scope` if not global."""
 
     recipe: Facts
     """How the sparsified gradients are used: rounds, learning rate, momentum, …"""
 
-    seed: int
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 
     @property
     def algorithm(self) -> str:
@@ -92,10 +146,10 @@ class KernelCell(_Model):
 
     kind: Literal["kernel"] = "kernel"
 
-    problem: Facts
+    problem: Annotated[Facts, _with(texts=("distribution", "dtype", "device"), counts=("dim",))]
     """The data: distribution, dim, density, dtype, device, threads."""
 
-    candidate: Facts
+    candidate: Annotated[Facts, _with(texts=("operation", "implementation", "case"))]
     """What was timed: operation, implementation, case."""
 
     @property
@@ -142,7 +196,7 @@ class Run(_Model):
     metrics: dict[str, Number]
     """Final values and totals, deterministic given the cell."""
 
-    traces: dict[str, list[Number]]
+    traces: dict[str, Numbers]
     """One value after each round."""
 
     execution: dict[str, Number]
@@ -153,6 +207,50 @@ class Run(_Model):
 
     environments: list[dict[str, Scalar]] = Field(default_factory=list)
     """Where it was computed: one environment, or several in order for a resumed run."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Run:
+        """Hold counts, metrics and traces to each other: what was lost or changed shows."""
+        if isinstance(self.cell, TrainingCell):
+            _check_training(self, self.cell)
+        else:
+            _check_timing(self)
+        return self
+
+
+def _check_training(run: Run, cell: TrainingCell) -> None:
+    metrics, traces = run.metrics, run.traces
+    rounds, workers = _count(metrics, "rounds"), _count(metrics, "workers", 1)
+    _count(metrics, "parameters", 1)
+    if cell.problem.get("workers", workers) != workers:
+        raise ValueError(f"{workers} workers, and the problem has {cell.problem['workers']}")
+    wanted = _count(cell.recipe, "rounds")
+    if rounds > wanted or (rounds < wanted and run.status == "finished"):
+        raise ValueError(f"{run.status} after {rounds} rounds, and the recipe has {wanted}")
+    for name in BYTES:
+        if name not in traces:
+            raise ValueError(f"there is no trace of {name}")
+    for name, trace in traces.items():
+        if len(trace) != rounds:
+            raise ValueError(f"{name} has {len(trace)} values after {rounds} rounds")
+        if rounds or name in BYTES:
+            expected = sum(trace) if name in BYTES else trace[-1]
+            found = metrics.get(name, "missing")
+            if found != expected and str(found) != str(expected):  # NaN, which equals nothing
+                raise ValueError(f"{name} comes to {expected}, and the metric is {found}")
+
+
+def _check_timing(run: Run) -> None:
+    for name in ("moved_bytes", "memory_limit_bytes"):
+        _count(run.metrics, name)
+    for name in ("rounds", "misses"):
+        _count(run.execution, name)
+    for name in ("seconds", "memory_limit_seconds"):
+        if name not in run.traces:
+            raise ValueError(f"there is no trace of {name}")
+    lengths = {name: len(trace) for name, trace in run.traces.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"traces differ in length: {lengths}")
 
 
 class Header(_Model):
@@ -180,3 +278,18 @@ class Result(Header):
     """Everything that one command measured."""
 
     runs: list[Run]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Result:
+        """Hold runs to the command, to its settings and to each other."""
+        for number, run in enumerate(self.runs):
+            if isinstance(run.cell, KernelCell) != (self.command == "kernels"):
+                raise ValueError(f"run {number} has a {run.cell.kind} cell in a {self.command}")
+            if isinstance(run.cell, TrainingCell):
+                for name, fact in (run.cell.problem | run.cell.recipe).items():
+                    value = self.settings[name].value if name in self.settings else None
+                    if isinstance(value, int | float) and value != fact:
+                        raise ValueError(f"setting {name} is {value}, and run {number} has {fact}")
+        if len({run.cell.key for run in self.runs}) < len(self.runs):
+            raise ValueError("two runs have the same cell")
+        return self

@@ -11,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.files import written_atomically
+from regtopk_bench.files import content_of, written_atomically
 from regtopk_bench.results import journal
-from regtopk_bench.results.checks import check_version, parsed, text_of, validated
+from regtopk_bench.results.checks import check_version, named, parsed, validated
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.schema import KernelCell, Result, Run, TrainingCell
 from regtopk_bench.results.summary import density_of
@@ -73,13 +73,20 @@ def read(path: Path) -> Result:
     Raises:
         ConfigurationError: If it is missing, damaged, of another kind or of another version.
     """
-    file = path / RESULT_FILE if path.is_dir() else path
-    if path.is_dir() and (path / journal.JOURNAL_FILE).exists():
-        return journal.read(path).result
-    where = f"result {file}"
-    content = parsed(text_of(file), where)
+    file = path
+    try:
+        if path.is_dir():
+            kept = path / journal.JOURNAL_FILE
+            if kept.exists():
+                with named(f"journal {kept}"):
+                    return journal.read(path).result
+            file = path / RESULT_FILE
+        raw = content_of(file)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read result {file}: {error.strerror}") from error
+    content = parsed(raw, f"result {file}")
     check_version(content, file)
-    return validated(Result, content, where)
+    return validated(Result, content, f"result {file}")
 
 
 def _traces(result: Result) -> str:

@@ -66,7 +66,7 @@ class Group:
 
     def mean_log10_trace(self, name: str) -> NDArray[np.float64]:
         """Return the mean over seeds of log10 of a trace, as long as the shortest run."""
-        traces = [run.traces.get(name, []) for run in self.runs]
+        traces = [run.traces[name] for run in self.runs]
         length = min(map(len, traces))
         return np.asarray(np.mean([log10(np.array(trace[:length])) for trace in traces], axis=0))
 
@@ -78,7 +78,7 @@ def density_of(run: Run) -> float:
     if "density" in sparsifier:
         return float(sparsifier["density"] or math.nan)
     if "k" in sparsifier:
-        return float(sparsifier["k"] or math.nan) / run.metrics.get("parameters", math.nan)
+        return float(sparsifier["k"] or math.nan) / run.metrics["parameters"]
     return 1.0
 
 
@@ -89,10 +89,10 @@ def sent_bytes(run: Run) -> NDArray[np.float64]:
     that no system can reach, the latter is not counted: see `Algorithm.achievable`.
     """
     assert isinstance(run.cell, TrainingCell)
-    sent = np.array(run.traces.get("uplink_bytes", []), dtype=np.float64)
+    sent = np.array(run.traces["uplink_bytes"], dtype=np.float64)
     if algorithm(run.cell.algorithm).achievable:
-        sent = sent + np.array(run.traces.get("coordination_bytes", [0.0] * len(sent)))
-    return sent / run.metrics.get("workers", math.nan)
+        sent = sent + np.array(run.traces["coordination_bytes"])
+    return sent / run.metrics["workers"]
 
 
 def sent_bytes_to(run: Run, rounds: int | None) -> float | None:

@@ -13,7 +13,7 @@ from regtopk_bench.settings.declare import Declaration, declarations
 from regtopk_bench.settings.file import SettingsFile, load
 from regtopk_bench.settings.report import FORMATS, PLOT_FORMATS, ReportSettings
 from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, resumed, variable_name
-from regtopk_bench.settings.values import as_json, as_text
+from regtopk_bench.settings.values import as_json, as_text, from_json
 
 __all__ = [
     "COMMANDS",
@@ -33,6 +33,7 @@ __all__ = [
     "decides",
     "declarations",
     "flag_name",
+    "from_json",
     "load",
     "resolve",
     "resumed",

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, suggest
+from regtopk_bench.files import content_of
+from regtopk_bench.settings import parsers
 from regtopk_bench.settings.commands import COMMANDS
 from regtopk_bench.settings.declare import declarations
 
 FILE_NAME = "benchmarks.toml"
 FILE_VERSION = 1
+_LARGEST = 2**20
+"""Bytes: a file that people write has a few thousand."""
 
 _HYPER_PARAMETERS = {"mu": "mu=4", "q": "q=1e8", "denominator": "denominator=current"}
 """Keys that a user may mistake for settings, and how RegTop-k takes them instead."""
@@ -49,19 +53,24 @@ def load(path: Path | None) -> SettingsFile:
     """
     if path is None:
         path = Path(FILE_NAME)
-        if not path.exists():
+        if not (path.exists() or path.is_symlink()):
             return SettingsFile()
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = Path(parsers.path(str(path)))
+    except ValueError as error:
+        raise ConfigurationError(f"--config: {error}") from error
+    try:
+        content = tomllib.loads(content_of(found, _LARGEST).decode())
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also digits by the thousand, [[[[…
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
 
     _refuse_unknown(path, "", content, ("version", "defaults", "profiles"))
-    if content.get("version") != FILE_VERSION:
+    version = content.get("version")
+    if type(version) is not int or version != FILE_VERSION:
         raise ConfigurationError(
-            f"{path}: version is {content.get('version')!r}, and must be {FILE_VERSION}"
+            f"{path}: version is {parsers.shown(version)}, and must be {FILE_VERSION}"
         )
     profiles = _table(path, "profiles", content.get("profiles", {}))
     return SettingsFile(

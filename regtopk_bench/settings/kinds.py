@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from regtopk_bench.algorithms import ALGORITHMS, AlgorithmSpec
 from regtopk_bench.settings import parsers
 from regtopk_bench.settings.parsers import Parser
+from regtopk_bench.settings.paths import UserPath
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ Fraction = Annotated[float, Kind(parsers.fraction, "FLOAT")]
 Density = Annotated[float, Kind(parsers.density, "FLOAT")]
 Seeds = Annotated[tuple[int, ...], Kind(parsers.seeds, "LIST")]
 Name = Annotated[str, Kind(parsers.text, "NAME")]
-NameOrPath = Annotated[str, Kind(parsers.text, "NAME|PATH")]
-FileOrFolder = Annotated[str, Kind(parsers.text, "PATH")]
-Folder = Annotated[str, Kind(parsers.text, "DIR")]
-RunFolder = Annotated[str, Kind(parsers.text, "RUN")]
+NameOrPath = Annotated[str, Kind(parsers.name_or_path, "NAME|PATH")]
+FileOrFolder = Annotated[UserPath, Kind(parsers.path, "PATH")]
+Folder = Annotated[UserPath, Kind(parsers.path, "DIR")]
+RunFolder = Annotated[UserPath, Kind(parsers.path, "RUN")]
 Algorithms = Annotated[
     tuple[AlgorithmSpec, ...],
     Kind(parsers.algorithms, "NAME", repeatable=True, choices=tuple(ALGORITHMS)),

@@ -7,36 +7,75 @@ message that can follow the setting's name.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from regtopk_bench.algorithms import AlgorithmSpec, parse_spec, split_specs
 from regtopk_bench.errors import suggest
+from regtopk_bench.settings.paths import UserPath
 
 Parser = Callable[[Any], Any]
 
 
-def _float(raw: Any) -> float:
-    """Return a number, or NaN for anything else, including true and false."""
+LARGEST = 2**63 - 1
+"""The largest whole number: what JSON's readers, NumPy and PyTorch hold."""
+
+_SHOWN = 60
+
+
+def shown(raw: Any) -> str:
+    """Return a value as errors quote it: text in quotation marks, and nothing at length."""
     try:
-        return math.nan if isinstance(raw, bool) else float(raw)
+        return _cut(repr(raw))
+    except (RecursionError, ValueError):  # nested too deeply, or an integer of thousands of digits
+        return f"this {type(raw).__name__}"
+
+
+def _bare(raw: Any) -> str:
+    """Return text as it is, and any other value as errors quote it."""
+    return raw if isinstance(raw, str) else shown(raw)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _float(raw: Any) -> float:
+    """Return a number, or NaN for anything else: true and false, digits of other scripts."""
+    if isinstance(raw, bool) or (isinstance(raw, str) and not raw.isascii()):
+        return math.nan
+    try:
+        return float(raw)
     except (TypeError, ValueError):
         return math.nan
+    except OverflowError:  # a whole number of hundreds of digits
+        return math.inf
 
 
 def integer(raw: Any) -> int:
     """Parse a whole number."""
     value = _float(raw)
     if not value.is_integer():
-        raise ValueError(f"{raw!r} is not a whole number")
-    return int(value)
+        raise ValueError(f"{shown(raw)} is not a whole number")
+    try:
+        whole = int(raw)  # all of its digits
+    except ValueError:  # 1e6
+        whole = int(value)
+    _check_size(whole, raw)
+    return whole
+
+
+def _check_size(whole: int, raw: Any) -> None:
+    if abs(whole) > LARGEST:
+        raise ValueError(f"{shown(raw)} is beyond {LARGEST}, the largest whole number")
 
 
 def number(raw: Any) -> float:
     """Parse a finite number."""
     value = _float(raw)
     if not math.isfinite(value):
-        raise ValueError(f"{raw!r} is not a finite number")
+        raise ValueError(f"{shown(raw)} is not a finite number")
     return value
 
 
@@ -44,7 +83,7 @@ def fraction(raw: Any) -> float:
     """Parse a number in (0, 1]."""
     value = _float(raw)
     if not 0.0 < value <= 1.0:
-        raise ValueError(f"{raw} is not in (0, 1]")
+        raise ValueError(f"{_cut(_bare(raw))} is not in (0, 1]")
     return value
 
 
@@ -62,7 +101,7 @@ def choice(names: Iterable[str]) -> Parser:
 
     def parse(raw: Any) -> str:
         if raw not in known:
-            raise ValueError(f'unknown value "{raw}"{suggest(str(raw), known)}')
+            raise ValueError(f'unknown value "{_cut(_bare(raw))}"{suggest(_bare(raw), known)}')
         return str(raw)
 
     return parse
@@ -101,37 +140,59 @@ def listing(parse_one: Parser, split: Callable[[str], list[str]] = _split_at_com
 def seeds(raw: Any) -> tuple[int, ...]:
     """Parse seeds such as `0`, `0,3,7` or `0-4`."""
     found: list[int] = []
-    for part in listing(str)(raw):
+    for part in listing(_bare)(raw):
         first, dash, last = part.partition("-")
         try:
             start, stop = int(first), int(last if dash else first)
         except ValueError:
-            raise ValueError(f"{part!r} is not a seed or a range such as 0-4") from None
+            raise ValueError(f"{shown(part)} is not a seed or a range such as 0-4") from None
+        _check_size(stop, part)
         if not 0 <= start <= stop:
-            raise ValueError(f"{part!r} is not a rising range")
+            raise ValueError(f"{shown(part)} is not a rising range")
         if stop - start >= 10_000:
-            raise ValueError(f"{part!r} holds more than 10000 seeds")
+            raise ValueError(f"{shown(part)} holds more than 10000 seeds")
         found += range(start, stop + 1)
     return tuple(dict.fromkeys(found))
 
 
 def algorithms(raw: Any) -> tuple[AlgorithmSpec, ...]:
     """Parse algorithms with their hyper-parameters, as in `dense,regtopk:mu=4,q=1e8`."""
-    specs: tuple[AlgorithmSpec, ...] = listing(lambda part: parse_spec(str(part)), split_specs)(raw)
+    specs: tuple[AlgorithmSpec, ...] = listing(lambda part: parse_spec(_bare(part)), split_specs)(
+        raw
+    )
     return specs
 
 
 def boolean(raw: Any) -> bool:
     """Parse true or false."""
     known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    try:
-        return known[str(raw).lower()]
-    except KeyError:
-        raise ValueError(f"{raw!r} is neither true nor false") from None
+    if isinstance(raw, bool):
+        return raw
+    if not isinstance(raw, str) or raw.lower() not in known:
+        raise ValueError(f"{shown(raw)} is neither true nor false")
+    return known[raw.lower()]
 
 
 def text(raw: Any) -> str:
     """Parse text that is not empty."""
     if not isinstance(raw, str) or not raw:
-        raise ValueError(f"{raw!r} is not text")
+        raise ValueError(f"{shown(raw)} is not text")
     return raw
+
+
+def path(raw: Any) -> UserPath:
+    """Parse a path; ~ and ~user stand for home folders."""
+    given = UserPath(text(raw))
+    if "\0" in given.text:
+        raise ValueError(f"{shown(raw)} is no path: it holds a NUL byte")
+    try:
+        os.fspath(given)
+    except RuntimeError:
+        raise ValueError(f"{shown(raw)}: there is no such home folder") from None
+    return given
+
+
+def name_or_path(raw: Any) -> str:
+    """Parse a name, or a path whose ~ counts where it is written."""
+    given = path(raw)
+    return os.fspath(given) if given.text.startswith("~") else given.text

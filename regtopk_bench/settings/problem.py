@@ -15,6 +15,7 @@ from regtopk_bench.settings.kinds import (
     NameOrPath,
     NonNegative,
 )
+from regtopk_bench.settings.paths import UserPath
 
 Dtype = Literal["float32", "float64"]
 
@@ -60,7 +61,7 @@ class ImageProblemSettings(ProblemSettings):
         None, "Height and width to resize images to; by default, they keep their size."
     )
     cache: Folder = setting(
-        "~/.cache/regtopk-bench",
+        UserPath("~/.cache/regtopk-bench"),
         "Folder for what is fetched, unpacked and decoded.",
         decides=False,
     )

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from regtopk_bench.settings.declare import Group, setting
 from regtopk_bench.settings.kinds import Count, Folder, Fraction, Positive
+from regtopk_bench.settings.paths import UserPath
 
 Format = Literal["table", "json", "csv", "markdown", "latex"]
 PlotFormat = Literal["png", "svg", "pdf"]
@@ -20,7 +21,9 @@ class ReportSettings(Group, panel="Report", decides=False):
     """How results are printed and kept."""
 
     format: Format = setting("table", "Output format: {choices}.", short="-f")
-    output: Folder = setting("runs", "Folder in which each run creates its own.", short="-o")
+    output: Folder = setting(
+        UserPath("runs"), "Folder in which each run creates its own.", short="-o"
+    )
     save: bool = setting(True, "Save result.json, traces.csv and the plot.")
     plot_format: PlotFormat = setting("png", "Format of the plot: {choices}.")
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.settings.commands import COMMANDS
-from regtopk_bench.settings.declare import Declaration, declarations
+from regtopk_bench.settings.declare import declarations
 from regtopk_bench.settings.file import SettingsFile
 from regtopk_bench.settings.report import ReportSettings
-from regtopk_bench.settings.values import as_text
+from regtopk_bench.settings.values import as_text, from_json
 
 ENVIRONMENT_PREFIX = "REGTOPK_BENCH_"
+
+_SOURCES = ("flag", "environment", "profile", "defaults", "built-in")
+"""The first words of sources, highest precedence first."""
 
 S = TypeVar("S", bound=ReportSettings)
 
@@ -39,6 +42,7 @@ def resolve(
     Raises:
         ConfigurationError: Naming the source and the setting of an invalid value.
     """
+    _refuse_unknown(environment)
     chosen = file.profile(profile)[command] if profile is not None else {}
     defaults = file.defaults.get(command, {})
 
@@ -66,7 +70,30 @@ def resolve(
             break
         else:
             sources[name] = "built-in"
+    _refuse_ignored(sources)
     return Resolved(COMMANDS[command](**values), sources)
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """Refuse a variable of ours that no command has: it was misspelt, and would do nothing."""
+    known = {variable_name(name) for each in COMMANDS.values() for name in declarations(each)}
+    known |= {variable_name("profile"), variable_name("config")}
+    for name in environment:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            raise ConfigurationError(f'unknown variable "{name}"{suggest(name, sorted(known))}')
+
+
+def _refuse_ignored(sources: Mapping[str, str]) -> None:
+    """Refuse a density that was given where k takes its place, unless k's source goes first."""
+    density, k = (sources.get(name, _SOURCES[-1]) for name in ("density", "k"))
+    if _SOURCES[-1] not in (density, k) and _precedence(density) <= _precedence(k):
+        raise ConfigurationError(
+            f"--density ({density}) with --k ({k}), which takes its place: give one of them"
+        )
+
+
+def _precedence(source: str) -> int:
+    return _SOURCES.index(source.partition(" ")[0])
 
 
 def resumed(resolved: Resolved[S], before: Mapping[str, Any], result: Path) -> Resolved[S]:
@@ -90,7 +117,10 @@ def resumed(resolved: Resolved[S], before: Mapping[str, Any], result: Path) -> R
         given = source not in ("built-in", "defaults")
         if name not in before or (given and not declared.decides):
             continue
-        stored = _stored(declared, before[name], result)
+        try:
+            stored = from_json(declared, before[name])
+        except ValueError as error:
+            raise ConfigurationError(f"{result}: setting {name}: {error}") from error
         now = getattr(resolved.settings, name)
         if given and now != stored:
             raise ConfigurationError(
@@ -99,16 +129,6 @@ def resumed(resolved: Resolved[S], before: Mapping[str, Any], result: Path) -> R
             )
         values[name], sources[name] = stored, "resumed run"
     return Resolved(replace(resolved.settings, **values), sources)
-
-
-def _stored(declared: Declaration, raw: Any, result: Path) -> Any:
-    """Return a stored value; null and an empty list mean that none was given."""
-    if raw in (None, []):
-        return declared.default
-    try:
-        return declared.kind.parse(raw)
-    except ValueError as error:
-        raise ConfigurationError(f"{result}: setting {declared.name}: {error}") from error
 
 
 def flag_name(name: str) -> str:

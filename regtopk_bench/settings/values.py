@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from regtopk_bench.settings.declare import Group, declarations
+from regtopk_bench.settings.declare import Declaration, Group, declarations
 
 
 def as_json(settings: Group) -> dict[str, Any]:
@@ -16,6 +16,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def from_json(declared: Declaration, raw: Any) -> Any:
+    """Return a stored value; null and an empty list stand for a default that is none.
+
+    Raises:
+        ValueError: If it cannot be read, with a message that can follow the setting's name.
+    """
+    if raw in (None, []) and declared.default in (None, ()):
+        return declared.default
+    return declared.kind.parse(raw)
 
 
 def as_text(value: Any) -> str:

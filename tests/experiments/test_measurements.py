@@ -8,7 +8,8 @@ from regtopk_bench.experiments.measurements import runs_of
 from regtopk_bench.results import KernelCell, Run
 from regtopk_bench.timing import CpuClock, candidates, measure, problem
 
-PROBLEM = {"distribution": "normal", "dim": 1000, "density": 0.01}
+PROBLEM = {"distribution": "normal", "dim": 1000, "density": 0.01, "dtype": "float64"}
+PROBLEM |= {"device": "cpu", "threads": 1}
 WHERE = [{"cpu": "this one"}]
 
 

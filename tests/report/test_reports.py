@@ -25,7 +25,9 @@ def printed(shown: Result, output_format: str = "text") -> str:
 @pytest.mark.parametrize("command", ["linreg", "cifar", "toy"])
 def test_an_algorithm_from_elsewhere_is_in_every_table(command: str, output_format: str) -> None:
     runs = [
-        image_run("pkg.Mine") if command == "cifar" else run("pkg.Mine", traces={"loss": [1.0]})
+        image_run("pkg.Mine")
+        if command == "cifar"
+        else run("pkg.Mine", traces={"loss": [3.0, 2.0, 1.0]})
     ]
     assert "Mine" in printed(result(runs, command), output_format)
 

@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from regtopk_bench.results import Header, Result, Run, Setting, TrainingCell
+from regtopk_bench.results import Header, KernelCell, Result, Run, Setting, TrainingCell
 
 ENCODING = "4-byte indices, 8-byte values"
 LINREG = {"workload": "linreg", "workers": 2, "samples": 10, "dim": 4, "dtype": "float64"}
 IMAGES = {"workload": "cifar", "dataset": "synthetic", "workers": 2, "batch": 8, "device": "cpu"}
+TIMED = {"distribution": "normal", "dim": 10, "density": 0.1, "dtype": "float32", "device": "cpu"}
+CANDIDATE = {"operation": "step", "implementation": "numba", "case": "warm"}
 RECIPE = {"rounds": 3, "learning_rate": 0.1, "local_steps": 1}
 
 
@@ -36,8 +38,16 @@ def run(
     traces: dict[str, list[float]] | None = None,
     **changes: Any,
 ) -> Run:
-    """Return a run of two workers that send 24 bytes each and round."""
+    """Return a run of two workers that send 24 bytes each and round.
+
+    The metrics of `gaps` and `traces` are their last values. A run that was finished had as many
+    rounds to do as there are gaps, any other no fewer.
+    """
     rounds = len(gaps)
+    recipe = changes.pop("recipe", RECIPE)
+    wanted = rounds if status == "finished" else max(rounds, recipe["rounds"])
+    changes["recipe"] = recipe | {"rounds": wanted}
+    measured = {"gap": list(gaps), **(traces or {})}
     return Run(
         cell=cell(algorithm, seed, **changes),
         status=status,
@@ -48,15 +58,14 @@ def run(
             "uplink_bytes": 48 * rounds,
             "downlink_bytes": 64 * rounds,
             "coordination_bytes": 2 * coordination * rounds,
-            **({"gap": gaps[-1]} if rounds else {}),
+            **{name: trace[-1] for name, trace in measured.items() if trace},
             **(metrics or {}),
         },
         traces={
-            "gap": list(gaps),
             "uplink_bytes": [48] * rounds,
             "downlink_bytes": [64] * rounds,
             "coordination_bytes": [2 * coordination] * rounds,
-            **(traces or {}),
+            **measured,
         },
         execution={"processes": 1, "rounds_per_second": 100.0, "gradient_seconds": 1.0},
         encoding=ENCODING,
@@ -69,9 +78,19 @@ def image_run(algorithm: str = "topk", seed: int = 0, **changes: Any) -> Run:
         algorithm,
         seed,
         problem=IMAGES,
-        metrics={"accuracy": 0.75, "loss": 0.5},
         traces={"accuracy": [math.nan, 0.5, 0.75], "loss": [math.nan, 1.0, 0.5]},
         **changes,
+    )
+
+
+def timed(seconds: Sequence[float] = (0.5,)) -> Run:
+    """Return a run of the `kernels` command."""
+    return Run(
+        cell=KernelCell(problem={**TIMED, "threads": 2}, candidate={**CANDIDATE}),
+        status="finished",
+        metrics={"k": 1, "moved_bytes": 120, "memory_limit_bytes": 120, "exact": 1},
+        traces={"seconds": list(seconds), "memory_limit_seconds": [0.25] * len(seconds)},
+        execution={"rounds": len(seconds), "misses": 0},
     )
 
 

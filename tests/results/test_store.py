@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from regtopk_bench import ConfigurationError
-from regtopk_bench.results import KernelCell, Result, Run, store
-from tests.results.samples import result, run
+from regtopk_bench.results import Result, store
+from tests.results.samples import result, run, timed
 
 
 def sample(**change: Any) -> Result:
@@ -62,22 +62,13 @@ def test_runs_that_differ_in_a_parameter_are_told_apart_in_the_traces(tmp_path: 
 
 
 def test_traces_of_kernels_say_what_was_timed(tmp_path: Path) -> None:
-    timed = Run(
-        cell=KernelCell(
-            problem={"distribution": "normal", "dim": 10, "density": 0.1},
-            candidate={"operation": "step", "implementation": "numba", "case": "warm"},
-        ),
-        status="finished",
-        metrics={},
-        traces={"seconds": [0.5]},
-        execution={},
-    )
-    store.write(result([timed], "kernels"), tmp_path)
+    store.write(result([timed()], "kernels"), tmp_path)
     with (tmp_path / "traces.csv").open() as file:
         assert list(csv.DictReader(file)) == [
             {
                 "distribution": "normal", "dim": "10", "density": "0.1", "operation": "step",
                 "implementation": "numba", "case": "warm", "round": "1", "seconds": "0.5",
+                "memory_limit_seconds": "0.25",
             }
         ]  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_a_resumed_run_has_its_settings_but_for_what_does_not_decide() -> None:
     resolved = resumed(settle({"processes": "4", "rounds": "40"}), stored, RESULT)
     assert resolved.settings.rounds == 40
     assert list(map(str, resolved.settings.algorithm)) == ["regtopk:mu=3"]
-    assert resolved.settings.output == "there"
+    assert str(resolved.settings.output) == "there"
     assert resolved.settings.processes == 4
     assert resolved.sources["processes"] == "flag"
     assert resolved.sources["rounds"] == resolved.sources["output"] == "resumed run"

@@ -1,0 +1,58 @@
+"""Stored results as commands read them: whatever is wrong with one is told in one line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
+from regtopk_bench.results import Result, store
+from regtopk_bench.settings import COMMANDS, declarations, from_json, parsers
+
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What code that relies on a result's content raises where it is not what a command writes."""
+
+_words = parsers.listing(parsers.text)
+
+
+def stored(path: Path) -> Result:
+    """Read the result at a path, and check what it says about its command's settings.
+
+    Raises:
+        ConfigurationError: If it is missing, damaged, of another kind or of another version.
+    """
+    with damage_told(path):
+        result = store.read(path)
+        declared = declarations(COMMANDS[result.command]) if result.command in COMMANDS else {}
+        for name in declared.keys() & result.settings.keys():
+            value = result.settings[name].value
+            try:
+                # Words may be those of a package that is not there, or of a later version.
+                _words(value) if declared[name].kind.choices else from_json(declared[name], value)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"result {path} is damaged at settings.{name}: {error}"
+                ) from error
+        return result
+
+
+@contextlib.contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what damaged content raises, wherever it is noticed, into one line with its name."""
+    try:
+        yield
+    except RegtopkBenchError:
+        raise
+    except _DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigurationError(f"result {path} is damaged ({reason})") from error
