@@ -33,7 +33,6 @@ from regtopk_bench.kernels.checks import (
     check_weights,
     check_within,
     described,
-    padding,
 )
 from regtopk_bench.kernels.guess import Guess
 
@@ -51,7 +50,6 @@ __all__ = [
     "described",
     "gather",
     "implementation",
-    "padding",
     "ratio",
     "scatter_sum",
     "select",

@@ -87,23 +87,18 @@ def check_within(indices: Tensor, dim: int) -> None:
             )
 
 
-def check_ascending(indices_Nk: Tensor, dim: int, counts_N: Tensor | None = None) -> None:
+def check_ascending(indices_Nk: Tensor, dim: int, except_Nk: Tensor | None = None) -> None:
     """Raise ConfigurationError unless indices ascend in each row, from 0 to `dim` - 1 at most.
 
-    A row ends after as many as its count says, if there is one.
+    Where `except_Nk` is True, an index need not be above the one before it.
     """
     check_within(indices_Nk, dim)
     ascending = indices_Nk[:, 1:] > indices_Nk[:, :-1]
-    if counts_N is not None:
-        ascending |= padding(indices_Nk, counts_N)[:, 1:]
-    if not ascending.all():
+    if except_Nk is not None:
+        ascending |= except_Nk[:, 1:]
+    if not bool(ascending.all()):
         row = int((~ascending).any(dim=1).nonzero()[0])
         raise ConfigurationError(f"indices of row {row} are not distinct and ascending: sort them")
-
-
-def padding(indices_Nk: Tensor, counts_N: Tensor) -> Tensor:
-    """Return which entries are beyond the end of their row, (N, k)."""
-    return torch.arange(indices_Nk.shape[1], device=indices_Nk.device) >= counts_N[:, None]
 
 
 def check_divisor(value: Any, name: str, dtype: torch.dtype) -> None:

@@ -50,9 +50,8 @@ class SparseGradient(Message):
         if not trusted:
             kernels.check_floats(values, "values")
             kernels.check_tensor(indices, "indices", values.shape, torch.int64, values.device)
-            if counts is not None:
-                _check_counts(counts, indices, values)
-            kernels.check_ascending(indices, whole(dim, "dim", 1), counts)
+            beyond_Nk = None if counts is None else _padding(counts, indices, values)
+            kernels.check_ascending(indices, whole(dim, "dim", 1), beyond_Nk)
         self.indices, self.values, self.dim, self._counts = indices, values, dim, counts
 
     def __len__(self) -> int:
@@ -102,14 +101,22 @@ class SparseGradient(Message):
         return [encoding.size(count, dim) for count in self._counts.tolist()]
 
 
-def _check_counts(counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> None:
-    """Raise ConfigurationError unless rows end after their counts, and are padded with 0."""
+def _padding(counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> Tensor | None:
+    """Return which entries are beyond the end of their row, (n, k); None if no row ends earlier.
+
+    Raises:
+        ConfigurationError: If counts are out of range, or there is anything but 0 beyond them.
+    """
     workers, most = indices_Nk.shape
     kernels.check_tensor(counts_N, "counts", (workers,), torch.int64, indices_Nk.device)
-    if not bool(((counts_N >= 0) & (counts_N <= most)).all()):
-        raise ConfigurationError(f"counts {shown(counts_N.tolist())} are not from 0 to {most}")
-    beyond_Nk = kernels.padding(indices_Nk, counts_N)
+    counts = counts_N.tolist()
+    if not all(0 <= count <= most for count in counts):
+        raise ConfigurationError(f"counts {shown(counts)} are not from 0 to {most}")
+    if all(count == most for count in counts):
+        return None
+    beyond_Nk = torch.arange(most, device=counts_N.device) >= counts_N[:, None]
     if bool((beyond_Nk & ((indices_Nk != 0) | (values_Nk != 0.0))).any()):
         raise ConfigurationError(
             "a row is longer than its count: expected index 0 and value 0 beyond it"
         )
+    return beyond_Nk

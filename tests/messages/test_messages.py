@@ -229,9 +229,9 @@ def test_messages_that_cannot_be_read_are_refused(
     given_counts = None if counts is None else torch.tensor(counts)
     with pytest.raises(rb.ConfigurationError, match=message):
         rb.SparseGradient(torch.tensor(indices), torch.ones(1, 2), DIM, given_counts)
+    rows = [torch.tensor(counts or [2]), torch.tensor(indices), torch.ones(1, 2)]
     with pytest.raises(rb.ConfigurationError, match=message):
-        rows = (given_counts if counts else torch.tensor([2]), torch.tensor(indices))
-        sparse([TWO]).gathered([*rows, torch.ones(1, 2).double()])
+        sparse([TWO]).gathered(rows)
 
 
 def test_indices_that_are_changed_later_reach_no_other_memory() -> None:
