@@ -31,9 +31,7 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
         result = stored(path)
         if result.command != command:
             raise ConfigurationError(f"{path} is a run of {result.command}, not of {command}")
-        tables(
-            result
-        )  # its runs are printed with the others: what is wrong is told before they run
+        tables(result)  # to be printed with the others: what is wrong is told before they run
         before = {name: setting.value for name, setting in result.settings.items()}
         resolved = resumed(invocation.resolved, before, path)
     return replace(invocation, resolved=resolved), path if path.is_dir() else path.parent

@@ -41,3 +41,7 @@ def _drawn(result: Result, folder: Path, plot_format: str) -> Path | None:
             f"cannot draw into {folder}: {error.strerror}; choose a folder with --output, "
             "or --no-plot"
         ) from error
+    except ImportError as error:  # without Matplotlib, the table is still worth having
+        reason = f"the plot could not be drawn ({error})"
+        console(stderr=True).print(reason, markup=False, highlight=False, soft_wrap=True)
+        return None
