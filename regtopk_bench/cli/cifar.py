@@ -46,6 +46,7 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
             path,
             Path(settings.cache).expanduser(),
             side=settings.image_size,
+            unpacked_limit=settings.unpacked_limit,
             on_images=show if watched else None,
         )
     height, width = data.train.pixels_NCHW.shape[2:]

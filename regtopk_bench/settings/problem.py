@@ -14,6 +14,7 @@ from regtopk_bench.settings.kinds import (
     Name,
     NameOrPath,
     NonNegative,
+    Positive,
 )
 
 Dtype = Literal["float32", "float64"]
@@ -63,6 +64,9 @@ class ImageProblemSettings(ProblemSettings):
         "~/.cache/regtopk-bench",
         "Folder for what is fetched, unpacked and decoded.",
         decides=False,
+    )
+    unpacked_limit: Positive = setting(
+        100.0, "GiB that an archive may unpack to, to be safe from bombs.", decides=False
     )
     model: Name = setting(
         "cnn",

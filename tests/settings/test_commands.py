@@ -30,7 +30,7 @@ METAVARS = {
     },
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
-        *("mean_variance", "model_variance", "noise_variance", "learning_rate", "momentum"),
+        *("mean_variance", "model_variance", "noise_variance", "unpacked_limit", "learning_rate", "momentum"),
         *("weight_decay", "density", "target"),
     },
     "NAME": {
@@ -74,7 +74,7 @@ RUNNING = {"processes", "jobs", "checkpoint_every", "resume"}
     ("command", "free"),
     [
         ("linreg", {*REPORT, *RUNNING, "target"}),
-        ("cifar", {*REPORT, *RUNNING, "target", "data", "cache"}),
+        ("cifar", {*REPORT, *RUNNING, "target", "data", "cache", "unpacked_limit"}),
         ("toy", {*REPORT, "at"}),
         ("kernels", {*REPORT, "repeats"}),
     ],

@@ -304,7 +304,7 @@ def test_links_in_archives_are_refused(tmp_path: Path) -> None:
         member = tarfile.TarInfo("train")
         member.type, member.linkname = tarfile.SYMTYPE, "/etc"
         tarred.addfile(member)
-    with pytest.raises(RunError, match="a member that is no file: train"):
+    with pytest.raises(RunError, match="a member that is no file: 'train'"):
         load_images(archive, tmp_path / "cache")
 
 
