@@ -30,7 +30,14 @@ METAVARS = {
     },
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
-        *("mean_variance", "model_variance", "noise_variance", "unpacked_limit", "learning_rate", "momentum"),
+        *(
+            "mean_variance",
+            "model_variance",
+            "noise_variance",
+            "unpacked_limit",
+            "learning_rate",
+            "momentum",
+        ),
         *("weight_decay", "density", "target"),
     },
     "NAME": {

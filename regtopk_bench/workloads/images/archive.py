@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from regtopk_bench.errors import RegtopkBenchError, RunError
 from regtopk_bench.workloads.images.cache import is_own, keeping, own_folder
+from regtopk_bench.workloads.images.damage import reason, unreadable
 from regtopk_bench.workloads.images.tar import tar_members
 from regtopk_bench.workloads.images.zip import zip_members
 
@@ -110,13 +111,9 @@ def _blamed(archive: Path, read: Iterator[T]) -> Iterator[T]:
         yield from read
     except RegtopkBenchError:
         raise
-    except Exception as error:  # damage makes the readers raise almost anything
-        if isinstance(error, OSError) and error.errno is not None:
-            raise RunError(f"cannot read archive {archive}: {error.strerror}") from error
-        reason = str(error).partition("\n")[0].rstrip(":") or type(error).__name__
-        raise RunError(
-            f"archive {archive} is damaged or truncated ({reason}): fetch it again"
-        ) from error
+    except Exception as error:
+        damaged = f"is damaged or truncated ({reason(error)}): fetch it again"
+        raise unreadable(f"archive {archive}", error, damaged) from error
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from regtopk_bench.errors import RunError
 from regtopk_bench.files import written_atomically
+from regtopk_bench.workloads.images.memory import check_room
 
 Pixels = NDArray[np.uint8]
 
@@ -88,7 +89,8 @@ def cached(
         The images, mapped from the file; writing to them does not change it.
 
     Raises:
-        RunError: If disk or memory are too small for them, or the file cannot be written.
+        ConfigurationError: If one of them does not fit into memory.
+        RunError: If there is no space for the file, or it cannot be written.
     """
     gib = math.prod(shape) / 2**30
     what = f"{shape[0]} images of {shape[3]}×{shape[2]} pixels ({gib:.1f} GiB)"
@@ -102,11 +104,12 @@ def cached(
 
 
 def _check_room(folder: Path, shape: tuple[int, ...]) -> None:
-    """Raise OSError if disk or memory are too small, before anything is made."""
-    if math.prod(shape) > shutil.disk_usage(folder).free:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if _COPIES * math.prod(shape[1:]) > os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
-        raise OSError(errno.ENOMEM, "one of them does not fit into memory")
+    """Raise an error if disk or memory are too small, before anything is made."""
+    free = shutil.disk_usage(folder).free
+    if math.prod(shape) > free:
+        raise OSError(errno.ENOSPC, f"only {free / 2**30:.1f} GiB are free")
+    needed = _COPIES * math.prod(shape[1:])
+    check_room(needed, f"images of {shape[3]}×{shape[2]} pixels", "lower --image-size")
 
 
 def _chunks(

@@ -18,6 +18,7 @@ from torch import Tensor
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.workloads.images.archive import is_archive, unpack
 from regtopk_bench.workloads.images.cache import Pixels, cached, keeping, own_folder
+from regtopk_bench.workloads.images.damage import reason
 from regtopk_bench.workloads.images.decoding import SUFFIXES, as_pixels, decode, strictly
 
 _CIFAR_FOLDER = "cifar-10-batches-py"
@@ -136,8 +137,10 @@ def _cifar(
         train, test = (CIFAR10(str(root), train=part, download=download) for part in (True, False))
     except Exception as error:  # torchvision lets through whatever the network or pickle raises
         if download:
-            raise RunError(f"cannot fetch CIFAR-10 ({error}): {_BY_HAND}") from error
-        raise RunError(f"{root / _CIFAR_FOLDER} is damaged ({error}): fetch it again") from error
+            raise RunError(f"cannot fetch CIFAR-10 ({reason(error)}): {_BY_HAND}") from error
+        raise RunError(
+            f"{root / _CIFAR_FOLDER} is damaged ({reason(error)}): fetch it again"
+        ) from error
     reports = _reports(on_images, len(train), len(test))
     parts = (
         Images(_of_cifar(part.data, cache, side, report), torch.tensor(part.targets))

@@ -12,6 +12,7 @@ import numpy as np
 
 from regtopk_bench.errors import RunError
 from regtopk_bench.workloads.images.cache import Pixels
+from regtopk_bench.workloads.images.damage import reason, unreadable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff")
 
@@ -53,9 +54,9 @@ def decode(file: str, side: int | None) -> Pixels:
                 return as_pixels(_rgb(file, opened), side)
     except RunError:
         raise
-    except Exception as error:  # damage makes Pillow raise almost anything
-        reason = "unknown format" if isinstance(error, UnidentifiedImageError) else error
-        raise RunError(f"{file} is not an image that can be decoded ({reason})") from error
+    except Exception as error:
+        why = "unknown format" if isinstance(error, UnidentifiedImageError) else reason(error)
+        raise unreadable(file, error, f"is not an image that can be decoded ({why})") from error
 
 
 def as_pixels(image: Any, side: int | None) -> Pixels:
