@@ -52,18 +52,19 @@ def unpack(archive: Path, cache: Path, limit: float) -> Path:
         own_folder(home.parent)
         if _is_whole(home):
             return home / _FILES
-        unfinished = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home.parent))
+        aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home.parent))
+        new = aside / "new"
         try:
-            _write(archive, unfinished / _FILES, limit)
-            (unfinished / _CHECKSUM).write_text(_checksum(unfinished / _FILES))
+            _write(archive, new / _FILES, limit)
+            (new / _CHECKSUM).write_text(_checksum(new / _FILES))
             try:
-                unfinished.rename(home)
+                new.rename(home)
             except OSError:  # another process was faster, or what is there is damaged
                 if not _is_whole(home):
-                    home.rename(unfinished / "damaged")
-                    unfinished.rename(home)
+                    home.rename(aside / "old")
+                    new.rename(home)
         finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(aside, ignore_errors=True)
     return home / _FILES
 
 
@@ -88,7 +89,7 @@ def _write(archive: Path, folder: Path, limit: float) -> None:
                 "if that is right, raise --unpacked-limit"
             )
 
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, content in _blamed(archive, read(archive)):
         target = folder / _inside(archive, name)
         take(_BLOCK)
@@ -111,6 +112,8 @@ def _blamed(archive: Path, read: Iterator[T]) -> Iterator[T]:
         yield from read
     except RegtopkBenchError:
         raise
+    except NotImplementedError as error:
+        raise RunError(f"archive {archive} cannot be unpacked here: {reason(error)}") from error
     except Exception as error:
         damaged = f"is damaged or truncated ({reason(error)}): fetch it again"
         raise unreadable(f"archive {archive}", error, damaged) from error

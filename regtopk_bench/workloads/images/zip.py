@@ -20,18 +20,16 @@ def zip_members(archive: Path) -> Iterator[tuple[str, Iterator[bytes] | None]]:
     """Yield the name of every member, and the content of a file, which has to be read at once.
 
     Raises:
-        RunError: If the archive is encrypted, compressed in a way that Python does not know, or
-            has a member that is neither a plain file nor a folder.
+        RunError: If the archive is encrypted, or has a member that is neither a plain file nor a
+            folder.
+        NotImplementedError: If it is compressed in a way that Python does not know.
         Exception: Of many kinds, if it is damaged.
     """
-    try:
-        with zipfile.ZipFile(archive) as zipped:
-            _check_end(archive, zipped)
-            for entry in zipped.infolist():
-                _check_kind(archive, entry)
-                yield entry.filename, None if entry.is_dir() else _content(zipped, entry)
-    except NotImplementedError as error:
-        raise RunError(f"archive {archive} cannot be unpacked here: {error}") from error
+    with zipfile.ZipFile(archive) as zipped:
+        _check_end(archive, zipped)
+        for entry in zipped.infolist():
+            _check_kind(archive, entry)
+            yield entry.filename, None if entry.is_dir() else _content(zipped, entry)
 
 
 def _content(zipped: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]:
