@@ -16,15 +16,21 @@ from regtopk_bench.settings import CifarSettings
 from regtopk_bench.workloads.images import ImageData, load_images, synthetic_images
 
 _SYNTHETIC_SIDE = 32
+_MOST_IMAGES = 10**15
 
 
 def run_cifar(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
     invocation, resumed = resume(invocation, "cifar")
     settings: CifarSettings = invocation.resolved.settings
+    per_round = settings.workers * settings.batch * settings.local_steps
+    if per_round * settings.rounds > _MOST_IMAGES:
+        raise ConfigurationError(
+            f"{per_round * settings.rounds:.0e} images in a run, at a million per second, take "
+            "longer than 30 years: lower --rounds, --local-steps, --workers or --batch"
+        )
     device = choose_device(settings.device)
     cells = image_cells(settings, _images(invocation, settings), device)
-    per_round = settings.workers * settings.batch * settings.local_steps
     Session(invocation, "cifar", resumed).run(cells, unit="images", per_round=per_round)
 
 
@@ -46,6 +52,7 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
             path,
             Path(settings.cache),
             side=settings.image_size,
+            unpacked_limit=settings.unpacked_limit,
             on_images=show if watched else None,
         )
     height, width = data.train.pixels_NCHW.shape[2:]

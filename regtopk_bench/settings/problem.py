@@ -14,6 +14,7 @@ from regtopk_bench.settings.kinds import (
     Name,
     NameOrPath,
     NonNegative,
+    Positive,
 )
 from regtopk_bench.settings.paths import UserPath
 
@@ -64,6 +65,9 @@ class ImageProblemSettings(ProblemSettings):
         UserPath("~/.cache/regtopk-bench"),
         "Folder for what is fetched, unpacked and decoded.",
         decides=False,
+    )
+    unpacked_limit: Positive = setting(
+        100.0, "GiB that an archive may unpack to, to be safe from bombs.", decides=False
     )
     model: Name = setting(
         "cnn",

@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -297,6 +299,14 @@ BAD = {
     "no images": (["--data", "empty"], 3, "holds neither cifar-10-batches-py/ nor train/"),
     "no archive": (["--data", "text.txt"], 3, "neither a folder nor an archive"),
     "truncated archive": (["--data", "half.tar.xz"], 3, "is damaged or truncated"),
+    "limit": (["--data", "images.tar", "--unpacked-limit", "1e-5"], 3, "more than 1e-05 GiB"),
+    "cache": (["--data", "images.tar", "--cache", "text.txt"], 3, "cannot keep what images.tar"),
+    "pixels": (["--data", "images", "--image-size", "1e9"], 3, "GiB are free; make room or give"),
+    "made up": ([*TINY, "--image-size", "1e9"], 2, "and this machine has"),
+    "local steps": ([*TINY, "--local-steps", "1e15"], 2, "longer than 30 years: lower --rounds"),
+    "many workers": ([*TINY, "-n", "1e9"], 2, "1000000000 workers cannot share 10000 images"),
+    "large alpha": ([*TINY, "--partition", "dirichlet:1e308"], 2, "too large to draw from"),
+    "pipe": ([*TINY, "--weights", "pipe"], 3, "weights pipe are not a file"),
     "workers": (["--data", "images", "-n", "50"], 2, "50 workers cannot share 40 images"),
     "batch": (["--data", "images"], 2, "are not a batch of 20 for each of 8 workers"),
     "partition": ([*TINY, "--partition", "odd"], 2, 'unknown partition "odd"'),
@@ -318,8 +328,10 @@ def test_bad_input_is_one_line(case: str, run: Call, folder: Path) -> None:
     flags, code, message = BAD[case]
     Path("empty").mkdir()
     Path("text.txt").write_text("no images")
+    os.mkfifo("pipe")
+    shutil.make_archive("images", "tar", folder.parent, "images")
     Path("half.tar.xz").write_bytes(b"\xfd7zXZ\x00 and then nothing")
-    done = run("cifar", *flags, "--cache", "cache")
+    done = run("cifar", "--cache", "cache", *flags)
     assert done.exit_code == code, done.stderr
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -31,7 +31,7 @@ METAVARS = {
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
         *("mean_variance", "model_variance", "noise_variance", "learning_rate", "momentum"),
-        *("weight_decay", "density", "timeout", "target"),
+        *("weight_decay", "density", "timeout", "target", "unpacked_limit"),
     },
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
@@ -74,7 +74,7 @@ RUNNING = {"processes", "jobs", "timeout", "checkpoint_every", "resume"}
     ("command", "free"),
     [
         ("linreg", {*REPORT, *RUNNING, "target"}),
-        ("cifar", {*REPORT, *RUNNING, "target", "data", "cache"}),
+        ("cifar", {*REPORT, *RUNNING, "target", "data", "cache", "unpacked_limit"}),
         ("toy", {*REPORT, "at"}),
         ("kernels", {*REPORT, "repeats"}),
     ],

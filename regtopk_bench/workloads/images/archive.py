@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import lzma
 import os
 import shutil
-import tarfile
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import TypeVar
 
-from regtopk_bench.errors import RunError
+from regtopk_bench.errors import RegtopkBenchError, RunError
+from regtopk_bench.workloads.images.cache import is_own, keeping, own_folder
+from regtopk_bench.workloads.images.damage import reason, unreadable
+from regtopk_bench.workloads.images.tar import tar_members
+from regtopk_bench.workloads.images.zip import zip_members
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".zip")
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".zip")
 
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError)
+_FILES = "files"
+_CHECKSUM = "files.sha256"
+_BLOCK = 4096
+_DEEPEST = 32
+
+T = TypeVar("T")
 
 
 def is_archive(path: Path) -> bool:
@@ -26,36 +32,40 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def unpack(archive: Path, cache: Path) -> Path:
-    """Unpack an archive into a folder of the cache, once, and return the folder.
+def unpack(archive: Path, cache: Path, limit: float) -> Path:
+    """Unpack an archive into a folder of the cache, and return the folder.
+
+    It is unpacked once, and again if any of its files has changed since.
+
+    Args:
+        archive: A file whose name ends in one of `SUFFIXES`.
+        cache: Folder in which all archives are unpacked.
+        limit: Bytes that it may take, 4 KiB for each member besides its content.
 
     Raises:
-        RunError: If it is damaged, or has a member that is not a plain file inside the folder.
+        RunError: If the archive cannot be read, is damaged or encrypted, unpacks to more than the
+            limit, has a member that is not a plain file inside the folder, or has one twice; or
+            if the cache cannot be written.
     """
-    folder = cache / "unpacked" / fingerprint(archive)
-    if folder.is_dir():
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
-    try:
-        for name, content in _members(archive):
-            target = unfinished / _inside(archive, name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as file:
-                shutil.copyfileobj(content, file)
+    home = cache / "unpacked" / fingerprint(archive)
+    with keeping(f"what {archive} holds", home.parent):
+        own_folder(home.parent)
+        if _is_whole(home):
+            return home / _FILES
+        aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home.parent))
+        new = aside / "new"
         try:
-            unfinished.rename(folder)
-        except OSError:  # another process was faster
-            if not folder.is_dir():
-                raise
-    except _DAMAGED as error:
-        reason = str(error).partition("\n")[0].rstrip(":")
-        raise RunError(
-            f"archive {archive} is damaged or truncated ({reason}): fetch it again"
-        ) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return folder
+            _write(archive, new / _FILES, limit)
+            (new / _CHECKSUM).write_text(_checksum(new / _FILES))
+            try:
+                new.rename(home)
+            except OSError:  # another process was faster, or what is there is damaged
+                if not _is_whole(home):
+                    home.rename(aside / "old")
+                    new.rename(home)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    return home / _FILES
 
 
 def fingerprint(path: Path) -> str:
@@ -65,29 +75,75 @@ def fingerprint(path: Path) -> str:
     return f"{path.name.split('.')[0]}-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]}"
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield the name and the content of every file."""
-    if archive.name.lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as zipped:
-            for entry in zipped.infolist():
-                if not entry.is_dir():
-                    with zipped.open(entry) as content:
-                        yield entry.filename, content
-        return
-    with tarfile.open(archive) as tarred:
-        for member in tarred:
-            if member.isdir():
-                _inside(archive, member.name)
-            else:
-                file = tarred.extractfile(member) if member.isfile() else None
-                if file is None:
-                    raise RunError(f"archive {archive} has a member that is no file: {member.name}")
-                yield member.name, file
+def _write(archive: Path, folder: Path, limit: float) -> None:
+    """Write all members of an archive into a new folder."""
+    read = zip_members if archive.name.lower().endswith(".zip") else tar_members
+    used = 0
+
+    def take(size: int) -> None:
+        nonlocal used
+        used += size
+        if used > limit:
+            raise RunError(
+                f"archive {archive} unpacks to more than {limit / 2**30:g} GiB: "
+                "if that is right, raise --unpacked-limit"
+            )
+
+    folder.mkdir(parents=True)
+    for name, content in _blamed(archive, read(archive)):
+        target = folder / _inside(archive, name)
+        take(_BLOCK)
+        try:
+            (target if content is None else target.parent).mkdir(parents=True, exist_ok=True)
+            if content is not None:
+                with target.open("xb") as file:
+                    for piece in _blamed(archive, content):
+                        take(len(piece))
+                        file.write(piece)
+        except (FileExistsError, NotADirectoryError) as error:
+            twice = content is not None and target.is_file()
+            how = "twice" if twice else "as a file and as a folder"
+            raise RunError(f"archive {archive} has {name!r} {how}") from error
+
+
+def _blamed(archive: Path, read: Iterator[T]) -> Iterator[T]:
+    """Pass on what is read from an archive, and say so if it is the archive that fails."""
+    try:
+        yield from read
+    except RegtopkBenchError:
+        raise
+    except NotImplementedError as error:
+        raise RunError(f"archive {archive} cannot be unpacked here: {reason(error)}") from error
+    except Exception as error:
+        damaged = f"is damaged or truncated ({reason(error)}): fetch it again"
+        raise unreadable(f"archive {archive}", error, damaged) from error
 
 
 def _inside(archive: Path, name: str) -> PurePosixPath:
     """Return a member's path, if it stays below the folder."""
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-        raise RunError(f"archive {archive} has a path that climbs out: {name}; it is not unpacked")
+    if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
+        raise RunError(f"archive {archive} has a path that climbs out: {name!r}")
+    if "\0" in name or len(path.parts) > _DEEPEST:
+        raise RunError(f"archive {archive} has a path that cannot be: {name!r}")
     return path
+
+
+def _is_whole(home: Path) -> bool:
+    """Tell whether an archive has been unpacked, and every file is still as it was written."""
+    with contextlib.suppress(OSError, ValueError):
+        if is_own(home) and is_own(home / _FILES) and is_own(home / _CHECKSUM):
+            return (home / _CHECKSUM).read_text() == _checksum(home / _FILES)
+    return False
+
+
+def _checksum(folder: Path) -> str:
+    """Return a digest of all paths, sizes and times below a folder."""
+    found = []
+    for parent, folders, files in os.walk(folder):
+        found += [f"{parent}/{name}/" for name in folders]
+        for name in files:
+            facts = os.lstat(f"{parent}/{name}")
+            found.append(f"{parent}/{name}|{facts.st_size}|{facts.st_mtime_ns}")
+    below = "\n".join(sorted(each.removeprefix(str(folder)) for each in found))
+    return hashlib.sha256(os.fsencode(below)).hexdigest()

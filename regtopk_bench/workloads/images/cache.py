@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
+import math
+import os
+import shutil
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,10 +19,56 @@ from numpy.typing import NDArray
 
 from regtopk_bench.errors import RunError
 from regtopk_bench.files import written_atomically
+from regtopk_bench.workloads.images.memory import check_room
 
 Pixels = NDArray[np.uint8]
 
 _CHUNK = 500
+_CHUNK_BYTES = 2**27
+_COPIES = 3
+"""Of an image, in memory at least while it is resized and written."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def keeping(what: str, folder: Path) -> Iterator[None]:
+    """Say of errors of the system that they keep something from being kept in the cache.
+
+    Raises:
+        RunError: In place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        room = "make room or " if error.errno in _FULL else ""
+        raise RunError(
+            f"cannot keep {what} in {folder}: {error.strerror or error}; {room}give another --cache"
+        ) from error
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder of the cache unless it exists.
+
+    Raises:
+        OSError: If it cannot be made, is a link, or could be someone else's.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if not is_own(folder):
+        raise PermissionError(errno.EPERM, "it is a link or belongs to someone else", str(folder))
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether something in the cache is a file or a folder, not a link, of a trusted user.
+
+    That is this one, root, or whoever owns the folder that it is in.
+
+    Raises:
+        OSError: If it does not exist.
+    """
+    facts = path.lstat()
+    plain = stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)
+    return plain and facts.st_uid in (0, os.geteuid(), path.parent.stat().st_uid)
 
 
 def cached(
@@ -37,29 +89,38 @@ def cached(
         The images, mapped from the file; writing to them does not change it.
 
     Raises:
+        ConfigurationError: If one of them does not fit into memory.
         RunError: If there is no space for the file, or it cannot be written.
     """
-    if not _is_whole(file):
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            _store(file, shape, _chunks(shape[0], image, report))
-        except OSError as error:
-            raise RunError(
-                f"cannot keep {shape[0]} images of {shape[3]}×{shape[2]} pixels "
-                f"({np.prod(shape, dtype=float) / 2**30:.1f} GiB) in {file.parent}: "
-                f"{error.strerror}; make room or give another --cache"
-            ) from error
-    pixels_NCHW: Pixels = np.load(file, mmap_mode="c")
+    gib = math.prod(shape) / 2**30
+    what = f"{shape[0]} images of {shape[3]}×{shape[2]} pixels ({gib:.1f} GiB)"
+    with keeping(what, file.parent):
+        own_folder(file.parent)
+        if not _is_whole(file):
+            _check_room(file.parent, shape)
+            _store(file, shape, _chunks(shape, image, report))
+        pixels_NCHW: Pixels = np.load(file, mmap_mode="c")
     return pixels_NCHW
 
 
+def _check_room(folder: Path, shape: tuple[int, ...]) -> None:
+    """Raise an error if disk or memory are too small, before anything is made."""
+    free = shutil.disk_usage(folder).free
+    if math.prod(shape) > free:
+        raise OSError(errno.ENOSPC, f"only {free / 2**30:.1f} GiB are free")
+    needed = _COPIES * math.prod(shape[1:])
+    check_room(needed, f"images of {shape[3]}×{shape[2]} pixels", "lower --image-size")
+
+
 def _chunks(
-    count: int, image: Callable[[int], Pixels], report: Callable[[int], None] | None
+    shape: tuple[int, ...], image: Callable[[int], Pixels], report: Callable[[int], None] | None
 ) -> Iterator[Pixels]:
     """Make images in several threads and yield them in order, (B, 3, H, W)."""
+    count = shape[0]
+    size = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(shape[1:])))
     with ThreadPoolExecutor() as threads:
-        for start in range(0, count, _CHUNK):
-            stop = min(start + _CHUNK, count)
+        for start in range(0, count, size):
+            stop = min(start + size, count)
             yield np.stack(list(threads.map(image, range(start, stop))))
             if report:
                 report(stop)
@@ -82,12 +143,13 @@ def _store(file: Path, shape: tuple[int, ...], chunks: Iterator[Pixels]) -> None
 
 def _is_whole(file: Path) -> bool:
     """Tell whether an array exists and is still as it was written."""
-    try:
-        expected = _checksum_file(file).read_text()
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest() == expected
-    except (OSError, ValueError):
-        return False
+    checksum = _checksum_file(file)
+    with contextlib.suppress(OSError, ValueError):
+        if is_own(file) and is_own(checksum):
+            with file.open("rb") as content:
+                found = hashlib.file_digest(content, "sha256").hexdigest()
+            return found == checksum.read_text()
+    return False
 
 
 def _checksum_file(file: Path) -> Path:

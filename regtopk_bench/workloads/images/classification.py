@@ -15,7 +15,6 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.memory import in_shared_memory
 from regtopk_bench.threads import available_cores
 from regtopk_bench.workloads.base import (
@@ -26,12 +25,19 @@ from regtopk_bench.workloads.base import (
     text_digest,
 )
 from regtopk_bench.workloads.images.augmentation import augmented
+from regtopk_bench.workloads.images.checks import (
+    check_memory,
+    check_shares,
+    check_trained,
+    check_weights,
+)
 from regtopk_bench.workloads.images.dataset import ImageData, Images
 
 _TEST_BATCH = 250
 _STATISTICS_BATCHES = 10
 _STATISTICS_BATCH = 256
-_ROUNDING = 1e-5
+_SAMPLED = 10
+"""One image in so many is precise enough to centre and scale by."""
 
 
 class ImageClassification(Workload):
@@ -78,12 +84,16 @@ class ImageClassification(Workload):
             amp: Compute in bfloat16 where autocast finds it safe; parameters stay float32.
 
         Raises:
-            ConfigurationError: If shares, batch, weights or the model's parameters do not fit.
+            ConfigurationError: If shares, batch, weights or the model's parameters do not fit, or
+                memory is too small for images of this size.
         """
-        _check_shares(shares, batch, len(data.train))
+        check_shares(shares, batch, len(data.train))
         if weights is not None:
-            _check_weights(weights, len(shares))
+            check_weights(weights, len(shares))
         self.workers, self.device = len(shares), torch.device(device)
+        if self.device.type == "cpu":
+            at_once = max(batch, min(len(data.test), _TEST_BATCH * available_cores()))
+            check_memory(model, data.train.pixels_NCHW, len(data.train) // _SAMPLED, at_once)
         self.weights_N = equal_weights(self.workers) if weights is None else weights
         self._train, self._test = (
             Images(part.pixels_NCHW.to(self.device), part.labels_N.to(self.device))
@@ -99,7 +109,7 @@ class ImageClassification(Workload):
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         }
-        _check_trained(self._trained)
+        check_trained(self._trained)
         self.dim = sum(parameter.numel() for parameter in self._trained.values())
         self._initial_J = torch.cat([own.detach().flatten() for own in self._trained.values()])
         layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
@@ -107,8 +117,7 @@ class ImageClassification(Workload):
         self._normalising = [layer for layer in layers if _is_trained(layer)]
         for layer in layers:
             layer.track_running_stats = False  # except while they are measured
-        # From one image in ten, which is precise enough to centre and scale by.
-        sampled_NCHW = data.train.pixels_NCHW[::10].float()
+        sampled_NCHW = data.train.pixels_NCHW[::_SAMPLED].float()
         mean_C, scale_C = sampled_NCHW.mean(dim=(0, 2, 3)), sampled_NCHW.std(dim=(0, 2, 3))
         self._mean_C11 = mean_C[:, None, None].to(self.device)
         self._scale_C11 = scale_C.clamp(min=1.0)[:, None, None].to(self.device)
@@ -307,39 +316,6 @@ class ImageClassification(Workload):
         for parameter in self._trained.values():  # each view would be sent as the whole vector
             parameter.data = parameter.data.clone()
         return self.__dict__
-
-
-def _check_shares(shares: Sequence[NDArray[np.int64]], batch: int, images: int) -> None:
-    if not shares:
-        raise ConfigurationError("no shares of the images: expected one for each worker")
-    if batch < 1:
-        raise ConfigurationError(f"batch {batch} is not at least 1")
-    for worker, share in enumerate(shares):
-        if len(share) < batch:
-            raise ConfigurationError(
-                f"worker {worker} has {len(share)} images, fewer than a batch of {batch}"
-            )
-        if share.min() < 0 or share.max() >= images:
-            raise ConfigurationError(
-                f"the share of worker {worker} has indices outside of the {images} images"
-            )
-
-
-def _check_weights(weights_N: Tensor, workers: int) -> None:
-    if weights_N.shape != (workers,):
-        raise ConfigurationError(
-            f"weights have shape {tuple(weights_N.shape)}: expected ({workers},)"
-        )
-    if not (bool((weights_N > 0.0).all()) and abs(float(weights_N.sum()) - 1.0) < _ROUNDING):
-        raise ConfigurationError("weights are not all above 0 with a sum of 1")
-
-
-def _check_trained(parameters: Mapping[str, Tensor]) -> None:
-    if not parameters:
-        raise ConfigurationError("the model has no parameter that requires a gradient")
-    for name, parameter in parameters.items():
-        if parameter.dtype != torch.float32:
-            raise ConfigurationError(f"parameter {name} is {parameter.dtype}: expected float32")
 
 
 def _is_trained(layer: _BatchNorm) -> bool:

@@ -6,10 +6,10 @@ import functools
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.workloads.images.archive import is_archive, unpack
-from regtopk_bench.workloads.images.cache import Pixels, cached
+from regtopk_bench.workloads.images.cache import Pixels, cached, keeping, own_folder
+from regtopk_bench.workloads.images.damage import reason
+from regtopk_bench.workloads.images.decoding import SUFFIXES, as_pixels, decode, strictly
 
 _CIFAR_FOLDER = "cifar-10-batches-py"
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff")
 _DEPTH = 3
 _BY_HAND = (
     "fetch https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz yourself and give it with --data"
@@ -72,6 +73,7 @@ def load_images(
     cache: Path,
     *,
     side: int | None = None,
+    unpacked_limit: float = 100.0,
     on_images: OnImages | None = None,
 ) -> ImageData:
     """Read images, or fetch CIFAR-10.
@@ -83,6 +85,7 @@ def load_images(
         cache: Folder that keeps whatever is fetched, unpacked, decoded or resized.
         side: Height and width to resize images to: their shorter side is scaled, and the
             centre cropped. None keeps their size.
+        unpacked_limit: GiB that an archive may unpack to.
         on_images: Called with the number of images decoded or resized so far, and their total.
 
     Raises:
@@ -94,13 +97,13 @@ def load_images(
         raise ConfigurationError(f"images cannot be brought to {side} pixels: at least 1")
     if path is None:
         return _cifar(cache / "cifar10", cache, side, on_images, download=True)
-    if not path.exists():
-        raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
     try:
-        if path.is_file():
-            if not is_archive(path):
+        if not path.exists():
+            raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
+        if not path.is_dir():
+            if not (path.is_file() and is_archive(path)):
                 raise RunError(f"{path} is neither a folder nor an archive of a known kind")
-            path = unpack(path, cache)
+            path = unpack(path, cache, unpacked_limit * 2**30)
         root = _root(path.resolve())
         if (root / _CIFAR_FOLDER).is_dir():
             return _cifar(root, cache, side, on_images, download=False)
@@ -127,12 +130,17 @@ def _cifar(
 ) -> ImageData:
     from torchvision.datasets import CIFAR10
 
+    if download:
+        with keeping("CIFAR-10", root):
+            own_folder(root)
     try:
         train, test = (CIFAR10(str(root), train=part, download=download) for part in (True, False))
     except Exception as error:  # torchvision lets through whatever the network or pickle raises
         if download:
-            raise RunError(f"cannot fetch CIFAR-10 ({error}): {_BY_HAND}") from error
-        raise RunError(f"{root / _CIFAR_FOLDER} is damaged ({error}): fetch it again") from error
+            raise RunError(f"cannot fetch CIFAR-10 ({reason(error)}): {_BY_HAND}") from error
+        raise RunError(
+            f"{root / _CIFAR_FOLDER} is damaged ({reason(error)}): fetch it again"
+        ) from error
     reports = _reports(on_images, len(train), len(test))
     parts = (
         Images(_of_cifar(part.data, cache, side, report), torch.tensor(part.targets))
@@ -149,7 +157,7 @@ def _of_cifar(pixels_NHWC: Pixels, cache: Path, side: int | None, report: Report
     from PIL import Image
 
     def resized(position: int) -> Pixels:
-        return _as_pixels(Image.fromarray(pixels_NHWC[position]), side)
+        return as_pixels(Image.fromarray(pixels_NHWC[position]), side)
 
     identity = hashlib.sha256(json.dumps(side).encode())
     identity.update(np.ascontiguousarray(pixels_NHWC).data)
@@ -202,9 +210,11 @@ def _files(folder: Path, classes: Sequence[str]) -> list[_File]:
     for label, name in enumerate(classes):
         if (folder / name).is_dir():
             with os.scandir(folder / name) as entries:  # many times faster than pathlib
-                images = [entry for entry in entries if entry.name.lower().endswith(_SUFFIXES)]
+                images = [entry for entry in entries if entry.name.lower().endswith(SUFFIXES)]
             for entry in sorted(images, key=lambda entry: entry.name):
                 facts = entry.stat()
+                if not stat.S_ISREG(facts.st_mode):  # a pipe would be waited for
+                    raise RunError(f"{entry.path} is not a file")
                 identity = f"{entry.path}|{facts.st_size}|{facts.st_mtime_ns}\n"
                 found.append(_File(entry.path, label, identity))
     if not found:
@@ -216,14 +226,13 @@ def _decoded(
     files: Sequence[_File], cache: Path, side: int | None, report: Report | None
 ) -> Images:
     """Decode files, or map what was decoded before from the same files."""
-    first = _decode(files[0].path, side)
 
     def decoded(position: int) -> Pixels:
-        pixels = _decode(files[position].path, side)
-        if pixels.shape != first.shape:
+        pixels = decode(files[position].path, side)
+        if pixels.shape != shape:
             raise RunError(
                 f"{files[position].path} has {pixels.shape[2]}×{pixels.shape[1]} pixels and "
-                f"{files[0].path} {first.shape[2]}×{first.shape[1]}: give --image-size"
+                f"{files[0].path} {shape[2]}×{shape[1]}: give --image-size"
             )
         return pixels
 
@@ -231,30 +240,11 @@ def _decoded(
     for file in files:
         identity.update(os.fsencode(file.identity))
     stored = _cache_file(cache, identity.hexdigest())
-    pixels_NCHW = cached(stored, (len(files), *first.shape), decoded, report)
+    with strictly():
+        shape = (3, side, side) if side else decode(files[0].path, None).shape
+        pixels_NCHW = cached(stored, (len(files), *shape), decoded, report)
     return Images(torch.from_numpy(pixels_NCHW), torch.tensor([file.label for file in files]))
 
 
 def _cache_file(cache: Path, identity: str) -> Path:
     return cache / "decoded" / f"{identity[:24]}.npy"
-
-
-def _decode(file: str, side: int | None) -> Pixels:
-    """Return an image, (3, H, W)."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RunError(f"{file} is not an image that can be decoded ({error})") from error
-    return _as_pixels(image, side)
-
-
-def _as_pixels(image: Any, side: int | None) -> Pixels:
-    """Return one of Pillow's images as an array, (3, H, W)."""
-    from PIL import Image, ImageOps
-
-    if side is not None:
-        image = ImageOps.fit(image, (side, side), Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

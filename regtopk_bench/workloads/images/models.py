@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
-from regtopk_bench.errors import ConfigurationError, RunError, suggest
+from regtopk_bench.errors import ConfigurationError, suggest
+from regtopk_bench.workloads.images.weights import load_weights, published
+
+LARGE_SIDE = 512
+"""Of images for which memory may be too small; nothing is tried out on them."""
 
 _IMAGENET_CLASSES = 1000
 _GROUPS = 8
@@ -61,7 +66,7 @@ def build_model(
     Raises:
         ConfigurationError: If there is no such model, it has no published weights, or it
             cannot take images of this size.
-        RunError: If weights cannot be read or fetched.
+        RunError: If weights cannot be read or fetched, or are damaged.
     """
     if name == "cnn":
         model: nn.Module = SmallCNN(classes)
@@ -71,7 +76,7 @@ def build_model(
     else:
         model, head = _torchvision_model(name, classes, weights)
     if weights not in ("none", "imagenet"):
-        _load(model, Path(weights))
+        load_weights(model, Path(weights))
     if freeze_backbone:
         for parameter_name, parameter in model.named_parameters():
             parameter.requires_grad_(parameter_name.startswith(f"{head}."))
@@ -86,14 +91,9 @@ def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module
     known = models.list_models(module=models)
     if name not in known:
         raise ConfigurationError(f'no model "{name}"{suggest(name, ["cnn", *known])}')
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # about defaults that may change
-            model = models.get_model(name, weights="DEFAULT" if weights == "imagenet" else None)
-    except OSError as error:  # urllib's errors are of this kind
-        raise RunError(
-            f"cannot fetch the weights of {name} ({error}): give a file with --weights"
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about defaults that may change
+        model = published(name) if weights == "imagenet" else models.get_model(name)
     if name == "resnet18":
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -132,39 +132,48 @@ def _outputs(layer: Any) -> int | None:
     return layer.out_channels if isinstance(layer, nn.Conv2d) else None
 
 
-def _load(model: nn.Module, path: Path) -> None:
-    """Load the parameters of a file that match one of the model's in name and shape."""
+def largest_output(model: nn.Module, shape_CHW: Sequence[int]) -> int:
+    """Return the bytes of the largest output of a layer for one image; nothing is computed."""
+    sizes = [0]
+
+    def note(_: nn.Module, __: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.nbytes)
+
+    hooks = [layer.register_forward_hook(note) for layer in model.modules()]
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RunError(f"cannot read weights {path}: {error.strerror}") from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise RunError(f"weights {path} are damaged, or more than tensors") from error
-    own = model.state_dict()
-    if not isinstance(stored, dict):
-        raise RunError(f"weights {path} are no state dictionary")
-    fitting = {
-        name: value
-        for name, value in stored.items()
-        if name in own and isinstance(value, Tensor) and value.shape == own[name].shape
-    }
-    if not fitting:
-        raise RunError(f"weights {path} have no parameter of this model")
-    model.load_state_dict(fitting, strict=False)
+        _scores(model, shape_CHW, "meta")
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(sizes)
+
+
+def _scores(model: nn.Module, shape_CHW: Sequence[int], device: str) -> Tensor:
+    """Return a model's scores for one image; without values if the device is "meta"."""
+    was_training = model.training
+    own = [*model.named_parameters(), *model.named_buffers()]
+    try:
+        with torch.no_grad():
+            scores: Tensor = functional_call(
+                model.eval(),
+                {name: value.to(device) for name, value in own},
+                torch.zeros(1, *shape_CHW, device=device),
+            )
+    finally:
+        model.train(was_training)
+    return scores
 
 
 def _try(model: nn.Module, name: str, classes: int, side: int) -> None:
     """Raise ConfigurationError if a model cannot take images of this size."""
-    was_training = model.training
+    device = "cpu" if side < LARGE_SIDE else "meta"  # the latter takes a second to import
     try:
-        with torch.no_grad():
-            scores = model.eval()(torch.zeros(1, 3, side, side))
+        shape = _scores(model, (3, side, side), device).shape
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigurationError(
             f'model "{name}" cannot take images of {side}×{side}: '
-            "give a larger --image-size or another --model"
+            "give another --image-size or another --model"
         ) from error
-    finally:
-        model.train(was_training)
-    if scores.shape != (1, classes):
+    if shape != (1, classes):
         raise ConfigurationError(f'model "{name}" returns no score for each of {classes} classes')

@@ -91,6 +91,8 @@ def _dirichlet(
     labels_N: Indices, workers: int, alpha: float, batch: int, draw: np.random.Generator
 ) -> list[Indices]:
     """Divide one class after another, and redraw until every worker has a batch."""
+    if not np.isfinite(alpha * workers):
+        raise ConfigurationError(f"dirichlet:{alpha:g} is too large to draw from: lower ALPHA")
     for _ in range(_TRIES):
         dealt: list[list[Indices]] = [[] for _ in range(workers)]
         for label in np.unique(labels_N):

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from regtopk_bench.workloads.images.dataset import ImageData, Images
+from regtopk_bench.workloads.images.memory import check_room
 
 _CLASSES = 10
 _PATTERN_SIDE = 4
@@ -25,7 +26,17 @@ def synthetic_images(
         train: Images to train on.
         test: Images to test with.
         seed: Of patterns, labels, shifts and noise.
+
+    Raises:
+        ConfigurationError: If memory is too small.
     """
+    entry = np.dtype(np.float64).itemsize + np.dtype(np.float32).itemsize
+    count = max(train, test)
+    check_room(
+        count * 3 * side**2 * entry,
+        f"{count} synthetic images of {side}×{side} pixels",
+        "lower --image-size",
+    )
     draw = np.random.default_rng(seed)
     coarse = torch.from_numpy(draw.normal(size=(_CLASSES, 3, _PATTERN_SIDE, _PATTERN_SIDE)))
     patterns = interpolate(coarse, size=(side, side), mode="bilinear").numpy()

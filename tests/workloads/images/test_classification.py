@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from regtopk_bench import Dense, RegTopK, TopK, simulate
-from regtopk_bench.workloads.images import ImageClassification, build_model
+from regtopk_bench import ConfigurationError, Dense, RegTopK, TopK, simulate
+from regtopk_bench.workloads.images import ImageClassification, ImageData, Images, build_model
 from tests.workloads.images.problems import DATA, dropping, smooth, workload
 
 
@@ -260,3 +260,17 @@ def test_a_batch_does_not_depend_on_those_taken_before() -> None:
             fresh_pixels, fresh_labels = workload().batch(worker, step)
             assert torch.equal(pixels, fresh_pixels)
             assert torch.equal(labels, fresh_labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "side", "what"),
+    [(9, 10**5, "outputs of one layer for 9 images"), (10**8, 511, "statistics of 100000000")],
+)
+def test_images_that_do_not_fit_are_refused_before_they_are_touched(
+    images: int, side: int, what: str
+) -> None:
+    pixels_NCHW = torch.zeros(1, 1, 1, 1, dtype=torch.uint8).expand(images, 3, side, side)
+    part = Images(pixels_NCHW, torch.zeros(1, dtype=torch.int64).expand(images))
+    model = build_model("cnn", classes=1, side=side)
+    with pytest.raises(ConfigurationError, match=f"{what} .* GiB .*: lower --image-size"):
+        ImageClassification(ImageData(("any",), part, part), model, [np.arange(9)], batch=1)

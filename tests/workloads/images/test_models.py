@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
-from regtopk_bench import ConfigurationError, RunError
+from regtopk_bench import ConfigurationError
 from regtopk_bench.workloads.images import build_model
+from regtopk_bench.workloads.images.models import largest_output
 
 
 def parameters(model: torch.nn.Module) -> int:
@@ -56,40 +55,20 @@ def test_initial_parameters_follow_the_seed() -> None:
     assert not torch.equal(models[0]["conv1.weight"], models[2]["conv1.weight"])
 
 
-def test_weights_from_a_file_but_for_the_classifier(tmp_path: Path) -> None:
-    source = build_model("cnn", classes=10, side=32)
-    torch.save(source.state_dict(), tmp_path / "cnn.pt")
-    model = build_model("cnn", classes=3, side=32, weights=str(tmp_path / "cnn.pt"))
-    theirs, own = source.state_dict(), model.state_dict()
-    assert torch.equal(own["0.weight"], theirs["0.weight"])
-    assert own["12.weight"].shape == (3, 2048)
-
-
-def test_weights_that_cannot_be_used(tmp_path: Path) -> None:
-    (tmp_path / "damaged.pt").write_bytes(b"PK nothing")
-    torch.save([1, 2], tmp_path / "list.pt")
-    torch.save({"other": torch.ones(2)}, tmp_path / "other.pt")
-    for file, message in (
-        ("missing.pt", "cannot read weights"),
-        ("damaged.pt", "are damaged"),
-        ("list.pt", "no state dictionary"),
-        ("other.pt", "no parameter of this model"),
-    ):
-        with pytest.raises(RunError, match=message):
-            build_model("cnn", classes=10, side=32, weights=str(tmp_path / file))
-    with pytest.raises(ConfigurationError, match="no published weights"):
-        build_model("cnn", classes=10, side=32, weights="imagenet")
-
-
-def test_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    with pytest.raises(RunError, match=r"cannot fetch the weights of mobilenet_v2 .* --weights"):
-        build_model("mobilenet_v2", classes=10, side=32, weights="imagenet")
-
-
 def test_models_and_sizes_that_do_not_fit() -> None:
     with pytest.raises(ConfigurationError, match='no model "resnet81"; did you mean "resnet18"'):
         build_model("resnet81", classes=10, side=32)
     with pytest.raises(ConfigurationError, match=r"alexnet.* cannot take images of 32×32"):
         build_model("alexnet", classes=10, side=32)
+
+
+def test_sizes_that_could_not_be_computed_are_not_tried_out() -> None:
+    assert build_model("cnn", classes=10, side=20_000).training
+    with pytest.raises(ConfigurationError, match=r"cannot take images of 1000000000×1000000000"):
+        build_model("cnn", classes=10, side=10**9)
+
+
+def test_the_largest_output_is_found_without_computing_anything() -> None:
+    model = build_model("cnn", classes=10, side=32)
+    assert largest_output(model, (3, 32, 32)) == 16 * 32 * 32 * 4
+    assert largest_output(model, (3, 10**5, 10**5)) == 16 * 10**10 * 4

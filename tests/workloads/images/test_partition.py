@@ -59,6 +59,8 @@ def test_skew_tells_partitions_apart() -> None:
         ("dirichlet", 2, 1, "needs a number above 0"),
         ("dirichlet:0", 2, 1, "needs a number above 0"),
         ("dirichlet:much", 2, 1, "needs a number above 0"),
+        ("dirichlet:nan", 2, 1, "needs a number above 0"),
+        ("dirichlet:1e308", 2, 1, "too large to draw from: lower ALPHA"),
         ("dirichlet:0.01", 10, 9, "leaves a worker with fewer than 9 images"),
         ("iid:2", 2, 1, 'unknown partition "iid:2"'),
         ("random", 2, 1, "known: iid, iid-unequal, dirichlet:ALPHA, shards"),
