@@ -20,17 +20,19 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, files, threads, and the tables trace and algorithms are for all.
+# experiments and in cli; errors, files, threads, memory, and the tables trace and algorithms are
+# for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "files": {"errors"},
     "threads": set(),
+    "memory": set(),
     "trace": set(),
     "algorithms": {"errors"},
     "kernels": {"errors"},
     "messages": {"errors", "kernels"},
     "sparsify": {"errors", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "files", "threads"},
+    "workloads": {"errors", "files", "threads", "memory"},
     "transport": {"errors"},
     "training": {
         *("errors", "files", "threads", "trace"),
@@ -41,11 +43,11 @@ MAY_IMPORT = {
     "report": {"errors", "trace", "algorithms", "results"},
     "settings": {"errors", "files", "algorithms"},
     "experiments": {
-        *("errors", "files", "threads", "trace", "algorithms"),
+        *("errors", "files", "threads", "memory", "trace", "algorithms"),
         *COMPUTE,
         *("results", "settings"),
     },
-    "cli": {"errors", "threads", *COMPUTE, *DATA, *COMMAND, "experiments"},
+    "cli": {"errors", "threads", "memory", *COMPUTE, *DATA, *COMMAND, "experiments"},
     "__main__": {"cli"},
 }
 

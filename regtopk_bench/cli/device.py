@@ -1,10 +1,13 @@
-"""Where a command computes."""
+"""Where a command computes, and what if there is no memory."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
-from regtopk_bench.errors import RunError
+from regtopk_bench.errors import RegtopkBenchError, RunError
 
 
 def choose_device(wanted: str) -> str:
@@ -18,3 +21,17 @@ def choose_device(wanted: str) -> str:
     if wanted == "cuda" and not torch.cuda.is_available():
         raise RunError("PyTorch sees no CUDA device here: use --device cpu")
     return wanted
+
+
+@contextlib.contextmanager
+def memory_for(what: str, advice: str) -> Iterator[None]:
+    """Turn a failure to allocate memory into a RunError that says what it was for."""
+    try:
+        yield
+    except RegtopkBenchError:
+        raise
+    except (MemoryError, RuntimeError) as error:  # PyTorch's are told apart by their text only
+        words = ("memory", "calculation overflowed")
+        if isinstance(error, MemoryError) or any(word in str(error).lower() for word in words):
+            raise RunError(f"no memory for {what}: {advice}") from error
+        raise

@@ -94,9 +94,9 @@ def load_images(
         raise ConfigurationError(f"images cannot be brought to {side} pixels: at least 1")
     if path is None:
         return _cifar(cache / "cifar10", cache, side, on_images, download=True)
-    if not path.exists():
-        raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
     try:
+        if not path.exists():
+            raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
         if path.is_file():
             if not is_archive(path):
                 raise RunError(f"{path} is neither a folder nor an archive of a known kind")
