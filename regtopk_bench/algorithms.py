@@ -143,7 +143,8 @@ def parse_spec(text: str) -> AlgorithmSpec:
         ValueError: If the name is unknown or the rest is malformed.
     """
     name, colon, rest = text.strip().partition(":")
-    if not (name in ALGORITHMS or "." in name or name in _from_outside()):
+    dotted = "." in name and all(part.isidentifier() for part in name.split("."))
+    if not (name in ALGORITHMS or dotted or name in _from_outside()):
         known = [*ALGORITHMS, *_from_outside()]
         raise ValueError(f'unknown value "{name}"{suggest(name, known)}')
     parameters: dict[str, str] = {}

@@ -20,21 +20,22 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, arguments, files, memory, threads, and the tables trace and
-# algorithms are for all.
+# experiments and in cli; errors, arguments, files, memory, shared, threads, and the tables trace
+# and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "files": {"errors"},
-    "memory": set(),
     "arguments": {"errors"},
+    "memory": {"errors"},
+    "shared": set(),
     "threads": set(),
     "trace": set(),
     "algorithms": {"errors"},
     "kernels": {"errors", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
     "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "arguments", "files", "memory", "threads"},
-    "transport": {"errors", "memory"},
+    "workloads": {"errors", "arguments", "files", "memory", "shared", "threads"},
+    "transport": {"errors", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
         *("kernels", "messages", "sparsify", "workloads", "transport"),
@@ -44,11 +45,11 @@ MAY_IMPORT = {
     "report": {"errors", "trace", "algorithms", "results"},
     "settings": {"errors", "files", "algorithms"},
     "experiments": {
-        *("errors", "files", "threads", "trace", "algorithms"),
+        *("errors", "files", "threads", "memory", "trace", "algorithms"),
         *COMPUTE,
         *("results", "settings"),
     },
-    "cli": {"errors", "threads", *COMPUTE, *DATA, *COMMAND, "experiments"},
+    "cli": {"errors", "threads", "memory", *COMPUTE, *DATA, *COMMAND, "experiments"},
     "__main__": {"cli"},
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from regtopk_bench.cli.device import choose_device
+from regtopk_bench.cli.device import choose_device, memory_for
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import resume
@@ -30,7 +30,9 @@ def run_cifar(invocation: Invocation) -> None:
             "longer than 30 years: lower --rounds, --local-steps, --workers or --batch"
         )
     device = choose_device(settings.device)
-    cells = image_cells(settings, _images(invocation, settings), device)
+    with memory_for("the images", "give a smaller --image-size"):
+        images = _images(invocation, settings)
+    cells = image_cells(settings, images, device)
     Session(invocation, "cifar", resumed).run(cells, unit="images", per_round=per_round)
 
 

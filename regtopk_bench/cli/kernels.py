@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from regtopk_bench.cli.device import choose_device
-from regtopk_bench.cli.invocation import Invocation, is_out_of_memory
+from regtopk_bench import memory
+from regtopk_bench.cli.device import choose_device, memory_for
+from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.session import Session
-from regtopk_bench.errors import RunError
 from regtopk_bench.experiments.environment import environment
 from regtopk_bench.experiments.measurements import runs_of
 from regtopk_bench.report.kernels import noise
@@ -22,6 +22,8 @@ from regtopk_bench.sparsify.density import Budget
 from regtopk_bench.timing import CpuClock, CudaClock, Measurement, candidates, measure, problem
 
 _BUSY_LOAD = 0.5
+_ROWS = 6
+"""What the data of a problem takes at least, in rows of J values."""
 
 
 def run_kernels(invocation: Invocation) -> None:
@@ -89,7 +91,9 @@ def _measure(
         RunError: If there is no memory for the data.
     """
     k, dtype = Budget(density=wanted.density).entries(wanted.dim), getattr(torch, wanted.dtype)
-    try:
+    with memory_for(f"J = {wanted.dim}", "give a smaller --size"):
+        if wanted.device == "cpu" and _ROWS * wanted.dim * dtype.itemsize > memory.present():
+            raise MemoryError
         data = problem(wanted.distribution, wanted.dim, k, dtype, wanted.device)
         return measure(
             data,
@@ -98,7 +102,3 @@ def _measure(
             repeats=settings.repeats,
             on_repeat=on_repeat,
         )
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise RunError(f"no memory for J = {wanted.dim}: give a smaller --size") from error

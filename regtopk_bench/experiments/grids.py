@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from regtopk_bench import memory
 from regtopk_bench.algorithms import AlgorithmSpec
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.problems import (
     ImageProblem,
@@ -35,6 +37,9 @@ from regtopk_bench.workloads.images import ImageData
 
 T = TypeVar("T")
 
+_BYTES_PER_ROUND = 200
+"""What the traces of a run take in memory for each round, at least."""
+
 
 def regression_cells(settings: LinregSettings) -> list[Cell]:
     """Return the cells of `linreg`."""
@@ -59,10 +64,12 @@ def image_cells(settings: CifarSettings, data: ImageData, device: str) -> list[C
 def toy_cells(settings: ToySettings) -> list[Cell]:
     """Return the cells of `toy`."""
     recipe = _from_settings(Recipe, settings)
-    return [
-        Cell(problem=ToyProblem(), sparsifier=sparsifier, recipe=recipe)
-        for sparsifier in (Dense(), TopK(k=1), RegTopK(k=1, mu=1.0))
-    ]
+    return _checked(
+        [
+            Cell(problem=ToyProblem(), sparsifier=sparsifier, recipe=recipe)
+            for sparsifier in (Dense(), TopK(k=1), RegTopK(k=1, mu=1.0))
+        ]
+    )
 
 
 def sparsifiers(
@@ -93,11 +100,25 @@ def _grid(problem: Problem, settings: ComparisonSettings, **recipe: Any) -> list
     if getattr(settings, "scope", "global") == "layer":
         chosen = [PerLayer(each) if takes_density(type(each)) else each for each in chosen]
     trained = _from_settings(Recipe, settings, **recipe)
-    return [
-        Cell(problem=problem, sparsifier=sparsifier, recipe=trained, seed=seed)
-        for seed in settings.seeds
-        for sparsifier in chosen
-    ]
+    return _checked(
+        [
+            Cell(problem=problem, sparsifier=sparsifier, recipe=trained, seed=seed)
+            for seed in settings.seeds
+            for sparsifier in chosen
+        ]
+    )
+
+
+def _checked(cells: list[Cell]) -> list[Cell]:
+    """Return cells; raise ConfigurationError if no memory could hold the traces of all rounds."""
+    rounds = sum(cell.recipe.rounds for cell in cells)
+    needed = rounds * _BYTES_PER_ROUND
+    if needed > memory.present():
+        raise ConfigurationError(
+            f"the traces of {rounds} rounds in {len(cells)} runs take {needed / 2**30:.1f} GiB "
+            f"and this machine has {memory.present() / 2**30:.1f}: lower rounds"
+        )
+    return cells
 
 
 def _from_settings(made: type[T], settings: Any, **given: Any) -> T:

@@ -54,23 +54,24 @@ def named(where: str, content: Any = None) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        found = [(_place(each["loc"], content), each["msg"]) for each in error.errors()]
+        found = [
+            (_place(each["loc"], content, each["type"] == "missing"), each["msg"])
+            for each in error.errors()
+        ]
         place = found[0][0]
         reason = [message for at, message in found if at == place][-1]  # the last of alternatives
         reason = reason.removeprefix("Value error, ")
         raise ConfigurationError(f"{where} is damaged{place}: {reason}") from error
 
 
-def _place(location: Sequence[str | int], content: Any) -> str:
+def _place(location: Sequence[str | int], content: Any, missing: bool) -> str:
     """Return ` at runs.0.seed`, without the names of alternatives that Pydantic puts in between."""
     parts = []
-    for number, part in enumerate(location):
-        try:
+    for part in location:
+        with contextlib.suppress(LookupError, TypeError):
             content = content[part]
-        except (LookupError, TypeError):
-            if not (isinstance(content, dict) and number == len(location) - 1):
-                continue
-        parts.append(str(part))
+            parts.append(str(part))
+    parts += map(str, location[-1:] if missing else [])
     return f" at {'.'.join(parts)}" if parts else ""
 
 

@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings.declare import Group, setting
-from regtopk_bench.settings.kinds import AtLeast, Count, CountOrAuto, Positive, RunFolder
+from regtopk_bench.settings.kinds import (
+    AtLeast,
+    AtMost,
+    AtOnce,
+    AtOnceOrAuto,
+    Count,
+    Positive,
+    RunFolder,
+)
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -16,12 +24,12 @@ Device = Literal["auto", "cpu", "cuda"]
 class ExecutionSettings(Group, panel="Execution", decides=False):
     """How the cells of an experiment are run."""
 
-    processes: CountOrAuto = setting(
+    processes: AtOnceOrAuto = setting(
         "auto",
         "Processes that host the workers; auto takes the number expected to be fastest.",
         short="-p",
     )
-    jobs: Count = setting(
+    jobs: AtOnce = setting(
         1, "Cells that run at the same time, each in its own process.", short="-j"
     )
     timeout: Positive = setting(
@@ -83,11 +91,11 @@ class KernelsExecution(Group, panel="Execution", decides=False):
         short="-i",
         decides=True,
     )
-    repeats: Annotated[int, AtLeast(3)] = setting(
+    repeats: Annotated[int, AtLeast(3), AtMost(1e6)] = setting(
         15,
         "Repeats; slow candidates get fewer, but at least three.",
         short="-r",
     )
-    threads: CountOrAuto = setting(
+    threads: AtOnceOrAuto = setting(
         "auto", "Threads on the CPU; auto takes as many as PyTorch does.", decides=True
     )

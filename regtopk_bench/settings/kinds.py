@@ -41,7 +41,7 @@ class AtLeast:
     def check(self, value: float, raw: Any) -> None:
         """Raise ValueError, quoting the raw value, if the value is too small."""
         if value < self.bound:
-            raise ValueError(f"{raw} is below {self.bound:g}")
+            raise ValueError(f"{parsers.bare(raw)} is below {self.bound:g}")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Above:
     def check(self, value: float, raw: Any) -> None:
         """Raise ValueError, quoting the raw value, if the value is too small."""
         if not value > self.bound:
-            raise ValueError(f"{raw} is not above {self.bound:g}")
+            raise ValueError(f"{parsers.bare(raw)} is not above {self.bound:g}")
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,35 @@ class Below:
     def check(self, value: float, raw: Any) -> None:
         """Raise ValueError, quoting the raw value, if the value is too large."""
         if not value < self.bound:
-            raise ValueError(f"{raw} is not below {self.bound:g}")
+            raise ValueError(f"{parsers.bare(raw)} is not below {self.bound:g}")
 
 
-Bound = AtLeast | Above | Below
+@dataclass(frozen=True)
+class AtMost:
+    """A number's upper bound, included."""
 
-Whole = Annotated[int, AtLeast(0)]
-Count = Annotated[int, AtLeast(1)]
-CountOrAuto = Count | Literal["auto"]
-Positive = Annotated[float, Above(0)]
-NonNegative = Annotated[float, AtLeast(0)]
+    bound: float
+
+    def check(self, value: float, raw: Any) -> None:
+        """Raise ValueError, quoting the raw value, if the value is too large."""
+        if value > self.bound:
+            raise ValueError(f"{parsers.bare(raw)} is above {self.bound:g}")
+
+
+Bound = AtLeast | Above | Below | AtMost
+
+_MANY = 1e10
+"""More than any machine holds or gets through; sizes and their products stay within 64 bits."""
+_LARGE = 1e38
+"""What float32 can still hold."""
+
+Whole = Annotated[int, AtLeast(0), AtMost(_MANY)]
+Count = Annotated[int, AtLeast(1), AtMost(_MANY)]
+AtOnce = Annotated[int, AtLeast(1), AtMost(1024)]
+"""How many processes or threads there are at the same time; more would take a machine down."""
+AtOnceOrAuto = AtOnce | Literal["auto"]
+Positive = Annotated[float, Above(0), AtMost(_LARGE)]
+NonNegative = Annotated[float, AtLeast(0), AtMost(_LARGE)]
 Fraction = Annotated[float, Kind(parsers.fraction, "FLOAT")]
 Density = Annotated[float, Kind(parsers.density, "FLOAT")]
 Seeds = Annotated[tuple[int, ...], Kind(parsers.seeds, "LIST")]

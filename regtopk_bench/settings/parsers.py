@@ -18,10 +18,11 @@ from regtopk_bench.settings.paths import UserPath
 Parser = Callable[[Any], Any]
 
 
-LARGEST = 2**63 - 1
-"""The largest whole number: what JSON's readers, NumPy and PyTorch hold."""
+_LARGEST_SEED = 2**63 - 1
+"""What NumPy, PyTorch and readers of JSON all hold."""
 
 _SHOWN = 60
+"""Characters of a value in an error."""
 
 
 def shown(raw: Any) -> str:
@@ -32,8 +33,12 @@ def shown(raw: Any) -> str:
         return f"this {type(raw).__name__}"
 
 
-def _bare(raw: Any) -> str:
-    """Return text as it is, and any other value as errors quote it."""
+def bare(raw: Any) -> str:
+    """Return a value as `shown` does, but text without quotation marks."""
+    return _cut(_as_text(raw))
+
+
+def _as_text(raw: Any) -> str:
     return raw if isinstance(raw, str) else shown(raw)
 
 
@@ -56,19 +61,12 @@ def _float(raw: Any) -> float:
 def integer(raw: Any) -> int:
     """Parse a whole number."""
     value = _float(raw)
-    if not value.is_integer():
+    if not (value.is_integer() or (isinstance(raw, int) and math.isinf(value))):
         raise ValueError(f"{shown(raw)} is not a whole number")
     try:
-        whole = int(raw)  # all of its digits
+        return int(raw)  # all of its digits
     except ValueError:  # 1e6
-        whole = int(value)
-    _check_size(whole, raw)
-    return whole
-
-
-def _check_size(whole: int, raw: Any) -> None:
-    if abs(whole) > LARGEST:
-        raise ValueError(f"{shown(raw)} is beyond {LARGEST}, the largest whole number")
+        return int(value)
 
 
 def number(raw: Any) -> float:
@@ -83,7 +81,7 @@ def fraction(raw: Any) -> float:
     """Parse a number in (0, 1]."""
     value = _float(raw)
     if not 0.0 < value <= 1.0:
-        raise ValueError(f"{_cut(_bare(raw))} is not in (0, 1]")
+        raise ValueError(f"{bare(raw)} is not in (0, 1]")
     return value
 
 
@@ -101,7 +99,7 @@ def choice(names: Iterable[str]) -> Parser:
 
     def parse(raw: Any) -> str:
         if raw not in known:
-            raise ValueError(f'unknown value "{_cut(_bare(raw))}"{suggest(_bare(raw), known)}')
+            raise ValueError(f'unknown value "{bare(raw)}"{suggest(bare(raw), known)}')
         return str(raw)
 
     return parse
@@ -140,13 +138,14 @@ def listing(parse_one: Parser, split: Callable[[str], list[str]] = _split_at_com
 def seeds(raw: Any) -> tuple[int, ...]:
     """Parse seeds such as `0`, `0,3,7` or `0-4`."""
     found: list[int] = []
-    for part in listing(_bare)(raw):
+    for part in listing(_as_text)(raw):
         first, dash, last = part.partition("-")
         try:
             start, stop = int(first), int(last if dash else first)
         except ValueError:
             raise ValueError(f"{shown(part)} is not a seed or a range such as 0-4") from None
-        _check_size(stop, part)
+        if stop > _LARGEST_SEED:
+            raise ValueError(f"{shown(part)} is beyond {_LARGEST_SEED}, the largest seed")
         if not 0 <= start <= stop:
             raise ValueError(f"{shown(part)} is not a rising range")
         if stop - start >= 10_000:
@@ -157,9 +156,9 @@ def seeds(raw: Any) -> tuple[int, ...]:
 
 def algorithms(raw: Any) -> tuple[AlgorithmSpec, ...]:
     """Parse algorithms with their hyper-parameters, as in `dense,regtopk:mu=4,q=1e8`."""
-    specs: tuple[AlgorithmSpec, ...] = listing(lambda part: parse_spec(_bare(part)), split_specs)(
-        raw
-    )
+    specs: tuple[AlgorithmSpec, ...] = listing(
+        lambda part: parse_spec(_as_text(part)), split_specs
+    )(raw)
     return specs
 
 

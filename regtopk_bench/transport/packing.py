@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.memory import SharedBytes, home, in_shared_memory
+from regtopk_bench.shared import SharedBytes, home, in_shared_memory
 
 _MAPPED_BYTES = 2**20
 

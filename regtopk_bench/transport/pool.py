@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 
 from torch import Tensor
 
-from regtopk_bench.memory import SharedBytes
+from regtopk_bench.shared import SharedBytes
 from regtopk_bench.transport.base import TIMEOUT_SECONDS, Transport, shards
 from regtopk_bench.transport.children import Launcher, picklable
 from regtopk_bench.transport.hosts import ARRIVED, FAILED, GO, Host, wait_for_all

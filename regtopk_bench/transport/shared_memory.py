@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.errors import RunError
-from regtopk_bench.memory import SharedBytes
+from regtopk_bench.shared import SharedBytes
 from regtopk_bench.transport.header import (
     HEADER_BYTES,
     Signature,

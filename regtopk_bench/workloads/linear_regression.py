@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regtopk_bench import memory
 from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.memory import in_shared_memory, shared_empty
+from regtopk_bench.shared import in_shared_memory, shared_empty
 from regtopk_bench.workloads.base import (
     Scalar,
     Workload,
@@ -263,10 +263,9 @@ def _check_memory(workers: int, samples: int, dim: int, dtype: torch.dtype, *, d
         parts["curvature matrices"] = workers * dim**2 * dtype.itemsize
         parts["working copies"] = max(features, dim**2 * torch.float64.itemsize)
     needed = sum(parts.values())
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > present:
+    if needed > memory.present():
         each = ", ".join(f"{name} {size / 2**30:.1f}" for name, size in parts.items())
         raise ConfigurationError(
             f"the problem takes {needed / 2**30:.1f} GiB ({each}) and this machine has "
-            f"{present / 2**30:.1f}: lower workers, samples or dim"
+            f"{memory.present() / 2**30:.1f}: lower workers, samples or dim"
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from regtopk_bench.errors import RunError
 from regtopk_bench.files import written_atomically
-from regtopk_bench.workloads.images.memory import check_room
+from regtopk_bench.memory import check_room
 
 Pixels = NDArray[np.uint8]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.workloads.images.memory import check_room
+from regtopk_bench.memory import check_room
 from regtopk_bench.workloads.images.models import LARGE_SIDE, largest_output
 
 _ROUNDING = 1e-5

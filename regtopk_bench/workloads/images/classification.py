@@ -15,7 +15,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from regtopk_bench.memory import in_shared_memory
+from regtopk_bench.shared import in_shared_memory
 from regtopk_bench.threads import available_cores
 from regtopk_bench.workloads.base import (
     Scalar,

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from regtopk_bench.memory import check_room
 from regtopk_bench.workloads.images.dataset import ImageData, Images
-from regtopk_bench.workloads.images.memory import check_room
 
 _CLASSES = 10
 _PATTERN_SIDE = 4
