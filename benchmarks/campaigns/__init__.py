@@ -1,0 +1,1 @@
+"""Campaigns of faults: see `benchmarks/faults.py`, which runs them."""
