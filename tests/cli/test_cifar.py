@@ -303,7 +303,11 @@ BAD = {
     "cache": (["--data", "images.tar", "--cache", "text.txt"], 3, "cannot keep what images.tar"),
     "pixels": (["--data", "images", "--image-size", "1e9"], 3, "GiB are free; make room or give"),
     "made up": ([*TINY, "--image-size", "1e9"], 2, "and this machine has"),
-    "local steps": ([*TINY, "--local-steps", "1e15"], 2, "longer than 30 years: lower --rounds"),
+    "local steps": (
+        [*TINY, "--local-steps", "1e10", "-r", "100000"],
+        2,
+        "longer than 30 years: lower --rounds",
+    ),
     "many workers": ([*TINY, "-n", "1e9"], 2, "1000000000 workers cannot share 10000 images"),
     "large alpha": ([*TINY, "--partition", "dirichlet:1e308"], 2, "too large to draw from"),
     "pipe": ([*TINY, "--weights", "pipe"], 3, "weights pipe are not a file"),
