@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
@@ -16,6 +17,7 @@ from regtopk_bench.results import store
 from regtopk_bench.results.schema import Result
 
 
+@np.errstate(all="ignore")  # numbers at the edge of floating point are shown as inf or nan
 def tables(result: Result, unicode: bool = True) -> list[Table]:
     """Return the tables of a result.
 
@@ -36,6 +38,7 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
     raise _unknown(result)
 
 
+@np.errstate(all="ignore")
 def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
     """Draw the plot of a result into a folder; return its path, or None if there are no runs.
 

@@ -248,6 +248,11 @@ def _check_timing(run: Run) -> None:
     for name in ("seconds", "memory_limit_seconds"):
         if name not in run.traces:
             raise ValueError(f"there is no trace of {name}")
+    for name, trace in run.traces.items():
+        if any(seconds < 0.0 for seconds in trace):
+            raise ValueError(f"{name} has a time below 0")
+        if all(math.isnan(seconds) for seconds in trace):
+            raise ValueError(f"{name} has no time at all")
     lengths = {name: len(trace) for name, trace in run.traces.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"traces differ in length: {lengths}")

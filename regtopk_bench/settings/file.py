@@ -16,7 +16,7 @@ from regtopk_bench.settings.declare import declarations
 
 FILE_NAME = "benchmarks.toml"
 FILE_VERSION = 1
-_LARGEST = 2**20
+_LARGEST = 2**18
 """Bytes: a file that people write has a few thousand."""
 
 _HYPER_PARAMETERS = {"mu": "mu=4", "q": "q=1e8", "denominator": "denominator=current"}

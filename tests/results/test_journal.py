@@ -9,7 +9,8 @@ import pytest
 from regtopk_bench import ConfigurationError, RunError
 from regtopk_bench.results import journal, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
-from tests.results.samples import cell, header, run
+from regtopk_bench.results.store import dump
+from tests.results.samples import cell, header, result, run
 
 HERE, THERE = {"cpu": "here", "load_average": 0.5}, {"cpu": "there", "load_average": 0.5}
 
@@ -80,6 +81,23 @@ def test_zeros_that_a_power_cut_leaves_are_ignored(tmp_path: Path) -> None:
     assert len(journal.read(tmp_path).runs) == 2
 
 
+def test_zeros_within_the_last_line_are_ignored(tmp_path: Path) -> None:
+    file = filled(tmp_path)
+    whole, _, last = file.read_bytes().rstrip(b"\n").rpartition(b"\n")
+    file.write_bytes(whole + b"\n" + bytes(100) + last[100:] + b"\n")
+    assert len(journal.read(tmp_path).runs) == 1
+
+
+@pytest.mark.parametrize("damage", [b'{"run": {}}', b'{"run": {', b"[" * 100_000, b'{"a":1,"a":1}'])
+def test_a_whole_last_line_that_is_damaged_is_not_dropped(tmp_path: Path, damage: bytes) -> None:
+    file = filled(tmp_path)
+    whole, _, _ = file.read_bytes().rstrip(b"\n").rpartition(b"\n")
+    file.write_bytes(whole + b"\n" + damage + b"\n")
+    for reading in (journal.read, Journal.open):
+        with pytest.raises(ConfigurationError, match=r"line 5, is damaged.*remove the line to run"):
+            reading(tmp_path)
+
+
 @pytest.mark.parametrize("damage", [b'{"run": {', b"\xff\xfe", b'{"run": {}}', b"[]", b"{}"])
 def test_damage_before_the_last_line_names_file_and_line(tmp_path: Path, damage: bytes) -> None:
     file = filled(tmp_path)
@@ -95,6 +113,7 @@ def test_damage_before_the_last_line_names_file_and_line(tmp_path: Path, damage:
     [
         ("", "is empty"),
         ('{"schema": "regt', "line 1, is damaged"),
+        (dump(result([])), "line 1, is damaged: it has no end"),
         ('{"schema": "other", "version": 2}\n', "is not a result"),
         ('{"schema": "regtopk-bench.result", "version": 1}\n', "older version"),
         ('{"schema": "regtopk-bench.result", "version": 9}\n', "upgrade"),
