@@ -58,7 +58,7 @@ def odd(draw: st.DrawFn, tensor: Tensor) -> Any:
 
 
 numbers = st.sampled_from(
-    [0, 1, 2, 3, 7, -1, 2**40, 2**63, 10**400, 1.5, float("nan"), float("inf"), True, None, "3", []]
+    [0, 1, 2, 3, 7, -1, 2**63, 10**400, 1.5, float("nan"), float("inf"), True, None, "3", []]
 )
 """Numbers of all sorts."""
 

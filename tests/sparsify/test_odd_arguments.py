@@ -67,9 +67,9 @@ def test_messages_of_a_few_entries(data: st.DataObject, dtype: torch.dtype) -> N
     with refusing():
         message = rb.SparseGradient(**arguments)
         total = rb.aggregate(message, weights)
-        dense = message.to_dense()
-        assert dense.shape == (len(message), message.dim)
-        assert same(total, reference.weighted_sum(dense, weights))
+        sent = message.indices, message.values
+        assert same(total, reference.scatter_sum(*sent, weights, message.dim))
+        assert message.to_dense().shape == (len(message), message.dim)
         assert len(message.bytes_N()) == len(message)
         message.gathered([data.draw(odd(row)) for row in message.rows()])
 
@@ -228,7 +228,7 @@ ARGUMENTS = (
 @given(data=st.data())
 def test_runs(data: st.DataObject) -> None:
     names = data.draw(st.sets(st.sampled_from(ARGUMENTS), min_size=1, max_size=2))
-    odd_ones = numbers.filter(lambda value: value not in (2**40, 2, 3))  # not so many rounds
+    odd_ones = numbers.filter(lambda value: value not in (2, 3))
     wrong = {name: data.draw(odd_ones) for name in sorted(names)}
     with refusing():
         arguments = {"rounds": 1, "learning_rate": 0.1, "processes": 1} | wrong
