@@ -229,8 +229,8 @@ def _complaints(kind: Kind, expected: dict[str, Any], reply: dict[str, Any]) -> 
     if "Traceback" in stderr:
         return [f"a traceback: {stderr.strip().splitlines()[-1].partition(':')[0]}"]
     if "internal error" in stderr:
-        found = re.search(r"internal error:\s*(\w+)", stderr)
-        return [f"an internal error: {found[1] if found else ''}"]
+        error = re.search(r"internal error:\s*(\w+)", stderr)
+        return [f"an internal error: {error[1] if error else ''}"]
     if code not in (0, 2, 3):
         return [f"exit code {code}"]
     lines = [line for line in stderr.splitlines() if line and not NOTES.match(line)]

@@ -82,8 +82,8 @@ class Injected:
         source = Path(__file__).with_name("shim.c")
         compiler = _compiler()
         assert compiler
-        compile_it = [compiler, "-shared", "-fPIC", "-O1", "-o", self._shim, source, "-ldl"]
-        subprocess.run(compile_it, check=True)
+        shared = ["-shared", "-fPIC", "-O1", "-o", str(self._shim), str(source), "-ldl"]
+        subprocess.run([compiler, *shared], check=True)
         archive = image_archive(self.home / "images.zip")
         commands = [_LINREG, _CIFAR.format(archive=archive)]
         draw = random.Random(f"{self.seed} injected")

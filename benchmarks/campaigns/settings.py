@@ -79,6 +79,10 @@ _ALGORITHMS = (
     *("regtopk:q=0", "regtopk:denominator=x", "regtopk:mu=4,q=1e8,", "os.path", "builtins.print"),
     *("torch.nn.Linear", "..", ".x", "x.", "os.system:command=true", "randomk:error_feedback=2"),
 )
+_NO_SWITCH = ("2", "x", "on", "nan", "-1", "None", "[1]", "\n", "🦊")
+_NUMERIC = ("k", "at", "image_size", "processes", "threads")
+"""Numbers, though not by default."""
+
 _PARTITIONS = (
     *("dirichlet:", "dirichlet:0", "dirichlet:nan", "dirichlet:inf", "dirichlet:1e-300"),
     *("dirichlet:1e300", "dirichlet:-1", "iid:1", "shards:2", "dirichlet:0.1:2"),
@@ -205,61 +209,60 @@ def _value(draw: random.Random, declared: Mapping[str, Mapping[str, Any]]) -> Ca
     """Return a call with a hostile value of one setting, by flag, variable or file."""
     command = draw.choice(list(declared))
     name, default = draw.choice(list(declared[command].items()))
-    sound = default[0] if isinstance(default, list) and default else default
-    patient, allowed = False, (0, 2, 3)
-    if name in ("k", "at", "image_size", "processes", "threads") or (
-        isinstance(sound, int | float) and not isinstance(sound, bool)
-    ):
-        patient = draw.random() < 0.4
-        value = draw.choice(_NUMBERS if patient else _NO_NUMBERS)
-        allowed = (0, 2, 3) if patient else (2,)
-    elif isinstance(sound, bool):
-        value, allowed = draw.choice(("2", "x", "on", "nan", "-1", "None", "[1]", "\n", "🦊")), (2,)
-    else:
-        own = {"algorithm": _ALGORITHMS, "partition": _PARTITIONS}.get(name, ())
-        value = draw.choice((*_TEXTS, *own, *own))
-    rest = {key: each for key, each in _TINY[command].items() if key != name}
-    if name in ("output", "plot_format"):
-        rest["save"] = "true"
+    value, allowed, patient = _hostile(draw, name, default)
+    saved = {"save": "true"} if name in ("output", "plot_format") else {}
     flag = "--" + name.replace("_", "-")
-    arguments = [
-        each
-        for each in _flags(command, rest)
-        if each.partition("=")[0] not in (flag, f"--no-{name}")
-    ]
-    how = draw.choice(("flag", "variable", "file"))
-    if how == "flag" and isinstance(sound, bool):
-        how = "variable"
+    others = (flag, f"--no-{name}")
+    call = [each for each in _flags(command, saved) if each.partition("=")[0] not in others]
+    how = draw.choice(
+        ("variable", "file") if isinstance(default, bool) else ("flag", "variable", "file")
+    )
     what = f"{command}: {name} {value[:30]!r} by {how}"
     if how == "flag":
-        return Case(what, (*arguments, f"{flag}={value}"), allowed, patient=patient)
+        return Case(what, (*call, f"{flag}={value}"), allowed, patient=patient)
     if how == "variable":
-        if not value:
-            allowed = (0, 2, 3)
         given = {f"REGTOPK_BENCH_{name.upper()}": value}
-        return Case(what, tuple(arguments), allowed, environment=given, patient=patient)
-    written = json.dumps(value) if draw.random() < 0.7 or not value.isalnum() else value
+        allowed = allowed if value else (0, 2, 3)  # an empty one counts as not given
+        return Case(what, tuple(call), allowed, environment=given, patient=patient)
+    written = value if value.isalnum() and draw.random() < 0.3 else json.dumps(value)
     toml = f"version = 1\n[defaults.{command}]\n{name} = {written}\n"
-    return Case(what, tuple(arguments), allowed, toml=toml, patient=patient)
+    return Case(what, tuple(call), allowed, toml=toml, patient=patient)
+
+
+def _hostile(draw: random.Random, name: str, default: Any) -> tuple[str, tuple[int, ...], bool]:
+    """Return a value, the exit codes that are right, and whether it may mean long work."""
+    sound = default[0] if isinstance(default, list) and default else default
+    if isinstance(sound, bool):
+        return draw.choice(_NO_SWITCH), (2,), False
+    if isinstance(sound, int | float) or name in _NUMERIC:
+        if draw.random() < 0.6:
+            return draw.choice(_NO_NUMBERS), (2,), False
+        return draw.choice(_NUMBERS), (0, 2, 3), True
+    own = {"algorithm": _ALGORITHMS, "partition": _PARTITIONS}.get(name, ())
+    texts = [each for each in _TEXTS if name not in ("output", "cache") or _stays_inside(each)]
+    return draw.choice([*texts, *own, *own]), (0, 2, 3), False
+
+
+def _stays_inside(path: str) -> bool:
+    """Tell whether nothing is written outside the trial's folder, not even by root."""
+    return path.startswith(("/dev/", "~nouser")) or not path.startswith(("/", "..", "~"))
 
 
 def _usage() -> Iterator[Case]:
     """Yield calls with flags and variables that do not exist, or not like that."""
     tiny = _flags("linreg")
-    for more in (
-        "--raunds 5",
-        "-z",
-        "more",
-        "--rounds",
-        "--profile nope",
-        "--config nope",
-        "-d= -k 2",
-    ):
+    for more in ("--raunds 5", "-z", "more", "--rounds", "--profile nope", "--config nope", "-d="):
         yield Case(f"linreg {more}", (*tiny, *more.split()), (2,))
     for wrong in (("lineg",), ("show",), ("show", "a", "b"), ("config", "x"), ("--rounds", "5")):
         yield Case(" ".join(wrong), wrong, (2,))
     yield Case("-d and -k", (*tiny, "-k", "2"), (2,))
-    others = {"ROUND": (2,), "MU": (2,), "LEARNINGRATE": (2,), "Rounds": (2,), "BATCH": (0,)}
+    others: dict[str, tuple[int, ...]] = {
+        "ROUND": (2,),
+        "MU": (2,),
+        "LEARNINGRATE": (2,),
+        "Rounds": (2,),
+        "BATCH": (0,),
+    }
     for name, allowed in others.items():
         given = {f"REGTOPK_BENCH_{name}": "5"}
         yield Case(f"the variable REGTOPK_BENCH_{name}", tiny, allowed, environment=given)
@@ -267,9 +270,9 @@ def _usage() -> Iterator[Case]:
     for path in ("/", "/dev/null", "/dev/full", "~nouser/x", "a\nb", "x" * 300, ""):
         for option in ("--config", "--output"):
             call = _flags("linreg", {"save": "true"})
-            allowed = (0, 2) if path == "a\nb" and option == "--output" else (2,)
-            if path == "/" and option == "--output":
-                continue  # that works, for root
+            if option == "--output" and not _stays_inside(path):
+                continue
+            allowed = (0, 2) if option == "--output" and path == "a\nb" else (2,)
             yield Case(f"{option} {path[:20]!r}", (*call, f"{option}={path}"), allowed)
     fifo = 'mkfifo pipe; exec "$@"'
     for option in ("config", "resume"):
@@ -334,7 +337,7 @@ def _systems() -> Iterator[Case]:
         "cifar -p 1": _flags("cifar", saved),
     }
     lacking: dict[str, tuple[tuple[int, ...], str]] = {
-        "TMPDIR missing": ((0, 2, 3), 'TMPDIR=/nonexistent/x "$@"'),
+        "TMPDIR missing": ((0, 2, 3), 'TMPDIR=/dev/null/x "$@"'),
         "TMPDIR a file": ((0, 2, 3), 'touch file; TMPDIR=$PWD/file "$@"'),
         "TMPDIR long": (
             (0, 3),
@@ -343,7 +346,7 @@ def _systems() -> Iterator[Case]:
         **{f"{n} open files": ((0, 2, 3), f'ulimit -n {n}; exec "$@"') for n in (10, 20, 32, 64)},
         **{f"{n} GB of memory": ((0, 2, 3), f'ulimit -v {n}000000; exec "$@"') for n in (1, 2, 4)},
         **{f"files of {n} KiB": ((2, 3), f'ulimit -f {n}; exec "$@"') for n in (0, 1, 4)},
-        "HOME missing": ((0,), 'HOME=/nonexistent "$@"'),
+        "HOME missing": ((0,), 'HOME=/dev/null/x "$@"'),
         "no HOME": ((0,), 'env -u HOME "$@"'),
         "HOME a device": ((0,), 'HOME=/dev/null "$@"'),
         "no environment": ((0,), 'env -i PYTHONPATH="$PYTHONPATH" TMPDIR="$TMPDIR" "$@"'),
