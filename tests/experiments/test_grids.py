@@ -32,6 +32,7 @@ OTHER: dict[str, Any] = {
     "jobs": 2,
     "checkpoint_every": 3,
     "timeout": 9.0,
+    "unpacked_limit": 9.0,
     "resume": "somewhere",
     "format": "json",
     "output": "elsewhere",

@@ -93,7 +93,7 @@ def test_a_whole_last_line_that_is_damaged_is_not_dropped(tmp_path: Path, damage
     file = filled(tmp_path)
     whole, _, _ = file.read_bytes().rstrip(b"\n").rpartition(b"\n")
     file.write_bytes(whole + b"\n" + damage + b"\n")
-    for reading in (journal.read, Journal.open):
+    for reading in (journal.read, Journal):
         with pytest.raises(ConfigurationError, match=r"line 5, is damaged.*remove the line to run"):
             reading(tmp_path)
 
