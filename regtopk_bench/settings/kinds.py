@@ -82,8 +82,8 @@ class AtMost:
 
 Bound = AtLeast | Above | Below | AtMost
 
-_MANY = 1e10
-"""More than any machine holds or gets through; sizes and their products stay within 64 bits."""
+_MANY = 1e13
+"""More than any machine holds or gets through, and sizes in bytes stay within 64 bits."""
 _LARGE = 1e38
 """What float32 can still hold."""
 

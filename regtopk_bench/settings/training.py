@@ -9,6 +9,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings.declare import Group, setting
 from regtopk_bench.settings.kinds import (
     AtLeast,
+    AtMost,
     Below,
     Count,
     NonNegative,
@@ -54,7 +55,9 @@ class ImageTraining(SeededTraining):
     local_steps: Count = setting(
         1, "Steps that a worker takes before it sends the sum of their gradients."
     )
-    evaluate_every: Count = setting(50, "Rounds between evaluations.")
+    evaluate_every: Annotated[int, AtLeast(1), AtMost(1e9)] = setting(
+        50, "Rounds between evaluations."
+    )
 
     def __post_init__(self) -> None:
         """Check constraints across settings."""

@@ -386,3 +386,24 @@ def test_divergence_keeps_the_other_runs(run: Call) -> None:
     assert "diverged @" in done.stdout
     (folder,) = Path("runs").iterdir()
     assert (folder / "result.json").exists()
+
+
+def test_images_beyond_memory_are_one_line(run: Call) -> None:
+    done = run("cifar", "--dataset", "synthetic", "--image-size", "99999999", "--no-save")
+    assert done.exit_code == 3
+    assert done.stderr == "error: no memory for the images: give a smaller --image-size\n"
+
+
+def test_a_name_too_long_for_images_is_one_line(run: Call) -> None:
+    done = run("cifar", "--data", "x" * 300, "--no-save")
+    assert done.exit_code == 3
+    assert "File name too long" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_images_and_their_cache_may_be_at_home(
+    run: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    done = run("cifar", "--data", "~/absent", "--cache", "~/cache", "--no-save")
+    assert f"there is no {tmp_path / 'absent'}" in done.stderr

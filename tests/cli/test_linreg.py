@@ -135,6 +135,14 @@ def test_no_rounds_give_an_empty_table(run: Call) -> None:
         (["--config", "absent.toml"], "cannot read absent.toml"),
         (["--output", "file/runs"], "cannot write to file/runs"),
         (["--workers", "100000000"], "GiB"),
+        (["--rounds", "99999999999"], "the traces of 699999999993 rounds in 7 runs take"),
+        (["--learning-rate", "1e400"], "--learning-rate: '1e400' is not a finite number"),
+        (["--seeds", "9223372036854775808"], "is beyond 9223372036854775807, the largest seed"),
+        (["--jobs", "1000000000"], "--jobs: 1000000000 is above 1024"),
+        (["--output", "~no-such-user/x"], "there is no such home folder"),
+        (["-d", "0.5", "-k", "3"], "--density (flag) with --k (flag), which takes its place"),
+        (["-a", "."], '--algorithm: unknown value "."'),
+        (["--resume", "file"], "result file is damaged or truncated at character 0"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -155,6 +163,15 @@ def test_malformed_settings_files_are_one_line(run: Call) -> None:
     assert done.exit_code == 2
     assert 'benchmarks.toml: [profiles.x.linreg] unknown key "runds"' in done.stderr
     assert 'did you mean "rounds"?' in done.stderr
+
+
+def test_a_folder_at_home(run: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert run("linreg", *SMALL, "-a", "topk", "--output", "~/runs").exit_code == 0
+    (folder,) = (tmp_path / "home" / "runs").iterdir()
+    stored = json.loads((folder / "result.json").read_text())
+    assert stored["settings"]["output"]["value"] == "~/runs"
+    assert run("linreg", "--resume", f"~/runs/{folder.name}").exit_code == 0
 
 
 def test_debug_shows_the_traceback(run: Call) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from regtopk_bench import ConfigurationError
 from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.experiments import Cell
 from regtopk_bench.experiments.grids import image_cells, regression_cells, toy_cells
@@ -105,3 +106,19 @@ def test_images_and_device_decide() -> None:
         for cell in image_cells(settings, data, device)
     }
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize(
+    ("cells", "settings"),
+    [
+        (regression_cells, LinregSettings(rounds=10**12)),
+        (images, CifarSettings(rounds=10**12)),
+        (toy_cells, ToySettings(rounds=10**12)),
+        (regression_cells, LinregSettings(rounds=10**9, seeds=tuple(range(1000)))),
+    ],
+)
+def test_rounds_whose_traces_fit_no_memory_are_refused(
+    cells: Callable[[Any], list[Cell]], settings: Any
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"the traces of \d+ rounds in \d+ runs take"):
+        cells(settings)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +108,12 @@ def test_settings_that_exclude_each_other(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         settings(**values)
+
+
+def test_paths_are_kept_as_they_were_written() -> None:
+    cache = CifarSettings().cache
+    assert str(cache) == "~/.cache/regtopk-bench"
+    assert Path(cache) == Path.home() / ".cache" / "regtopk-bench"
 
 
 @pytest.mark.parametrize("processes", ["auto", 1])

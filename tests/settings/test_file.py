@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def test_the_papers_hyper_parameters(profile: str, command: str, regtopk: str) -
     [
         ("version = 2", "version is 2, and must be 1"),
         ("", "version is None"),
+        ("version = true", "version is True, and must be 1"),
+        ("version = 1.0", "version is 1.0, and must be 1"),
+        ('version = "1"', "version is '1', and must be 1"),
+        ("version = 1\nx = 1" + "0" * 5000, "not valid TOML"),
+        ("version = 1\nx = " + "[" * 100_000, "not valid TOML"),
+        ("version = 1\n[defaults]\nrounds" + ".a" * 2000 + " = 1", "this dict is not a whole"),
+        ("version = 1\n[defaults]\nrounds = 1" + "0" * 400, "0… is above"),
+        ("version = 1\n[defaults]\nsave = 1", "save: 1 is neither true nor false"),
+        ("version = 1\n[defaults]\nlearning_rate = 1e400", "inf is not a finite number"),
+        ("version = 1\n[defaults]\nrounds = 1979-05-27", "date.* is not a whole number"),
+        ("version = 1\n[defaults]\nseeds = 1979-05-27", "date.* is not a seed"),
+        ("version = 1\n[defaults]\ndensity = [[0.1]]", r"\[0.1\] is not in"),
+        ("version = 1\n[defaults]\nk = 3\ndensity = -inf", "-inf is not in"),
+        ("version = 1\n[defaults]\ncache = '~no-such-user'", "there is no such home folder"),
+        ('version = 1\n[defaults]\noutput = "a\\u0000b"', "holds a NUL byte"),
+        ("# " + "x" * 2**20, "larger than 262144 bytes"),
         ("version = 1\nprofile = 3", 'unknown key "profile"; did you mean "profiles"'),
         (
             "version = 1\n[defaults]\nrouns = 3",
@@ -94,6 +111,41 @@ def test_the_toy_has_no_algorithm_to_give_hyper_parameters_to() -> None:
     with pytest.raises(ConfigurationError, match='unknown key "mu"') as caught:
         load(None)
     assert "algorithm" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("pipe", "cannot read pipe: not a regular file"),
+        (".", "cannot read .: Is a directory"),
+        ("/dev/zero", "cannot read /dev/zero: not a regular file"),
+        ("loop", "cannot read loop: Too many levels of symbolic links"),
+        ("x" * 300, "File name too long"),
+        ("~no-such-user/x", "--config: '~no-such-user/x': there is no such home folder"),
+        ("a\0b", "--config: 'a\\x00b' is no path"),
+        ("latin", "latin is not valid TOML: 'utf-8' codec can't decode"),
+    ],
+)
+def test_what_is_no_settings_file_is_refused_at_once(name: str, message: str) -> None:
+    os.mkfifo("pipe")
+    Path("loop").symlink_to("loop")
+    Path("latin").write_bytes(b"version = 1\n# \xe9")
+    with pytest.raises(ConfigurationError) as caught:
+        load(Path(name))
+    assert message in str(caught.value)
+
+
+def test_a_link_that_leads_nowhere_is_not_the_same_as_no_file() -> None:
+    assert load(None).path is None
+    Path("benchmarks.toml").symlink_to("nowhere")
+    with pytest.raises(ConfigurationError, match=r"cannot read benchmarks\.toml: No such file"):
+        load(None)
+
+
+def test_a_settings_file_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write("version = 1\n[profiles.mine]\nrounds = 3\n")
+    assert set(load(Path("~/benchmarks.toml")).profiles) == {"mine"}
 
 
 def test_a_missing_file_or_profile_is_explained() -> None:

@@ -89,6 +89,48 @@ def test_unusable_variables_name_the_variable() -> None:
         settle({}, {"REGTOPK_BENCH_LEARNING_RATE": "x"})
 
 
+@pytest.mark.parametrize("value", ["3", ""])
+def test_a_misspelt_variable_is_an_error(value: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settle({}, {"REGTOPK_BENCH_RUONDS": value})
+    assert str(caught.value) == (
+        'unknown variable "REGTOPK_BENCH_RUONDS"; did you mean "REGTOPK_BENCH_ROUNDS"?'
+    )
+
+
+def test_variables_of_other_commands_and_empty_ones_are_fine() -> None:
+    others = {"REGTOPK_BENCH_MODEL": "cnn", "REGTOPK_BENCH_AT": "x", "REGTOPK_BENCH_ROUNDS": ""}
+    others |= {"REGTOPK_BENCH_PROFILE": "x", "REGTOPK_BENCH_CONFIG": "y", "REGTOPK": "z"}
+    assert settle({}, others).settings == settle({}).settings
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "profile", "message"),
+    [
+        ({"density": ["0.1"], "k": ["3"]}, {}, None, r"--density \(flag\) with --k \(flag\)"),
+        ({"density": ["0.1"]}, {"K": "3"}, None, r"\(flag\) with --k \(environment\)"),
+        ({"density": ["0.1"]}, {}, "k", r"\(flag\) with --k \(profile k\)"),
+        ({}, {"DENSITY": "0.1", "K": "3"}, None, r"\(environment\) with --k \(environment\)"),
+        ({"k": ["3"]}, {}, None, None),
+        ({"k": ["3"]}, {"DENSITY": "0.1"}, None, None),
+        ({"k": ["3"]}, {}, "density", None),
+        ({}, {"DENSITY": "0.1"}, "density", None),
+    ],
+)
+def test_a_density_that_k_would_silence_is_an_error(
+    flags: dict[str, Any], environment: dict[str, str], profile: str | None, message: str | None
+) -> None:
+    Path("benchmarks.toml").write_text(
+        "version = 1\n[profiles.k]\nk = [3]\n[profiles.density]\ndensity = [0.2]\n"
+    )
+    variables = {f"REGTOPK_BENCH_{name}": value for name, value in environment.items()}
+    if message is None:
+        settle(flags, variables, profile)
+        return
+    with pytest.raises(ConfigurationError, match=message):
+        settle(flags, variables, profile)
+
+
 def before(**flags: Any) -> dict[str, Any]:
     return as_json(settle(flags).settings)
 
@@ -130,6 +172,8 @@ def test_what_decides_cannot_change_in_a_resumed_run(flags: dict[str, str], mess
         ("rounds", "many", "runs/one: setting rounds: 'many' is not a whole number"),
         ("rounds", -1, "runs/one: setting rounds: -1 is below 0"),
         ("algorithm", ["topkk"], "runs/one: setting algorithm: unknown value"),
+        ("rounds", None, "runs/one: setting rounds: None is not a whole number"),
+        ("density", [], "runs/one: setting density: the list is empty"),
         ("density", [0.1, None], r"runs/one: setting density: None is not in"),
         ("save", "perhaps", "runs/one: setting save: 'perhaps' is neither"),
     ],
