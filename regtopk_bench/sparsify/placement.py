@@ -42,7 +42,7 @@ def check_placement(placement: Any) -> None:
 
 
 def check_shapes(shapes: Any, dim: int | None = None) -> None:
-    """Raise ConfigurationError unless these are shapes, of `dim` entries in all if that is given."""
+    """Raise ConfigurationError unless these are shapes, of `dim` entries in all if it is given."""
     if not isinstance(shapes, tuple) or not all(isinstance(shape, tuple) for shape in shapes):
         raise ConfigurationError(f"shapes {shown(shapes)} are not a tuple of tuples")
     for size in (size for shape in shapes for size in shape):
