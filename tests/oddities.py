@@ -46,7 +46,7 @@ EXTREME = (*WHOLE, float("nan"), float("inf"), -0.0, 1e308, 1e-320)
 @st.composite
 def odd(draw: st.DrawFn, tensor: Tensor) -> Any:
     """Draw what is like a tensor, in another form, of another dtype or with other values."""
-    changed = tensor.clone()
+    changed = tensor.clone(memory_format=torch.contiguous_format)
     if changed.numel() and draw(st.booleans()):
         at = draw(st.integers(0, changed.numel() - 1))
         kind = torch.float64 if changed.is_floating_point() else torch.int64

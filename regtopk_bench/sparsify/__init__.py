@@ -11,7 +11,7 @@ from regtopk_bench.sparsify.dense import Dense
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
 from regtopk_bench.sparsify.oracle import Oracle
 from regtopk_bench.sparsify.per_layer import PerLayer
-from regtopk_bench.sparsify.placement import Placement, check_shares
+from regtopk_bench.sparsify.placement import Placement, check_shapes, check_shares
 from regtopk_bench.sparsify.randomk import RandomK
 from regtopk_bench.sparsify.record import record
 from regtopk_bench.sparsify.regtopk import RegTopK
@@ -30,6 +30,7 @@ __all__ = [
     "Sparsifier",
     "State",
     "TopK",
+    "check_shapes",
     "check_shares",
     "make",
     "name_of_class",

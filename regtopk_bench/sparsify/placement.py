@@ -41,11 +41,15 @@ def check_placement(placement: Any) -> None:
         raise ConfigurationError(f"expected a Placement, not a {type(placement).__name__}")
 
 
-def _check_shapes(shapes: Any) -> None:
+def check_shapes(shapes: Any, dim: int | None = None) -> None:
+    """Raise ConfigurationError unless these are shapes, of `dim` entries in all if it is given."""
     if not isinstance(shapes, tuple) or not all(isinstance(shape, tuple) for shape in shapes):
         raise ConfigurationError(f"shapes {shown(shapes)} are not a tuple of tuples")
     for size in (size for shape in shapes for size in shape):
         whole(size, "a size in shapes")
+    entries = sum(map(math.prod, shapes))
+    if dim not in (None, entries):
+        raise ConfigurationError(f"shapes {shown(shapes)} have {entries} entries, not {dim}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +95,7 @@ class Placement:
             raise ConfigurationError(f"dtype {shown(self.dtype)} is not one of floats")
         if not isinstance(self.device, torch.device) or self.device.type == "meta":
             raise ConfigurationError(f"device {shown(self.device)} is not one that computes")
-        _check_shapes(self.shapes)
+        check_shapes(self.shapes)
         if self.dim == 0:
             raise ConfigurationError("there is nothing to train: J is 0, no tensor has entries")
         whole(self.seed, "seed")
@@ -139,7 +143,9 @@ class Placement:
         except (RuntimeError, TypeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise ConfigurationError(f"device {shown(device)} cannot be used: {reason}") from error
-        made = cls(
+        if shapes is not None:
+            check_shapes(shapes, dim)
+        return cls(
             workers=range(workers),
             total=workers,
             weights_N=placed,
@@ -148,9 +154,6 @@ class Placement:
             device=placed.device,
             seed=seed,
         )
-        if made.dim != dim:
-            raise ConfigurationError(f"shapes {shown(shapes)} have {made.dim} entries, not {dim}")
-        return made
 
     @functools.cached_property
     def dim(self) -> int:

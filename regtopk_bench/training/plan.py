@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.kernels import check_tensor
 from regtopk_bench.messages import Peers
-from regtopk_bench.sparsify import Placement, Sparsifier, check_shares, record
+from regtopk_bench.sparsify import Placement, Sparsifier, check_shapes, check_shares, record
 from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.foreign import watched_sparsifier, watched_workload
 from regtopk_bench.training.recipe import Recipe
@@ -115,11 +114,7 @@ def _check_workload(workload: Workload) -> None:
     if not isinstance(workload.device, torch.device):
         raise ConfigurationError(f"device {shown(workload.device)} of the workload is no device")
     check_shares(workload.weights_N, workload.workers)
-    entries = sum(map(math.prod, workload.shapes))
-    if entries != workload.dim:
-        raise ConfigurationError(
-            f"shapes of the workload have {entries} entries, and its dim is {workload.dim}"
-        )
+    check_shapes(workload.shapes, workload.dim)
 
 
 def _identity(plan: Plan) -> dict[str, Any]:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -75,3 +79,36 @@ def test_layers_may_send_different_numbers_of_entries() -> None:
     message = sparsifier.compress(sparsifier.init(placement(5)), grad)
     assert torch.equal(message.to_dense(), torch.where(grad > 0.5, grad, 0.0))
     assert message.bytes_N()[2] == 0
+
+
+class WithEmptyLayers(rb.LogisticToy):
+    """Two of its layers have no entries."""
+
+    shapes = ((0,), (2,), (3, 0))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    "inner", [rb.Dense(), rb.TopK(k=1), rb.RegTopK(k=1), rb.RandomK(k=1), rb.Oracle(k=1)]
+)
+def test_layers_without_entries_train_and_cost_nothing(
+    inner: rb.Sparsifier, processes: int, tmp_path: Path
+) -> None:
+    def train(**options: Any) -> rb.Trace:
+        return rb.simulate(
+            WithEmptyLayers(), PerLayer(inner), rounds=6, learning_rate=0.5, **options
+        )
+
+    trace, checkpoints = train(processes=processes), rb.Checkpoints(tmp_path, 2)
+    train(checkpoints=checkpoints, on_round=lambda info: info.round == 5)
+    assert np.array_equal(train(checkpoints=checkpoints)["loss"], trace["loss"])
+    assert np.isfinite(trace["loss"]).all()
+    each = 2 * 8 if isinstance(inner, rb.Dense) else 4 + 8
+    assert trace.bytes_sent.uplink.tolist() == [2 * each] * 6
+
+
+def test_a_gradient_without_any_entries_is_refused() -> None:
+    with pytest.raises(rb.ConfigurationError, match="there is nothing to train: J is 0"):
+        dataclasses.replace(placement(1), shapes=((0,), (3, 0)))
+    with pytest.raises(rb.ConfigurationError, match="entries of a gradient 0 is not at least 1"):
+        rb.TopK(density=0.5).entries(0)

@@ -98,6 +98,11 @@ class Uneven(rb.LogisticToy):
             if name in changed:
                 setattr(self, name, changed[name])
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        shapes: tuple[tuple[int, ...], ...] = self._changed.get("shapes", super().shapes)
+        return shapes
+
     def initial_parameters(self, seed: int) -> Tensor:
         drawn: Tensor = self._changed.get("initial", super().initial_parameters(seed))
         return drawn
@@ -131,6 +136,8 @@ class Uneven(rb.LogisticToy):
         ({"initial": torch.full((2,), torch.nan).double()}, "hold NaN or infinity"),
         ({"workers": 0}, "workers of the workload 0 is not at least 1"),
         ({"dim": 0}, "there is nothing to train: dim of the workload 0"),
+        ({"shapes": ((3,),)}, r"shapes \(\(3,\),\) have 3 entries, not 2"),
+        ({"shapes": None}, "shapes None are not a tuple of tuples"),
         ({"device": "cpu"}, 'device "cpu" of the workload is no device'),
         ({"dtype": torch.int64}, "torch.int64"),
         ({"weights_N": torch.ones(2).double()}, "are not shares"),
