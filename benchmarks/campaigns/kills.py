@@ -34,8 +34,8 @@ _STARTS_PER_CHAIN = 10
 _UP_SECONDS = 1.5
 _TWICE_SECONDS = 0.2
 _LOOK_SECONDS = 0.005
-TIMEOUT = "REGTOPK_BENCH_TIMEOUT"
-_TIMEOUT_SECONDS = "20"
+_TIMEOUT_SECONDS, _NEVER_SECONDS = 20, 1000
+"""How long a process may not answer: one that was stopped, and one on a busy machine."""
 
 _MILESTONES = (
     "runs/*",
@@ -100,6 +100,8 @@ class Chains:
     """How many attacks to make."""
     seed: int
     home: Path
+    has_timeout: bool
+    """Whether this version ends a run whose processes do not answer."""
 
     def __post_init__(self) -> None:
         """See what every run gives undisturbed."""
@@ -125,7 +127,7 @@ class Chains:
             if run.finished:
                 run.restart()
             stops = attack is not None and signal.SIGSTOP in attack.signals
-            program = run.start(**({TIMEOUT: _TIMEOUT_SECONDS} if stops else {}))
+            program = run.start(**self._timeout(stops))
             struck = attack and _strike(attack, undisturbed, program, draw)
             ended = program.wait()
             allowed = attack.allowed if attack and struck else (0,)
@@ -144,6 +146,11 @@ class Chains:
         yield Verdict(attempt, found)
         sandbox.close()
         remove(sandbox.work)
+
+    def _timeout(self, short: bool) -> dict[str, str]:
+        """Return the variable that says how long a process may not answer."""
+        seconds = _TIMEOUT_SECONDS if short else _NEVER_SECONDS
+        return {"REGTOPK_BENCH_TIMEOUT": str(seconds)} if self.has_timeout else {}
 
     def _attack(self, name: str, draw: random.Random) -> Attack:
         alone = name.endswith("-p 1")
@@ -211,11 +218,17 @@ def _target(attack: Attack, program: Program, draw: random.Random) -> int | None
 
 def kills(count: int, seed: int, home: Path) -> Chains:
     """Return the campaign of SIGKILLs."""
-    return Chains("kills", KILLS, count, seed, home)
+    return Chains("kills", KILLS, count, seed, home, _has_timeout(home))
 
 
 def signals(count: int, seed: int, home: Path) -> Chains:
     """Return the campaign of signals that a program can handle, and of stopped processes."""
+    has_timeout = _has_timeout(home)
+    attacks = SIGNALS + (STOPS if has_timeout else ())
+    return Chains("signals", attacks, count, seed, home, has_timeout)
+
+
+def _has_timeout(home: Path) -> bool:
+    """Tell whether this version ends a run whose processes do not answer."""
     shown = Sandbox(home / "settings").run("config", "linreg", "-f", "json")
-    has_timeout = "timeout" in json.loads(shown.stdout)["linreg"]
-    return Chains("signals", SIGNALS + (STOPS if has_timeout else ()), count, seed, home)
+    return "timeout" in json.loads(shown.stdout)["linreg"]
