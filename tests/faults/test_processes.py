@@ -13,7 +13,7 @@ import pytest
 from tests.cli.processes import outcomes, whole
 from tests.faults.trial import checkpointed, trial
 
-ENDLESS = ("linreg", "-r", "100000000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
+ENDLESS = ("linreg", "-r", "5000000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
 POOL = (*ENDLESS, "-p", "2")
 JOBS = (*ENDLESS, "-j", "2", "-s", "0,1")
 LIMIT = "12"
