@@ -34,9 +34,7 @@ def tar_members(archive: Path) -> Iterator[tuple[str, Iterator[bytes] | None]]:
     """
     with (
         archive.open("rb") as file,
-        tarfile.open(
-            fileobj=_decompressed(file), mode="r|", bufsize=_PIECE, tarinfo=_Header
-        ) as tarred,
+        tarfile.open(fileobj=_decompressed(file), mode="r|", tarinfo=_Header) as tarred,
     ):
         while (header := tarred.next()) is not None:
             tarred.members.clear()  # type: ignore[attr-defined]  # or there would be one for each of a million files
