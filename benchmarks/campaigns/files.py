@@ -103,7 +103,7 @@ KINDS = {
         4, "tgz", "cache/decoded/*", _images("images.tgz")[:1], "all", primed=True
     ),
     "unpacked images": Kind(
-        4, "tgz", "cache/unpacked/*/images/*/*/*", _images("images.tgz")[:1], "all", primed=True
+        4, "tgz", "cache/unpacked/*/files/**/*", _images("images.tgz")[:1], "all", primed=True
     ),
 }
 

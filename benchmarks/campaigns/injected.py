@@ -116,6 +116,8 @@ class Injected:
             again = run.complaints(program, program.wait(), [0])
             found += [f"then: {each}" for each in again]
         unfinished = {path.name[:8] for path in (sandbox.work / "cache").rglob(".*")}
+        if how.isdigit() and call.kind in ("rmdir", "unlink"):  # it could not be removed
+            unfinished = set()
         found += [f"left {name}… in the cache" for name in unfinished]
         yield Verdict(f"{undisturbed.arguments[0]}: {attempt}", found)
         sandbox.close()

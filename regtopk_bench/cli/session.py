@@ -176,7 +176,7 @@ class Session:
             self._say_how_to_resume(self._folder)
             return
         with contextlib.suppress(OSError):
-            (self._folder / JOURNAL_FILE).unlink()
+            (self._folder / JOURNAL_FILE).unlink(missing_ok=True)
             self._folder.rmdir()
 
     def _say_how_to_resume(self, folder: Path) -> None:

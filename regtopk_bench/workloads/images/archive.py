@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -23,6 +24,7 @@ _FILES = "files"
 _CHECKSUM = "files.sha256"
 _BLOCK = 4096
 _DEEPEST = 32
+_UNFINISHED = ".unpacking-"
 
 T = TypeVar("T")
 
@@ -50,22 +52,41 @@ def unpack(archive: Path, cache: Path, limit: float) -> Path:
     home = cache / "unpacked" / fingerprint(archive)
     with keeping(f"what {archive} holds", home.parent):
         own_folder(home.parent)
-        if _is_whole(home):
-            return home / _FILES
-        aside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home.parent))
-        new = aside / "new"
-        try:
-            _write(archive, new / _FILES, limit)
-            (new / _CHECKSUM).write_text(_checksum(new / _FILES))
+        with _alone_in(home.parent) as alone:
+            if alone:  # what is there was left by a process that was killed
+                for left in home.parent.glob(f"{_UNFINISHED}*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            if _is_whole(home):
+                return home / _FILES
+            aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home.parent))
+            new = aside / "new"
             try:
-                new.rename(home)
-            except OSError:  # another process was faster, or what is there is damaged
-                if not _is_whole(home):
-                    home.rename(aside / "old")
+                _write(archive, new / _FILES, limit)
+                (new / _CHECKSUM).write_text(_checksum(new / _FILES))
+                try:
                     new.rename(home)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+                except OSError:  # another process was faster, or what is there is damaged
+                    if not _is_whole(home):
+                        home.rename(aside / "old")
+                        new.rename(home)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
     return home / _FILES
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[bool]:
+    """Wait until no other process unpacks into a folder; tell whether that can be known."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            alone = True
+        except OSError:  # some network file systems know no locks
+            alone = False
+        yield alone
+    finally:
+        os.close(descriptor)
 
 
 def fingerprint(path: Path) -> str:

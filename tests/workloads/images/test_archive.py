@@ -322,3 +322,14 @@ def test_an_archive_that_the_system_cannot_read_is_named(
 
     monkeypatch.setattr(tarfile, "open", denied)
     refuse(archive, "cannot read archive .*: Permission denied")
+
+
+def test_what_a_killed_process_left_half_unpacked_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "cache" / "unpacked" / ".unpacking-before"
+    left.mkdir(parents=True)
+    (left / "half").write_text("")
+    archive = tmp_path / "images.zip"
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("train/a/1.png", b"")
+    unpack(archive, tmp_path / "cache", 2**20)
+    assert not left.exists()
