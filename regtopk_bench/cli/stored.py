@@ -26,24 +26,26 @@ _words = parsers.listing(parsers.text)
 
 
 def stored(path: Path) -> Result:
-    """Read the result at a path, and check what it says about its command's settings.
+    """Read the result at a path, and check its settings; call it within `damage_told`.
 
     Raises:
         ConfigurationError: If it is missing, damaged, of another kind or of another version.
     """
-    with damage_told(path):
-        result = store.read(path)
-        declared = declarations(COMMANDS[result.command]) if result.command in COMMANDS else {}
-        for name in declared.keys() & result.settings.keys():
-            value = result.settings[name].value
-            try:
-                # Words may be those of a package that is not there, or of a later version.
-                _words(value) if declared[name].kind.choices else from_json(declared[name], value)
-            except ValueError as error:
-                raise ConfigurationError(
-                    f"result {path} is damaged at settings.{name}: {error}"
-                ) from error
-        return result
+    result = store.read(path)
+    declared = declarations(COMMANDS[result.command]) if result.command in COMMANDS else {}
+    for name, setting in result.settings.items():
+        if name not in declared:
+            continue
+        try:
+            if declared[name].kind.choices:  # words of a later version, or of an absent package
+                _words(setting.value)
+            else:
+                from_json(declared[name], setting.value)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"result {path} is damaged at settings.{name}: {error}"
+            ) from error
+    return result
 
 
 @contextlib.contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.table import printable
 
 FONT: dict[Any, Any] = {
@@ -22,6 +24,8 @@ WIDTH = 6.9
 """Inches: both columns of a paper."""
 
 _LEGEND_LINE = 0.15
+_DPI = 160
+_MOST_PIXELS = 2**16
 
 
 def panels(
@@ -72,6 +76,16 @@ def finish(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure without the date, in the format of the path's suffix."""
+    """Write a figure without the date, in the format of the path's suffix.
+
+    Raises:
+        ConfigurationError: If it has more pixels than Matplotlib draws.
+    """
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-    figure.savefig(path, dpi=160, metadata=metadata)
+    if path.suffix == ".png" and max(figure.get_size_inches()) * _DPI >= _MOST_PIXELS:
+        raise ConfigurationError(
+            "the plot is too large for PNG: give --plot-format svg or pdf, or --no-plot"
+        )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn in its place
+        figure.savefig(path, dpi=_DPI, metadata=metadata)

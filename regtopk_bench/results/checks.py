@@ -27,7 +27,7 @@ def check_version(content: Any, file: Path) -> None:
         raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
     version = content.get("version")
     if type(version) is not int:
-        raise ConfigurationError(f"result {file} is damaged at version: {version!r} is none")
+        raise ConfigurationError(f"result {file} is damaged at version: {version!r} is no version")
     if version > VERSION:
         raise ConfigurationError(
             f"result {file} has version {version}, this program reads version {VERSION}: upgrade it"

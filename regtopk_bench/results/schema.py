@@ -289,7 +289,7 @@ class Result(Header):
         """Hold runs to the command, to its settings and to each other."""
         for number, run in enumerate(self.runs):
             if isinstance(run.cell, KernelCell) != (self.command == "kernels"):
-                raise ValueError(f"run {number} has a {run.cell.kind} cell in a {self.command}")
+                raise ValueError(f"run {number} is of another kind than those of {self.command}")
             if isinstance(run.cell, TrainingCell):
                 for name, fact in (run.cell.problem | run.cell.recipe).items():
                     value = self.settings[name].value if name in self.settings else None

@@ -141,6 +141,8 @@ def seeds(raw: Any) -> tuple[int, ...]:
     for part in listing(_as_text)(raw):
         first, dash, last = part.partition("-")
         try:
+            if not part.isascii():  # digits of other scripts
+                raise ValueError
             start, stop = int(first), int(last if dash else first)
         except ValueError:
             raise ValueError(f"{shown(part)} is not a seed or a range such as 0-4") from None

@@ -71,7 +71,17 @@ def test_whatever_value_is_changed_show_ends_as_documented(run: Call, command: s
         assert all(each.isprintable() for each in done.stdout.replace("\n", "")), (at, value)
 
 
-NAMES = ("pkg._Mine", "$x^$", "[/bold]", "a\nb", "\x1b[2J", "\u202eabc", "|\\{$", "$5 and $6")
+NAMES = (
+    "pkg._Mine",
+    "$x^$",
+    "[/bold]",
+    "a\nb",
+    "\x1b[2J",
+    "\u202eabc",
+    "|\\{$",
+    "$5 and $6",
+    "模型",
+)
 
 
 def named(command: str) -> Path:

@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from regtopk_bench import ConfigurationError
 from regtopk_bench.algorithms import ALGORITHMS
 from regtopk_bench.report.curves import curves
+from regtopk_bench.report.figures import save
 from regtopk_bench.report.reports import plot
 from regtopk_bench.results import Result
 from tests.results.samples import cell, image_run, result, run
@@ -85,3 +88,11 @@ def test_a_plot_of_little_is_drawn(runs: list[Result], tmp_path: Path) -> None:
 
 def test_nothing_is_drawn_of_no_runs(tmp_path: Path) -> None:
     assert plot(result([]), tmp_path, "png") is None
+
+
+def test_a_plot_too_large_for_png_is_one_line(tmp_path: Path) -> None:
+    figure = Figure(figsize=(1, 500))
+    with pytest.raises(ConfigurationError, match="too large for PNG: give --plot-format svg"):
+        save(figure, tmp_path / "plot.png")
+    save(figure, tmp_path / "plot.svg")
+    assert [file.name for file in tmp_path.iterdir()] == ["plot.svg"]

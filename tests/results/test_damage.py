@@ -77,7 +77,10 @@ def test_runs_that_contradict_themselves(tmp_path: Path, change: Change, message
     ("change", "message"),
     [
         (lambda content: content["runs"].append(content["runs"][0]), "two runs have the same cell"),
-        (lambda content: content.update(command="kernels"), "run 0 has a training cell"),
+        (
+            lambda content: content.update(command="kernels"),
+            "run 0 is of kind training, which kernels has not",
+        ),
         (
             lambda content: content["settings"]["workers"].update(value=3),
             "setting workers is 3, and run 0 has 2",

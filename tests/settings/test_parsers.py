@@ -23,7 +23,7 @@ def test_seeds(raw: Any, seeds: tuple[int, ...]) -> None:
     assert parsers.seeds(raw) == seeds
 
 
-@pytest.mark.parametrize("raw", ["", "a", "4-1", "-3", "1-", "0-100000"])
+@pytest.mark.parametrize("raw", ["", "a", "4-1", "-3", "1-", "0-100000", "١"])
 def test_impossible_seeds(raw: str) -> None:
     with pytest.raises(ValueError, match=r"is not|holds more"):
         parsers.seeds(raw)
