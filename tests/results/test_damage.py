@@ -79,7 +79,7 @@ def test_runs_that_contradict_themselves(tmp_path: Path, change: Change, message
         (lambda content: content["runs"].append(content["runs"][0]), "two runs have the same cell"),
         (
             lambda content: content.update(command="kernels"),
-            "run 0 is of kind training, which kernels has not",
+            "run 0 is of another kind than those of kernels",
         ),
         (
             lambda content: content["settings"]["workers"].update(value=3),
