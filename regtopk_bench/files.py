@@ -15,8 +15,24 @@ from pathlib import Path
 _UNFINISHED = re.compile(r"\..+\.\d+")
 
 
+def opened(path: Path) -> io.BufferedReader:
+    """Open a regular file to read: a pipe may never speak, and a device never end.
+
+    Raises:
+        OSError: If it cannot be opened, or is of another kind; `strerror` says which.
+    """
+    try:
+        file: io.BufferedReader = io.BufferedReader(io.FileIO(path, opener=_without_waiting))
+    except ValueError as error:  # a NUL byte in the name
+        raise OSError(errno.EINVAL, str(error)) from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
+
+
 def content_of(path: Path, most: int | None = None) -> bytes:
-    """Return the content of a regular file: a pipe may never speak, and a device never end.
+    """Return the content of a regular file.
 
     Args:
         path: The file.
@@ -25,13 +41,7 @@ def content_of(path: Path, most: int | None = None) -> bytes:
     Raises:
         OSError: If it cannot be read, is of another kind, or is larger; `strerror` says which.
     """
-    try:
-        opened = io.FileIO(path, opener=_without_waiting)
-    except ValueError as error:  # a NUL byte in the name
-        raise OSError(errno.EINVAL, str(error)) from error
-    with io.BufferedReader(opened) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+    with opened(path) as file:
         content = file.read(-1 if most is None else most + 1)
     if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most} bytes")
@@ -53,7 +63,7 @@ def written_atomically(path: Path) -> Iterator[BufferedRandom]:
     folder = os.open(path.parent, os.O_RDONLY)
     unfinished = f".{path.name}.{os.getpid()}"
     try:
-        with _opened(folder, unfinished) as file:
+        with _created(folder, unfinished) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -78,7 +88,7 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _opened(folder: int, name: str) -> BufferedRandom:
+def _created(folder: int, name: str) -> BufferedRandom:
     """Create a file without a name in a folder, or with this one if that is impossible."""
     if hasattr(os, "O_TMPFILE"):
         with contextlib.suppress(OSError):  # not every file system can; if another is the cause,

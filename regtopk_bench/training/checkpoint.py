@@ -22,7 +22,7 @@ from torch import Tensor
 
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import written_atomically
+from regtopk_bench.files import opened, written_atomically
 
 _FACTS = "facts.json"
 _KEPT = 2
@@ -102,7 +102,7 @@ class Checkpoints:
         """
         try:
             found = Checkpoint(path)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged archive may raise anything
             before = [other for other in self._paths() if other < path]
             way = (
                 f"remove it to resume from the one before, {before[-1].name}"
@@ -137,7 +137,7 @@ class Checkpoint:
     def __init__(self, path: Path) -> None:
         """Open a checkpoint and compare all checksums."""
         self._path = path
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
             if damaged is not None:
                 raise ValueError(f"the checksum of {damaged} is another")
@@ -149,7 +149,7 @@ class Checkpoint:
 
     def tensors(self, start: str) -> Iterator[tuple[str, Tensor]]:
         """Yield the tensors whose names have a prefix, named without it, one at a time."""
-        with zipfile.ZipFile(self._path) as archive:
+        with opened(self._path) as file, zipfile.ZipFile(file) as archive:
             for member in self._names:
                 name = member.removesuffix(".npy")
                 if name.startswith(start):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tracemalloc
 import zipfile
 from dataclasses import dataclass
@@ -118,7 +119,7 @@ def test_the_last_two_are_kept_and_nothing_else(tmp_path: Path) -> None:
     assert names == ["round-00000006.npz", "round-00000008.npz"]
 
 
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "other", "method", "pipe"])
 def test_a_damaged_one_is_refused_and_the_one_before_offered(damage: str, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "run", 4)
     train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(10))
@@ -135,6 +136,12 @@ def test_a_damaged_one_is_refused_and_the_one_before_offered(damage: str, tmp_pa
             newest.write_bytes(b"")
         case "other":
             newest.write_text("something else\n")
+        case "method":  # of compression, which no version of ZIP has
+            content[content.index(b"PK\x01\x02") + 10] = 77
+            newest.write_bytes(content)
+        case "pipe":
+            newest.unlink()
+            os.mkfifo(newest)
     expected = r"round-00000008.* is damaged .* remove it to resume from .* round-00000004"
     with pytest.raises(rb.RunError, match=expected):
         train(rb.TopK(k=1), checkpoints=checkpoints)
