@@ -50,7 +50,7 @@ MAY_IMPORT = {
         *("results", "settings"),
     },
     "cli": {"errors", "threads", "memory", *COMPUTE, *DATA, *COMMAND, "experiments"},
-    "__main__": {"cli"},
+    "__main__": {"errors", "cli"},
 }
 
 

@@ -100,3 +100,11 @@ def test_a_limit_on_memory_is_one_line() -> None:
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1, done.stderr
     assert "no memory" in done.stderr
+
+
+@pytest.mark.parametrize("command", [REGRESSION, ("--help",)], ids=["run", "help"])
+def test_a_working_directory_that_is_gone_is_one_line(command: tuple[str, ...]) -> None:
+    done = under('mkdir gone && cd gone && rmdir "$PWD"', *command)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the working directory cannot be used")
+    assert done.stderr.count("\n") == 1
