@@ -29,6 +29,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -49,8 +50,10 @@ Result = tuple[str, int, Verdict]
 
 def main() -> None:
     options = _options()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored,
-    signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))  # and programs would inherit that
+    # In the background of a shell some signals are ignored, and programs would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("stopped"))
     home = Path(tempfile.mkdtemp(prefix="regtopk-bench-faults-"))
     errors = Console(stderr=True)
     results: list[Result] = []
@@ -123,11 +126,16 @@ def _campaign(
     if options.trial is not None:
         numbers = [options.trial]
 
-    def trial(number: int) -> list[Result]:
+    def trial(number: int) -> list[Verdict]:
         own = folder / str(number)
         own.mkdir()
-        found = [(name, number, verdict) for verdict in campaign.run(number, own)]
-        if not any(verdict.complaints for *_, verdict in found):
+        found = []
+        try:
+            found += campaign.run(number, own)
+        except Exception as error:  # one that breaks must not end all others
+            (own / "error.txt").write_text(traceback.format_exc())
+            found.append(Verdict("the trial itself", [f"{type(error).__name__}: {error}"]))
+        if not any(verdict.complaints for verdict in found):
             remove(own)
         return found
 
@@ -136,9 +144,14 @@ def _campaign(
         ThreadPoolExecutor(options.jobs) as threads,
     ):
         task = progress.add_task(name, total=len(numbers))
-        for done in as_completed([threads.submit(trial, number) for number in numbers]):
-            yield from done.result()
-            progress.advance(task)
+        begun = {threads.submit(trial, number): number for number in numbers}
+        try:
+            for done in as_completed(begun):
+                yield from ((name, begun[done], verdict) for verdict in done.result())
+                progress.advance(task)
+        except BaseException:
+            threads.shutdown(cancel_futures=True)
+            raise
     errors.print(f"{name}: {time.monotonic() - started:.0f} s")
 
 

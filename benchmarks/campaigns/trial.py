@@ -102,8 +102,8 @@ class Ended:
             return [f"exit code {self.code} without an error"]
         if len(_ERROR.findall(self.stderr)) > 1:
             return ["more than one error"]
-        after = self.stderr[last:].splitlines()[1:] if last >= 0 else []
-        if "Usage: " not in self.stderr and any(line and not NOTES.match(line) for line in after):
+        first, *after = self.stderr[max(last, 0) :].splitlines() or [""]
+        if first.startswith("error:") and any(line and not NOTES.match(line) for line in after):
             return ["an error of several lines"]
         return []
 
