@@ -13,6 +13,8 @@ from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError, NonFiniteGradientError
 from regtopk_bench.kernels.guess import Guess
 
+_STRIDED = torch.strided
+
 
 def check_finite(values_NJ: Tensor) -> None:
     """Raise NonFiniteGradientError for the first row that holds NaN or infinity."""
@@ -37,7 +39,7 @@ def check_tensor(
             and tensor.shape == shape
             and tensor.dtype == dtype
             and tensor.device == device
-            and tensor.layout is torch.strided
+            and tensor.layout is _STRIDED
             and not (tensor.requires_grad or tensor.is_neg())
         ):
             return
