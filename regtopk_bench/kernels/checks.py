@@ -18,7 +18,7 @@ _STRIDED = torch.strided
 
 def check_finite(values_NJ: Tensor) -> None:
     """Raise NonFiniteGradientError for the first row that holds NaN or infinity."""
-    if math.isfinite(float(values_NJ.sum())):
+    if math.isfinite(values_NJ.sum().item()):
         return
     bad_N = (~values_NJ.isfinite()).sum(dim=1)
     if bad_N.any():
