@@ -3,13 +3,20 @@
 import sys
 from pathlib import Path
 
-from regtopk_bench.cli.signals import stop_like_ctrl_c
+from regtopk_bench.cli.signals import ignore, stop_like_ctrl_c
 from regtopk_bench.cli.streams import UnwritableOutputError, prepare
 from regtopk_bench.errors import ConfigurationError
 
 
 def main() -> None:
     """Run the command line."""
+    try:
+        _run()
+    finally:
+        ignore()
+
+
+def _run() -> None:
     try:
         prepare()
         stop_like_ctrl_c()

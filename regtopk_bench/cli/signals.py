@@ -17,6 +17,12 @@ def stop_like_ctrl_c() -> None:
             signal.signal(each, signal.default_int_handler)
 
 
+def ignore() -> None:
+    """Ignore them from now on: the exit code is known, and Python would end with the signal's."""
+    for each in _STOPPING:
+        signal.signal(each, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def held() -> Iterator[None]:
     """Finish a few steps that belong together before a signal stops the program."""

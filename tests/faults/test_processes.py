@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,31 @@ def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> Non
     assert code == 3
     assert "process 1 of the pool, hosting workers 10 to 19" in err
     assert err.count("\n") <= 2
+
+
+def test_a_pool_process_killed_in_a_round_ends_the_run_within_5_seconds() -> None:
+    with trial(*ENDLESS, "-p", "3") as run:
+        run.wait_for(checkpointed)
+        os.kill(run.pool(2)[1], signal.SIGKILL)
+        code, _, err = run.end(5.0)
+    assert code == 3
+    assert "died (killed by SIGKILL)" in err
+    (folder,) = Path("runs").iterdir()
+    (kept,) = json.loads((folder / "result.json").read_text())["runs"]
+    assert kept["status"] == "failed"
+    assert kept["metrics"]["rounds"] == len(kept["traces"]["gap"]) > 0
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.05, 0.2, 0.5, 1.0])
+def test_whoever_asks_twice_gets_the_same_exit_code(apart: float) -> None:
+    with trial(*ENDLESS, "-p", "1") as run:
+        run.wait_for(checkpointed)
+        run.signal(signal.SIGINT)
+        time.sleep(apart)
+        run.signal(signal.SIGINT)
+        code, _, err = run.end()
+    assert code == 130
+    assert err.endswith("interrupted\n")
 
 
 @pytest.mark.parametrize(

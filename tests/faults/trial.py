@@ -18,6 +18,7 @@ import pytest
 from tests.cli.processes import COMMAND
 
 _MARK = "FAULT_TRIAL"
+_SHARED = Path("/dev/shm")
 _END_SECONDS = 60
 
 
@@ -27,6 +28,8 @@ class Trial:
 
     process: subprocess.Popen[str]
     mark: str
+    shared: set[Path]
+    """What was in /dev/shm before it."""
 
     def all(self) -> dict[int, str]:
         """Return pid and command line of every process that belongs to it."""
@@ -62,20 +65,21 @@ class Trial:
         """Send a signal to the command, or to its process group as a terminal does."""
         (os.killpg if group else os.kill)(self.process.pid, number)
 
-    def end(self) -> tuple[int, str, str]:
+    def end(self, seconds: float = _END_SECONDS) -> tuple[int, str, str]:
         """Wait for the end; return the exit code and the outputs, after some general checks."""
-        out, err = self.process.communicate(timeout=_END_SECONDS)
+        out, err = self.process.communicate(timeout=seconds)
         assert "Traceback" not in err, err
         assert "internal error" not in err, err
         wait_for(lambda: not self.all(), 15)
         assert not list(Path(os.environ["TMPDIR"]).iterdir())
+        assert set(_SHARED.iterdir()) <= self.shared
         return self.process.returncode, out, err
 
 
 @contextlib.contextmanager
 def trial(*arguments: str) -> Iterator[Trial]:
     """Start a command."""
-    mark = f"{_MARK}={uuid.uuid4().hex}"
+    mark, shared = f"{_MARK}={uuid.uuid4().hex}", set(_SHARED.iterdir())
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         stdin=subprocess.DEVNULL,
@@ -86,7 +90,7 @@ def trial(*arguments: str) -> Iterator[Trial]:
         env=os.environ | dict([mark.split("=")]),
         start_new_session=True,
     )
-    begun = Trial(process, mark)
+    begun = Trial(process, mark, shared)
     try:
         yield begun
     finally:
