@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "trace", "algorithms"},
     "report": {"errors", "trace", "algorithms", "results"},
-    "settings": {"errors", "files", "algorithms"},
+    "settings": {"errors", "arguments", "files", "algorithms"},
     "experiments": {
         *("errors", "files", "threads", "memory", "trace", "algorithms"),
         *COMPUTE,

@@ -22,6 +22,7 @@ from rich.markup import escape
 
 from regtopk_bench.cli.streams import UnwritableOutputError
 from regtopk_bench.errors import RegtopkBenchError, RunError
+from regtopk_bench.report.table import printable
 from regtopk_bench.settings import (
     COMMANDS,
     Declaration,
@@ -80,11 +81,11 @@ class Invocation:
     def note(self, message: str) -> None:
         """Tell the user something other than data."""
         if not self.quiet:
-            self.err.print(escape(one_line(message)), highlight=False, soft_wrap=True)
+            self.err.print(escape(printable(message)), highlight=False, soft_wrap=True)
 
     def warn(self, message: str) -> None:
         """Tell the user what went wrong, even with --quiet."""
-        self.err.print(f"[bold red]error:[/bold red] {escape(one_line(message))}", soft_wrap=True)
+        self.err.print(f"[bold red]error:[/bold red] {escape(printable(message))}", soft_wrap=True)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -187,18 +188,11 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
-def one_line(text: str) -> str:
-    """Return text with line breaks and other control characters made visible."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
-    )
-
-
 def _report(error: Exception, debug: bool, prefix: str = "error: ") -> None:
     if debug:
         traceback.print_exception(error)
     console(stderr=True).print(
-        f"[bold red]{prefix.strip()}[/bold red] {escape(one_line(str(error)))}",
+        f"[bold red]{prefix.strip()}[/bold red] {escape(printable(str(error)))}",
         highlight=False,
         soft_wrap=True,
     )

@@ -12,14 +12,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from regtopk_bench.algorithms import AlgorithmSpec, parse_spec, split_specs
+from regtopk_bench.arguments import LARGEST
 from regtopk_bench.errors import suggest
 from regtopk_bench.settings.paths import UserPath
 
 Parser = Callable[[Any], Any]
 
-
-_LARGEST_SEED = 2**63 - 1
-"""What NumPy, PyTorch and readers of JSON all hold."""
 
 _SHOWN = 60
 """Characters of a value in an error."""
@@ -146,8 +144,8 @@ def seeds(raw: Any) -> tuple[int, ...]:
             start, stop = int(first), int(last if dash else first)
         except ValueError:
             raise ValueError(f"{shown(part)} is not a seed or a range such as 0-4") from None
-        if stop > _LARGEST_SEED:
-            raise ValueError(f"{shown(part)} is beyond {_LARGEST_SEED}, the largest seed")
+        if stop > LARGEST:
+            raise ValueError(f"{shown(part)} is beyond {LARGEST}, the largest seed")
         if not 0 <= start <= stop:
             raise ValueError(f"{shown(part)} is not a rising range")
         if stop - start >= 10_000:
