@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from regtopk_bench.cli.device import choose_device, memory_for
 from regtopk_bench.cli.invocation import Invocation
@@ -12,10 +11,10 @@ from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.grids import image_cells
+from regtopk_bench.experiments.images import images_of
 from regtopk_bench.settings import CifarSettings
-from regtopk_bench.workloads.images import ImageData, load_images, synthetic_images
+from regtopk_bench.workloads.images import ImageData
 
-_SYNTHETIC_SIDE = 32
 _MOST_IMAGES = 10**15
 
 
@@ -37,10 +36,7 @@ def run_cifar(invocation: Invocation) -> None:
 
 
 def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
-    """Read, fetch or make the images."""
-    if settings.data is None and settings.dataset == "synthetic":
-        return synthetic_images(side=settings.image_size or _SYNTHETIC_SIDE)
-    path = Path(settings.data) if settings.data else None
+    """Read, fetch or make the images, and show how far that is."""
     started = time.monotonic()
     with Counted(invocation.err, 1, "images") as progress:
         progress.begin("decoding", 0)
@@ -50,18 +46,7 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
             progress.update(done)
 
         watched = invocation.err.is_terminal and not invocation.quiet
-        data = load_images(
-            path,
-            Path(settings.cache),
-            side=settings.image_size,
-            unpacked_limit=settings.unpacked_limit,
-            on_images=show if watched else None,
-        )
-    height, width = data.train.pixels_NCHW.shape[2:]
-    if height != width:
-        raise ConfigurationError(
-            f"images have {width}×{height} pixels, and networks want squares: give --image-size"
-        )
+        data = images_of(settings, show if watched else None)
     if invocation.verbose:
         invocation.note(
             f"{len(data.train)} images to train on, {len(data.test)} to test with, "

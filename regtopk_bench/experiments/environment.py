@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import threadpoolctl
 import torch
 
-from regtopk_bench.results.schema import Scalar
+from regtopk_bench.results.values import Scalar
 
 
 def environment() -> dict[str, Scalar]:
@@ -20,13 +21,18 @@ def environment() -> dict[str, Scalar]:
         "regtopk_bench": version("regtopk-bench"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": _cpu("model name") or platform.processor() or platform.machine(),
+        "processor": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "cpu_count": os.cpu_count(),
     }
     for package in ("torch", "numpy", "numba", "scipy"):
         facts[package] = version(package)
-    for pool in threadpoolctl.threadpool_info():
+    pools = threadpoolctl.threadpool_info()
+    for pool in pools:
         facts[f"threads_{pool['internal_api']}"] = pool["num_threads"]
+    kinds = {str(pool["architecture"]) for pool in pools if "architecture" in pool}
+    facts["blas"] = "/".join(sorted(kinds))
     for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY"):
         facts[name.lower()] = os.environ.get(name)
     facts["load_average"] = os.getloadavg()[0]
@@ -37,13 +43,21 @@ def environment() -> dict[str, Scalar]:
     return facts
 
 
-def _cpu() -> str:
+def _processor() -> str:
+    """Return vendor, family and model, which libraries look at to choose their code."""
+    names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
+    return " ".join(filter(None, map(_cpu, names))) or platform.machine()
+
+
+@functools.cache
+def _cpu(name: str) -> str | None:
+    """Return what Linux says about the first processor under this name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+        return None
+    named = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in named if key.strip() == name), None)
 
 
 def _gpu_state() -> tuple[str | None, str | None]:

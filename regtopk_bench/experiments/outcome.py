@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from regtopk_bench.errors import InterruptedRun, NonFiniteGradientError, RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.problems import Instance
@@ -83,8 +85,12 @@ def run_cell(
     on_round: OnRound | None,
     environments: Environments,
     timeout: float = TIMEOUT_SECONDS,
+    initial: Tensor | None = None,
 ) -> Outcome:
-    """Train a cell, or resume it from its checkpoint, and return the outcome."""
+    """Train a cell, or resume it from its checkpoint, and return the outcome.
+
+    `initial`, if given, takes the place of the workload's initial parameters, (J,).
+    """
 
     def outcome(
         trace: Trace, status: Status, error: BaseException | None = None, *, fatal: bool = False
@@ -111,6 +117,7 @@ def run_cell(
             checkpoints=saving.of(cell) if saving else None,
             on_round=on_round,
             timeout=timeout,
+            initial=initial,
             **recipe,
         )
     except InterruptedRun as stop:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Protocol, cast
@@ -221,7 +222,15 @@ class Implementation(Protocol):
 
 @functools.cache
 def implementation(name: str) -> Implementation | None:
-    """Return "reference", "numba" or "triton"; None, after one warning, if it does not load."""
+    """Return "reference", "numba" or "triton"; None, after one warning, if it does not load.
+
+    A dotted name is that of a module elsewhere, with at least a `step` and a `select`.
+
+    Raises:
+        ConfigurationError: If such a module cannot be imported, or lacks them.
+    """
+    if name not in _MODULES:
+        return _from_outside(name)
     try:
         module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
     except (ImportError, OSError) as error:
@@ -232,6 +241,22 @@ def implementation(name: str) -> Implementation | None:
             stacklevel=2,
         )
         return None
+    return cast(Implementation, module)
+
+
+def _from_outside(name: str) -> Implementation:
+    if "" not in sys.path:  # as for a script
+        sys.path.append("")
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # a foreign module may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigurationError(f'kernels "{name}" cannot be imported: {reason}') from error
+    for needed in ("step", "select"):
+        if not callable(getattr(module, needed, None)):
+            raise ConfigurationError(
+                f'kernels "{name}" have no function {needed}: see regtopk_bench.kernels'
+            )
     return cast(Implementation, module)
 
 

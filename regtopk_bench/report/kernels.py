@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.report.table import Column, Entry, Row, Table
-from regtopk_bench.results.schema import KernelCell, Result, Run, Scalar
+from regtopk_bench.results.schema import KernelCell, Result, Run
 from regtopk_bench.results.summary import median_interval
+from regtopk_bench.results.values import Scalar
 
 MEMORY_LIMIT = "memory limit"
 

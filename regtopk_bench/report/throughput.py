@@ -18,7 +18,8 @@ from regtopk_bench.report.kernels import (
     quartiles,
     share_of_memory_limit,
 )
-from regtopk_bench.results.schema import Result, Run, Scalar
+from regtopk_bench.results.schema import Result, Run
+from regtopk_bench.results.values import Scalar
 
 # Okabe and Ito's palette: distinct in any colour vision. Markers are distinct without colour.
 _COLOURS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#000000")

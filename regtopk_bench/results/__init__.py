@@ -1,18 +1,20 @@
 """Results: their schema, their files on disk, and their statistics over seeds."""
 
 from regtopk_bench.results.schema import (
+    CHECK,
     SCHEMA,
     VERSION,
     Header,
     KernelCell,
     Result,
     Run,
-    Scalar,
     Setting,
     TrainingCell,
 )
+from regtopk_bench.results.values import Scalar
 
 __all__ = [
+    "CHECK",
     "SCHEMA",
     "VERSION",
     "Header",

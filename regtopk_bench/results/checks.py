@@ -17,24 +17,31 @@ from regtopk_bench.results.schema import SCHEMA, VERSION
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def check_version(content: Any, file: Path) -> None:
-    """Check that JSON is a result of the version that this program reads.
+def check_version(
+    content: Any,
+    file: Path,
+    *,
+    kind: str = "result",
+    schema: str = SCHEMA,
+    version: int = VERSION,
+) -> None:
+    """Check that JSON is of the kind and version that this program reads.
 
     Raises:
         ConfigurationError: If it is of another kind or version.
     """
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ConfigurationError(f'{file} is not a result: its "schema" is not "{SCHEMA}"')
-    version = content.get("version")
-    if type(version) is not int:
-        raise ConfigurationError(f"result {file} is damaged at version: {version!r} is no version")
-    if version > VERSION:
+    if not isinstance(content, dict) or content.get("schema") != schema:
+        raise ConfigurationError(f'{file} is not a {kind}: its "schema" is not "{schema}"')
+    found = content.get("version")
+    if type(found) is not int:
+        raise ConfigurationError(f"{kind} {file} is damaged at version: {found!r} is no version")
+    if found > version:
         raise ConfigurationError(
-            f"result {file} has version {version}, this program reads version {VERSION}: upgrade it"
+            f"{kind} {file} has version {found}, this program reads version {version}: upgrade it"
         )
-    if version < VERSION:
+    if found < version:
         raise ConfigurationError(
-            f"result {file} was written by an older version of this program: run it again"
+            f"{kind} {file} was written by an older version of this program: make it again"
         )
 
 

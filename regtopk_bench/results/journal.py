@@ -20,7 +20,8 @@ from typing import Any
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.files import content_of, remove_unfinished, written_atomically
 from regtopk_bench.results.checks import check_version, parsed, validated
-from regtopk_bench.results.schema import Header, Result, Run, Scalar, Started
+from regtopk_bench.results.schema import Header, Result, Run, Started
+from regtopk_bench.results.values import Scalar
 
 JOURNAL_FILE = "journal.jsonl"
 _VARYING = "load_average"

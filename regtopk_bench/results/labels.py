@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from regtopk_bench.algorithms import ALGORITHMS
-from regtopk_bench.results.schema import Scalar, TrainingCell
+from regtopk_bench.results.schema import TrainingCell
+from regtopk_bench.results.values import Scalar
 
 _OWN_COLUMN = ("algorithm", "density", "k")
 """Facts about a sparsifier that tables show in their own columns."""

@@ -13,71 +13,20 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
+
+from regtopk_bench.results.values import Facts, Model, Number, Numbers, Scalar
+from regtopk_bench.results.verdict import Verdict
 
 SCHEMA: Final = "regtopk-bench.result"
 VERSION: Final = 2
 
-Scalar = str | bool | int | float | None
+CHECK: Final = "check"
+"""The command whose results hold runs of several workloads, and verdicts."""
+
 
 BYTES: Final = ("uplink_bytes", "downlink_bytes", "coordination_bytes")
 """Counted in every round of training: a trace of each, and its total among the metrics."""
-
-
-def _null_if_not_finite(value: int | float) -> int | float | None:
-    return value if math.isfinite(value) else None
-
-
-def _nan_if_null(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-def _nulls_if_not_finite(values: list[int | float]) -> list[int | float | None]:
-    return [value if math.isfinite(value) else None for value in values]
-
-
-def _nans_if_null(values: Any) -> Any:
-    if not isinstance(values, list):
-        return values
-    return [math.nan if value is None else value for value in values]
-
-
-def _words_for_infinities(facts: dict[str, Scalar]) -> dict[str, Scalar]:
-    """JSON has no infinity, and null would make two different cells equal."""
-    return {
-        name: str(value) if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in facts.items()
-    }
-
-
-_IntOrFloat = (
-    Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | Annotated[float, Field(strict=True)]
-)
-
-Number = Annotated[
-    _IntOrFloat,
-    BeforeValidator(_nan_if_null),
-    PlainSerializer(_null_if_not_finite, return_type=int | float | None),
-]
-"""A number in a result file, where null stands for any value that is not finite."""
-
-Numbers = Annotated[
-    list[_IntOrFloat],
-    BeforeValidator(_nans_if_null),
-    PlainSerializer(_nulls_if_not_finite, return_type=list[int | float | None]),
-]
-"""A list of them, converted as a whole because traces are long."""
-
-Facts = Annotated[dict[str, Scalar], AfterValidator(_words_for_infinities)]
-"""Named scalars that make up a cell; "inf" and "nan" are text."""
 
 
 def _with(*, texts: tuple[str, ...], counts: tuple[str, ...] = ()) -> AfterValidator:
@@ -102,11 +51,7 @@ def _count(values: Mapping[str, Any], name: str, least: int = 0) -> int:
     return value
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-
-class TrainingCell(_Model):
+class TrainingCell(Model):
     """Everything that determines the numbers of a training run, and nothing else."""
 
     kind: Literal["training"] = "training"
@@ -141,7 +86,7 @@ class TrainingCell(_Model):
         return hash(self.key)
 
 
-class KernelCell(_Model):
+class KernelCell(Model):
     """What was timed, and on which data."""
 
     kind: Literal["kernel"] = "kernel"
@@ -174,14 +119,14 @@ def _canonical(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class Setting(_Model):
+class Setting(Model):
     """A setting's value and where it came from."""
 
     value: Any
     source: str
 
 
-class Run(_Model):
+class Run(Model):
     """One cell of an experiment: what was run, and its outcome."""
 
     cell: TrainingCell | KernelCell = Field(discriminator="kind")
@@ -204,6 +149,9 @@ class Run(_Model):
 
     encoding: str | None = None
     """How the bytes of messages are counted, in words."""
+
+    digests: dict[str, str] = Field(default_factory=dict)
+    """Of what is too large to be kept, as the entries selected in all rounds: hexadecimal."""
 
     environments: list[dict[str, Scalar]] = Field(default_factory=list)
     """Where it was computed: one environment, or several in order for a resumed run."""
@@ -258,7 +206,7 @@ def _check_timing(run: Run) -> None:
         raise ValueError(f"traces differ in length: {lengths}")
 
 
-class Header(_Model):
+class Header(Model):
     """What is known about a result before its first run."""
 
     schema_name: Literal["regtopk-bench.result"] = Field(default=SCHEMA, alias="schema")
@@ -269,7 +217,7 @@ class Header(_Model):
     settings: dict[str, Setting]
 
 
-class Started(_Model):
+class Started(Model):
     """A line of a journal: a cell began, or was resumed after a checkpoint."""
 
     started: str
@@ -284,13 +232,17 @@ class Result(Header):
 
     runs: list[Run]
 
+    verdicts: list[Verdict] = Field(default_factory=list)
+    """What a check concluded, by metric and cell."""
+
     @model_validator(mode="after")
     def _fits_together(self) -> Result:
         """Hold runs to the command, to its settings and to each other."""
         for number, run in enumerate(self.runs):
-            if isinstance(run.cell, KernelCell) != (self.command == "kernels"):
+            kernel = isinstance(run.cell, KernelCell)
+            if self.command != CHECK and kernel != (self.command == "kernels"):
                 raise ValueError(f"run {number} is of another kind than those of {self.command}")
-            if isinstance(run.cell, TrainingCell):
+            if isinstance(run.cell, TrainingCell) and self.command != CHECK:
                 for name, fact in (run.cell.problem | run.cell.recipe).items():
                     value = self.settings[name].value if name in self.settings else None
                     if isinstance(value, int | float) and value != fact:

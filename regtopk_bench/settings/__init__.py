@@ -1,7 +1,9 @@
 """Settings: what can be set, where values come from, and which one takes precedence."""
 
+from regtopk_bench.settings.claim import Claim
 from regtopk_bench.settings.commands import (
     COMMANDS,
+    WORKLOADS,
     CifarSettings,
     ComparisonSettings,
     KernelsSettings,
@@ -10,8 +12,15 @@ from regtopk_bench.settings.commands import (
     decides,
 )
 from regtopk_bench.settings.declare import Declaration, declarations
-from regtopk_bench.settings.file import SettingsFile, load
-from regtopk_bench.settings.report import FORMATS, PLOT_FORMATS, ReportSettings
+from regtopk_bench.settings.file import Profile, SettingsFile, load
+from regtopk_bench.settings.gate import BaselineSettings, CheckSettings, DoctorSettings
+from regtopk_bench.settings.report import (
+    FORMATS,
+    PLOT_FORMATS,
+    FormatSettings,
+    ReportSettings,
+    SavedSettings,
+)
 from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, resumed, variable_name
 from regtopk_bench.settings.values import as_json, as_text, from_json
 
@@ -19,13 +28,21 @@ __all__ = [
     "COMMANDS",
     "FORMATS",
     "PLOT_FORMATS",
+    "WORKLOADS",
+    "BaselineSettings",
+    "CheckSettings",
     "CifarSettings",
+    "Claim",
     "ComparisonSettings",
     "Declaration",
+    "DoctorSettings",
+    "FormatSettings",
     "KernelsSettings",
     "LinregSettings",
+    "Profile",
     "ReportSettings",
     "Resolved",
+    "SavedSettings",
     "SettingsFile",
     "ToySettings",
     "as_json",

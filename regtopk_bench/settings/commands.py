@@ -8,6 +8,7 @@ from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings.declare import Group, declarations, other_default
 from regtopk_bench.settings.execution import ExecutionSettings, ImageExecution, KernelsExecution
+from regtopk_bench.settings.gate import BaselineSettings, CheckSettings, DoctorSettings
 from regtopk_bench.settings.kinds import Algorithms, Count, Density, Positive, Whole
 from regtopk_bench.settings.problem import (
     ImageProblemSettings,
@@ -15,7 +16,13 @@ from regtopk_bench.settings.problem import (
     LinregProblemSettings,
     ProblemSettings,
 )
-from regtopk_bench.settings.report import AccuracyReport, GapReport, ReportSettings, ToyReport
+from regtopk_bench.settings.report import (
+    AccuracyReport,
+    FormatSettings,
+    GapReport,
+    ReportSettings,
+    ToyReport,
+)
 from regtopk_bench.settings.sparsification import ScopedSparsification, SparsificationSettings
 from regtopk_bench.settings.training import ImageTraining, SeededTraining, TrainingSettings
 
@@ -91,11 +98,19 @@ class KernelsSettings(KernelsProblemSettings, KernelsExecution, ReportSettings):
     """Kernels timed against each other and against the memory limit."""
 
 
-COMMANDS: dict[str, type[ReportSettings]] = {
+WORKLOADS: dict[str, type[ReportSettings]] = {
     "linreg": LinregSettings,
     "cifar": CifarSettings,
     "toy": ToySettings,
     "kernels": KernelsSettings,
+}
+"""The commands that measure something: a suite may have cells of each."""
+
+COMMANDS: dict[str, type[FormatSettings]] = {
+    **WORKLOADS,
+    "check": CheckSettings,
+    "baseline": BaselineSettings,
+    "doctor": DoctorSettings,
 }
 """Every command with settings."""
 

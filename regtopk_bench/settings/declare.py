@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, get_args, get_type_hints
 
 from regtopk_bench.settings.kinds import Kind, kind_of
 
-Panel = Literal["Problem", "Training", "Sparsification", "Execution", "Report"]
+Panel = Literal["Problem", "Training", "Sparsification", "Gate", "Execution", "Report"]
 PANELS: tuple[Panel, ...] = get_args(Panel)
 """The panels, in the order in which help shows them."""
 

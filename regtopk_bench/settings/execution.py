@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings import parsers
 from regtopk_bench.settings.declare import Group, setting
 from regtopk_bench.settings.kinds import (
     AtLeast,
@@ -13,8 +14,20 @@ from regtopk_bench.settings.kinds import (
     AtOnce,
     AtOnceOrAuto,
     Count,
+    Kind,
     Positive,
     RunFolder,
+)
+
+_IMPLEMENTATIONS = (
+    "numba",
+    "triton",
+    "reference",
+    "torch.topk",
+    "torch.sort",
+    "torch.kthvalue",
+    "numpy.argpartition",
+    "cupy.argpartition",
 )
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -65,29 +78,18 @@ class KernelsExecution(Group, panel="Execution", decides=False):
     """What is timed, where and how often; times depend on all but the number of repeats."""
 
     device: Device = setting("auto", "Where kernels run: {choices}.", decides=True)
-    implementation: tuple[
-        Literal[
-            "numba",
-            "triton",
-            "reference",
-            "torch.topk",
-            "torch.sort",
-            "torch.kthvalue",
-            "numpy.argpartition",
-            "cupy.argpartition",
-        ],
-        ...,
-    ] = setting(
-        (
-            "numba",
-            "triton",
-            "torch.topk",
-            "torch.sort",
-            "torch.kthvalue",
-            "numpy.argpartition",
-            "cupy.argpartition",
+    implementation: Annotated[
+        tuple[str, ...],
+        Kind(
+            parsers.listing(parsers.choice_or_dotted(_IMPLEMENTATIONS)),
+            "NAME",
+            repeatable=True,
+            choices=_IMPLEMENTATIONS,
         ),
-        "Implementation to time, repeatable, if it runs on the device: {choices}.",
+    ] = setting(
+        tuple(name for name in _IMPLEMENTATIONS if name != "reference"),
+        "Implementation to time, repeatable, if it runs on the device: {choices}, or a module of "
+        "your own by its dotted name.",
         short="-i",
         decides=True,
     )

@@ -94,14 +94,17 @@ AtOnce = Annotated[int, AtLeast(1), AtMost(1024)]
 AtOnceOrAuto = AtOnce | Literal["auto"]
 Positive = Annotated[float, Above(0), AtMost(_LARGE)]
 NonNegative = Annotated[float, AtLeast(0), AtMost(_LARGE)]
+Number = Annotated[float, Kind(parsers.number, "FLOAT")]
 Fraction = Annotated[float, Kind(parsers.fraction, "FLOAT")]
 Density = Annotated[float, Kind(parsers.density, "FLOAT")]
 Seeds = Annotated[tuple[int, ...], Kind(parsers.seeds, "LIST")]
 Name = Annotated[str, Kind(parsers.text, "NAME")]
 NameOrPath = Annotated[str, Kind(parsers.name_or_path, "NAME|PATH")]
 FileOrFolder = Annotated[UserPath, Kind(parsers.path, "PATH")]
+File = Annotated[UserPath, Kind(parsers.path, "FILE")]
 Folder = Annotated[UserPath, Kind(parsers.path, "DIR")]
 RunFolder = Annotated[UserPath, Kind(parsers.path, "RUN")]
+Algorithm = Annotated[AlgorithmSpec, Kind(parsers.algorithm, "NAME")]
 Algorithms = Annotated[
     tuple[AlgorithmSpec, ...],
     Kind(parsers.algorithms, "NAME", repeatable=True, choices=tuple(ALGORITHMS)),

@@ -103,6 +103,19 @@ def choice(names: Iterable[str]) -> Parser:
     return parse
 
 
+def choice_or_dotted(names: Iterable[str]) -> Parser:
+    """Parse one of several names, or the dotted name of a module."""
+    parse_choice = choice(names)
+
+    def parse(raw: Any) -> str:
+        parts = raw.split(".") if isinstance(raw, str) else []
+        if len(parts) > 1 and all(part.isidentifier() for part in parts):
+            return str(raw)
+        return str(parse_choice(raw))
+
+    return parse
+
+
 def word_or(words: Iterable[str], parse_other: Parser) -> Parser:
     """Parse one of several words, such as `auto`, or else what another parser reads."""
     known = tuple(words)
@@ -154,11 +167,14 @@ def seeds(raw: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def algorithm(raw: Any) -> AlgorithmSpec:
+    """Parse an algorithm with its hyper-parameters, as in `regtopk:mu=4,q=1e8`."""
+    return parse_spec(_as_text(raw))
+
+
 def algorithms(raw: Any) -> tuple[AlgorithmSpec, ...]:
     """Parse algorithms with their hyper-parameters, as in `dense,regtopk:mu=4,q=1e8`."""
-    specs: tuple[AlgorithmSpec, ...] = listing(
-        lambda part: parse_spec(_as_text(part)), split_specs
-    )(raw)
+    specs: tuple[AlgorithmSpec, ...] = listing(algorithm, split_specs)(raw)
     return specs
 
 

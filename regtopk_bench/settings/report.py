@@ -17,14 +17,26 @@ PLOT_FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportSettings(Group, panel="Report", decides=False):
-    """How results are printed and kept."""
+class FormatSettings(Group, panel="Report", decides=False):
+    """How something is printed."""
 
     format: Format = setting("table", "Output format: {choices}.", short="-f")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedSettings(FormatSettings):
+    """Where results are kept."""
+
     output: Folder = setting(
         UserPath("runs"), "Folder in which each run creates its own.", short="-o"
     )
-    save: bool = setting(True, "Save result.json, traces.csv and the plot.")
+    save: bool = setting(True, "Save the results and, if there is one, the plot.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(SavedSettings):
+    """How results are printed, kept and drawn."""
+
     plot_format: PlotFormat = setting("png", "Format of the plot: {choices}.")
 
 

@@ -11,7 +11,7 @@ from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.settings.commands import COMMANDS
 from regtopk_bench.settings.declare import declarations
 from regtopk_bench.settings.file import SettingsFile
-from regtopk_bench.settings.report import ReportSettings
+from regtopk_bench.settings.report import FormatSettings
 from regtopk_bench.settings.values import as_text, from_json
 
 ENVIRONMENT_PREFIX = "REGTOPK_BENCH_"
@@ -19,7 +19,7 @@ ENVIRONMENT_PREFIX = "REGTOPK_BENCH_"
 _SOURCES = ("flag", "environment", "profile", "defaults", "built-in")
 """The first words of sources, highest precedence first."""
 
-S = TypeVar("S", bound=ReportSettings)
+S = TypeVar("S", bound=FormatSettings)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def resolve(
         ConfigurationError: Naming the source and the setting of an invalid value.
     """
     _refuse_unknown(environment)
-    chosen = file.profile(profile)[command] if profile is not None else {}
+    named = file.profile(profile) if profile is not None else None
+    chosen = named.section[command] if named else {}
     defaults = file.defaults.get(command, {})
 
     def candidates(name: str) -> Iterator[tuple[str, str, Any]]:
@@ -53,8 +54,8 @@ def resolve(
             yield "flag", flag, flags[name]
         if environment.get(variable):
             yield "environment", variable, environment[variable]
-        if name in chosen:
-            yield f"profile {profile}", f"{file.path}: [profiles.{profile}] {name}", chosen[name]
+        if named and name in chosen:
+            yield f"profile {profile}", f"{named.where} {name}", chosen[name]
         if name in defaults:
             yield "defaults", f"{file.path}: [defaults] {name}", defaults[name]
 

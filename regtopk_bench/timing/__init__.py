@@ -1,7 +1,15 @@
 """How long kernels take, measured in a way that a rival's author would accept."""
 
-from regtopk_bench.timing.candidates import IMPLEMENTATIONS, Candidate, candidates
+from regtopk_bench.timing.candidates import (
+    IMPLEMENTATIONS,
+    Candidate,
+    Timed,
+    candidate,
+    candidates,
+    planned,
+)
 from regtopk_bench.timing.clock import Clock, CpuClock, CudaClock
+from regtopk_bench.timing.frozen import FrozenStep
 from regtopk_bench.timing.measure import Measurement, measure
 from regtopk_bench.timing.problem import DISTRIBUTIONS, KernelData, problem
 
@@ -12,9 +20,13 @@ __all__ = [
     "Clock",
     "CpuClock",
     "CudaClock",
+    "FrozenStep",
     "KernelData",
     "Measurement",
+    "Timed",
+    "candidate",
     "candidates",
     "measure",
+    "planned",
     "problem",
 ]

@@ -9,20 +9,21 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
 from regtopk_bench.errors import ConfigurationError, suggest
-from regtopk_bench.kernels import Guess, Implementation, reference
+from regtopk_bench.kernels import Guess, Implementation
 from regtopk_bench.kernels.guess import misses
+from regtopk_bench.timing import selections as selections_of
 from regtopk_bench.timing.problem import KernelData
+from regtopk_bench.timing.selections import RIVALS
 
 OURS = ("numba", "triton")
-RIVALS = ("torch.topk", "torch.sort", "torch.kthvalue", "numpy.argpartition", "cupy.argpartition")
 IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
 
 _MU = 4.0
@@ -117,7 +118,7 @@ class OurStep(Step):
             self._graph.replay()
             return self._captured
         self._this, self._other = self._other, self._this
-        selected, _ = kernels.unchecked(self.residual).step(
+        selected, _ = self._module.step(
             self.residual, self.grad, self.data.k, self.last, self.factors,
             self._guesses, self._this,
         )  # fmt: skip
@@ -227,8 +228,76 @@ class OurScore(Candidate):
         compute.ratio(received_1k, self._sent_1k, self._weights_1, _MU).tanh_()
 
 
+@dataclass(frozen=True)
+class Timed:
+    """What is timed, as a value."""
+
+    operation: str
+    """"step", "select" or "score"."""
+    implementation: str
+    case: str = ""
+
+
+def planned(implementations: Iterable[str], *, device: str, restored: bool) -> list[Timed]:
+    """Return what can be timed, without making it: steps first, then selections, then scores.
+
+    Args:
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what cannot
+            run here is left out.
+        device: "cpu" or "cuda".
+        restored: Whether every step starts from the same residual: see `KernelData`.
+
+    Raises:
+        ConfigurationError: If one of them is unknown.
+    """
+    on_gpu, names = device == "cuda", list(implementations)
+    for name in names:
+        if name not in IMPLEMENTATIONS and "." not in name:
+            raise ConfigurationError(
+                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
+            )
+    steps, selections = [], []
+    for name in names:
+        if name == "reference":
+            steps.append(Timed("step", name))
+            selections.append(name)
+        elif name in RIVALS:
+            if selections_of.available(name, on_gpu):
+                selections.append(name)
+        elif (name == "triton") == on_gpu or name not in OURS:
+            if kernels.implementation(name) is None:
+                continue
+            cases = ["warm"]
+            if restored and name in OURS:
+                cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]
+                cases += ["warm, graph"] if on_gpu else []
+            steps += [Timed("step", name, case) for case in cases]
+            selections.append(name)
+    if "torch.topk" in names:
+        steps.append(Timed("step", "torch.topk"))
+    scores = []
+    if any(name in names for name in OURS):
+        scores = [Timed("score", each.implementation) for each in (DenseScore, OurScore)]
+    return [*steps, *(Timed("select", name) for name in selections), *scores]
+
+
+def candidate(data: KernelData, timed: Timed) -> Candidate:
+    """Make a candidate for a problem."""
+    name = timed.implementation
+    if timed.operation == "score":
+        return (DenseScore if name == DenseScore.implementation else OurScore)(data)
+    module = None if name in RIVALS else kernels.implementation(name)
+    if timed.operation == "step" and timed.case:
+        assert module is not None
+        return OurStep(data, name, module, timed.case)
+    select = functools.partial(_select_with, module) if module else selections_of.rival(name)
+    if timed.operation == "step":
+        return PlainStep(data, name, select)
+    return Selection(data, name, select)
+
+
 def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Candidate]:
-    """Yield the candidates for a problem: steps first, then selections, then scores.
+    """Yield the candidates for a problem: see `planned`.
 
     Args:
         data: The data they work on.
@@ -237,90 +306,10 @@ def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Can
     Raises:
         ConfigurationError: If one of them is unknown.
     """
-    on_gpu = data.start_1J.is_cuda
-    names = list(implementations)
-    for name in names:
-        if name not in IMPLEMENTATIONS:
-            raise ConfigurationError(
-                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
-            )
-    selections: list[tuple[str, Callable[[Tensor, int], Tensor]]] = []
-    for name in names:
-        if name in (*OURS, "reference"):
-            module = kernels.implementation(name)
-            if module is None or ((name == "triton") != on_gpu and name != "reference"):
-                continue
-            selections.append((name, functools.partial(_select_with, module)))
-            if name == "reference":
-                yield PlainStep(data, name, _stable_sort)
-                continue
-            cases = ["warm"]
-            if data.restored:
-                cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]
-                cases += ["warm, graph"] if on_gpu else []
-            for case in cases:
-                yield OurStep(data, name, module, case)
-        elif select := _rival(name, on_gpu):
-            selections.append((name, select))
-    if "torch.topk" in names:
-        yield PlainStep(data, "torch.topk", _topk)
-    for name, select in selections:
-        yield Selection(data, name, select)
-    if any(name in names for name in OURS):
-        yield DenseScore(data)
-        yield OurScore(data)
+    device = data.start_1J.device.type
+    for timed in planned(implementations, device=device, restored=data.restored):
+        yield candidate(data, timed)
 
 
 def _select_with(module: Implementation, score_J: Tensor, k: int) -> Tensor:
     return module.select(score_J[None], k)[0]
-
-
-def _rival(name: str, on_gpu: bool) -> Callable[[Tensor, int], Tensor] | None:
-    """Return a way to select the k largest scores; None if this machine lacks it."""
-    match name:
-        case "torch.topk":
-            return _topk
-        case "torch.sort":
-            return lambda score_J, k: score_J.sort(descending=True).indices[:k]
-        case "torch.kthvalue":
-            return _kthvalue
-        case "numpy.argpartition" if not on_gpu:
-            return _argpartition
-        case "cupy.argpartition" if on_gpu:
-            return _cupy_argpartition()
-    return None
-
-
-def _topk(score_J: Tensor, k: int) -> Tensor:
-    return score_J.topk(k, sorted=False).indices
-
-
-def _stable_sort(score_J: Tensor, k: int) -> Tensor:
-    return reference.select(score_J[None], k)[0]
-
-
-def _kthvalue(score_J: Tensor, k: int) -> Tensor:
-    """Select by a threshold; of entries equal to it, take the first ones."""
-    threshold = score_J.kthvalue(len(score_J) - k + 1).values
-    above = (score_J > threshold).nonzero()[:, 0]
-    equal = (score_J == threshold).nonzero()[:, 0]
-    return torch.cat([above, equal[: k - len(above)]])
-
-
-def _argpartition(score_J: Tensor, k: int) -> Tensor:
-    first = len(score_J) - k
-    return torch.from_numpy(np.argpartition(score_J.numpy(), first)[first:])
-
-
-def _cupy_argpartition() -> Callable[[Tensor, int], Tensor] | None:
-    try:
-        import cupy
-    except ImportError:
-        return None
-
-    def select(score_J: Tensor, k: int) -> Tensor:
-        first = len(score_J) - k
-        chosen = cupy.argpartition(cupy.from_dlpack(score_J), first)[first:]
-        return torch.utils.dlpack.from_dlpack(chosen)
-
-    return select

@@ -101,7 +101,7 @@ def test_a_failed_write_leaves_the_old_file(
         ),
         (
             lambda text: text.replace('"version": 2', '"version": 1'),
-            "written by an older version .*: run it again",
+            "written by an older version .*: make it again",
         ),
         (lambda text: text.replace('"version": 2', '"version": "x"'), "damaged at version"),
         (lambda text: text.replace("regtopk-bench.result", "other"), "is not a result"),

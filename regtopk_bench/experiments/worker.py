@@ -1,0 +1,213 @@
+"""A process that runs and times the cells of a suite for the gate: `python -m` this module.
+
+It reads one JSON object to a line from stdin, and answers each with one on what was stdout; what
+the cells themselves print goes to stderr. It ends with its stdin. The first request describes the
+suite; then `list`, `run`, and `time` refer to its cells by their keys. A process of another
+version of the package may be at the other end: see `PROTOCOL`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from regtopk_bench.algorithms import AlgorithmSpec, split_specs
+from regtopk_bench.errors import ConfigurationError, RegtopkBenchError, suggest
+from regtopk_bench.experiments.environment import environment
+from regtopk_bench.experiments.suites import pairs_of, skip_reason, tasks_of
+from regtopk_bench.experiments.tasks import Task, slowed
+from regtopk_bench.settings import WORKLOADS, Claim, declarations, from_json
+from regtopk_bench.sparsify import sparsifier_class
+from regtopk_bench.timing import FrozenStep
+from regtopk_bench.timing.frozen import VERSION as FROZEN_VERSION
+
+PROTOCOL = 1
+"""Raised when requests or answers change their meaning."""
+
+
+class Worker:
+    """A suite, and answers to requests about its cells."""
+
+    def __init__(self) -> None:
+        """Wait for a suite."""
+        self._tasks: dict[str, Task] = {}
+        self._frozen: FrozenStep | None = None
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Do what a request asks for."""
+        known: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "suite": self._suite,
+            "run": self._run,
+            "time": self._time,
+        }
+        wanted = request["do"]
+        if wanted not in known:
+            raise ConfigurationError(f'no request "{wanted}"{suggest(str(wanted), known)}')
+        return known[wanted](request)
+
+    def _suite(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the suite, and list its cells."""
+        unknown: list[str] = []
+        workloads = {
+            command: _settings(command, values, unknown if request["tolerant"] else None)
+            for command, values in request["workloads"].items()
+        }
+        self._tasks = {task.record.key: task for task in tasks_of(workloads)}
+        self._claims = [
+            Claim(
+                **{
+                    name: from_json(declarations(Claim)[name], value)
+                    for name, value in each.items()
+                }
+            )
+            for each in request["claims"]
+        ]
+        return {
+            "protocol": PROTOCOL,
+            "frozen": FROZEN_VERSION,
+            "environment": environment(),
+            "files": sorted(_files(workloads)),
+            "unknown": unknown,
+            "cells": [_listed(task) for task in self._tasks.values()],
+            "claims": [self._claim(_read_claim(each)) for each in request["claims"]],
+        }
+
+    def _claim(self, claim: Claim) -> dict[str, Any]:
+        pairs = pairs_of(claim, list(self._tasks.values()))
+        facts = {"metric": claim.metric, "decades": claim.decades, "text": str(claim)}
+        return {**facts, "pairs": pairs}
+
+    def _run(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a cell; on request, see how firm its numbers are."""
+        task = self._tasks[request["key"]]
+        run = task.run()
+        nudged = task.nudged(run) if request.get("nudge") else {}
+        return {"run": run.model_dump(mode="json"), "nudged": nudged}
+
+    def _time(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Time cells and the frozen step in turn; return the lower quartile of each, in seconds."""
+        if self._frozen is None:
+            self._frozen = FrozenStep()
+        factor = request.get("slowdown", 1.0)
+        tasks = {key: self._tasks[key] for key in request["keys"]}
+        seconds: dict[str, list[float]] = {key: [] for key in tasks}
+        control: list[float] = []
+        for _ in range(request["repeats"]):
+            control.append(self._frozen.seconds())
+            for key, task in tasks.items():
+                taken = task.seconds() if factor == 1.0 else slowed(task.seconds, factor)
+                seconds[key].append(taken)
+        return {
+            "seconds": {
+                key: float(np.percentile(each, _QUARTILE)) for key, each in seconds.items()
+            },
+            "control": float(np.percentile(control, _QUARTILE)),
+        }
+
+
+def _lower_quartile(seconds: list[float]) -> float:
+    return float(np.percentile(seconds, 25))
+
+
+def _read_claim(values: Mapping[str, Any]) -> Claim:
+    declared = declarations(Claim)
+    return Claim(**{name: from_json(declared[name], value) for name, value in values.items()})
+
+
+def _listed(task: Task) -> dict[str, Any]:
+    return {
+        "cell": task.record.model_dump(mode="json"),
+        "estimate": task.estimate(),
+        "skip": skip_reason(task),
+    }
+
+
+def _settings(command: str, values: Mapping[str, Any], unknown: list[str] | None) -> Any:
+    """Return a command's settings from their stored values.
+
+    Args:
+        command: Which one.
+        values: Its settings by name.
+        unknown: Where algorithms that cannot be made are noted, which are left out then; None for
+            an error.
+    """
+    declared = declarations(WORKLOADS[command])
+    values = dict(values)
+    if unknown is not None and "algorithm" in values:
+        values["algorithm"] = [each for each in values["algorithm"] if _is_known(each, unknown)]
+    try:
+        return WORKLOADS[command](
+            **{name: from_json(declared[name], value) for name, value in values.items()}
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{command}: {error}") from error
+
+
+def _is_known(spec: str, unknown: list[str]) -> bool:
+    name = split_specs(spec)[0].partition(":")[0]
+    try:
+        sparsifier_class(name)
+    except ConfigurationError:
+        unknown.append(name)
+        return False
+    return True
+
+
+def _files(workloads: Mapping[str, Any]) -> set[str]:
+    """Return where the code under test is: the package, algorithms and kernels from elsewhere."""
+    modules = {"regtopk_bench"}
+    for settings in workloads.values():
+        modules |= {sparsifier_class(each.name).__module__ for each in _algorithms(settings)}
+        modules |= {each for each in getattr(settings, "implementation", ()) if "." in each}
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in modules)
+    return {str(Path(file).resolve()) for file in files if file}
+
+
+def _algorithms(settings: Any) -> tuple[AlgorithmSpec, ...]:
+    return getattr(settings, "algorithm", ())
+
+
+def serve(requests: TextIO, answers: TextIO) -> None:
+    """Answer requests until they end."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(requests, waiting), daemon=True).start()
+    worker = Worker()
+    while True:
+        try:
+            answer = worker.answer(json.loads(waiting.get()))
+        except RegtopkBenchError as error:
+            answer = {"error": str(error), "exit_code": error.exit_code}
+        except Exception as error:  # a foreign cell may raise anything
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}", "exit_code": 3}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _read(requests: TextIO, waiting: queue.SimpleQueue[str]) -> None:
+    """Pass requests on; end the process when whoever sends them has ended, whatever it does."""
+    for line in requests:
+        waiting.put(line)
+    os._exit(0)
+
+
+def main() -> None:
+    """Serve on stdin and stdout, which cells do not get to see."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    serve(requests, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Where code under test comes from: this installation, another checkout, another environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from regtopk_bench.errors import ConfigurationError
+
+_HOME = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A Python with the code that it finds."""
+
+    name: str
+    """What messages call it."""
+
+    python: Path = Path(sys.executable)
+    folder: Path = field(default_factory=Path.cwd)
+    """Its working directory, from which algorithms are imported as well."""
+
+    path: tuple[Path, ...] = (_HOME,)
+    """Where it looks for packages first."""
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables for its processes."""
+        inherited = os.environ.get("PYTHONPATH", "")
+        parts = [*map(str, self.path), *([inherited] if inherited else [])]
+        # OpenMP's threads would spin on a core for milliseconds after each call.
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(parts),
+            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        }
+
+
+def head() -> Tree:
+    """Return the code that is running, with algorithms from the working directory."""
+    return Tree("head")
+
+
+def base(folder: Path) -> Tree:
+    """Return another checkout, of this package or of one with algorithms, or an environment.
+
+    Raises:
+        ConfigurationError: If the folder is neither.
+    """
+    try:
+        folder = folder.expanduser().resolve(strict=True)
+    except OSError as error:
+        raise ConfigurationError(f"--against {folder}: {error.strerror}") from error
+    python = folder / "bin" / "python"
+    if python.exists():
+        return Tree("base", python=python, path=())
+    if not folder.is_dir():
+        raise ConfigurationError(f"--against {folder} is no folder")
+    return Tree("base", folder=folder, path=(folder, folder / "src", _HOME))
