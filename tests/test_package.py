@@ -44,12 +44,23 @@ MAY_IMPORT = {
     "results": {"errors", "files", "trace", "algorithms"},
     "report": {"errors", "trace", "algorithms", "results"},
     "settings": {"errors", "arguments", "files", "algorithms"},
+    "gate": {"errors", "results", "settings"},
     "experiments": {
         *("errors", "files", "threads", "memory", "trace", "algorithms"),
         *COMPUTE,
         *("results", "settings"),
     },
-    "cli": {"errors", "threads", "memory", *COMPUTE, *DATA, *COMMAND, "experiments"},
+    "cli": {
+        "errors",
+        "files",
+        "threads",
+        "memory",
+        *COMPUTE,
+        *DATA,
+        *COMMAND,
+        "gate",
+        "experiments",
+    },
     "__main__": {"errors", "cli"},
 }
 

@@ -27,6 +27,7 @@ from regtopk_bench.settings import (
     COMMANDS,
     Declaration,
     Resolved,
+    SettingsFile,
     as_text,
     declarations,
     flag_name,
@@ -77,6 +78,10 @@ class Invocation:
     """stderr: progress, notes and warnings; only errors with --quiet."""
     quiet: bool
     verbose: bool
+    file: SettingsFile
+    """The settings file, with all profiles."""
+    profile: str | None
+    """The chosen profile."""
 
     def note(self, message: str) -> None:
         """Tell the user something other than data."""
@@ -95,8 +100,15 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=_PIPED_WIDTH if piped else None)
 
 
-def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
-    """Add the options of a command's settings to a function of an `Invocation`."""
+def command_options(
+    command: str, *, default_profile: str | None = None
+) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
+    """Add the options of a command's settings to a function of an `Invocation`.
+
+    Args:
+        command: Which one.
+        default_profile: The profile if none is chosen.
+    """
 
     def decorate(run: Callable[[Invocation], None]) -> Callable[..., None]:
         def call(
@@ -108,9 +120,10 @@ def command_options(command: str) -> Callable[[Callable[[Invocation], None]], Ca
             **flags: Any,
         ) -> None:
             with reported_errors(debug):
-                resolved = resolve(command, flags, os.environ, load(config), profile)
+                file, chosen = load(config), profile or default_profile
+                resolved = resolve(command, flags, os.environ, file, chosen)
                 out, err = console(), console(stderr=True)
-                run(Invocation(resolved, out, err, quiet, verbose))
+                run(Invocation(resolved, out, err, quiet, verbose, file, chosen))
 
         declared = declarations(COMMANDS[command])
         annotations = {name: _annotation(setting) for name, setting in declared.items()}

@@ -24,6 +24,10 @@ _EPILOG = (
     "REGTOPK_BENCH_LEARNING_RATE) or in benchmarks.toml; `regtopk-bench config` shows all values. "
     "Exit codes: 0 fine, 2 usage or configuration, 3 the run failed, 130 interrupted."
 )
+_GATE_EPILOG = (
+    "Exit codes: 0 pass, 1 a regression, 2 usage or configuration, 3 a cell or the gate itself "
+    "failed, 4 inconclusive (with --strict), 130 interrupted."
+)
 
 app = typer.Typer(
     name="regtopk-bench",
@@ -35,6 +39,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 config_app = typer.Typer(invoke_without_command=True)
+baseline_app = typer.Typer(no_args_is_help=True, epilog=_GATE_EPILOG)
+
+Format = Annotated[
+    str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -99,14 +108,104 @@ app.command("toy", epilog=_EPILOG)(_toy)
 app.command("kernels", epilog=_EPILOG)(_kernels)
 
 
+@command_options("check", default_profile="ci")
+def _check(invocation: Invocation) -> None:
+    """Check the cells of a profile against a baseline, or against another checkout.
+
+    Numbers that depend on nothing but a cell must be equal on the machine that made the
+    baseline, and within a measured tolerance elsewhere. With --against, both sides are run, and
+    timed in pairs of fresh processes until every verdict is clear. Without a profile: ci.
+    """
+    from regtopk_bench.cli.check import run_check
+
+    run_check(invocation)
+
+
+app.command("check", epilog=_GATE_EPILOG)(_check)
+
+
+@command_options("baseline", default_profile="ci")
+def _create(invocation: Invocation) -> None:
+    """Run the cells of a profile and write a new baseline file."""
+    from regtopk_bench.cli.baseline import create_baseline
+
+    create_baseline(invocation)
+
+
+@command_options("baseline", default_profile="ci")
+def _accept(invocation: Invocation) -> None:
+    """Run the cells of a profile, print what has changed, and make it the baseline.
+
+    With --select, the other cells of the baseline stay as they are.
+    """
+    from regtopk_bench.cli.baseline import accept_baseline
+
+    accept_baseline(invocation)
+
+
+baseline_app.command("create", epilog=_GATE_EPILOG)(_create)
+baseline_app.command("accept", epilog=_GATE_EPILOG)(_accept)
+
+
+@baseline_app.command("show", epilog=_GATE_EPILOG)
+def _show_baseline(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Baseline file.")] = Path(
+        "baseline.json"
+    ),
+    output_format: Format = "table",
+    debug: Debug = False,
+) -> None:
+    """Show a baseline: when and why it changed, and its numbers with their tolerances."""
+    with reported_errors(debug):
+        from regtopk_bench.cli.baseline import show_baseline
+
+        show_baseline(file, _choice("--format", output_format, FORMATS))
+
+
+app.add_typer(baseline_app, name="baseline", help="Make, change or show what checks compare with.")
+
+
+@app.command("compare", epilog=_GATE_EPILOG)
+def _compare(
+    before: Annotated[
+        Path, typer.Argument(metavar="A", help="A run, its result.json, or a baseline.")
+    ],
+    after: Annotated[
+        Path, typer.Argument(metavar="B", help="Folder of a run, or its result.json.")
+    ],
+    output_format: Format = "table",
+    allow_new: Annotated[
+        bool, typer.Option("--allow-new", help="Let cells and metrics pass that A does not have.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Let cells and metrics of A be absent.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 4 if a verdict is inconclusive.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Compare two saved results without running anything: B against A."""
+    with reported_errors(debug):
+        output_format = _choice("--format", output_format, FORMATS)
+        from regtopk_bench.cli.compare import compare_results
+
+        compare_results(
+            before,
+            after,
+            output_format,
+            strict=strict,
+            allow_new=allow_new,
+            allow_missing=allow_missing,
+        )
+
+
 @app.command("show")
 def _show(
     result: Annotated[
         Path, typer.Argument(metavar="RESULT", help="Folder of a run, or its result.json.")
     ],
-    output_format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
-    ] = "table",
+    output_format: Format = "table",
     plot_format: Annotated[
         str, typer.Option(metavar="NAME", help=", ".join(PLOT_FORMATS) + ".")
     ] = "png",
@@ -142,9 +241,7 @@ def _config(
     context: typer.Context,
     profile: Profile = None,
     config: Config = None,
-    output_format: Annotated[
-        str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
-    ] = "table",
+    output_format: Format = "table",
     debug: Debug = False,
 ) -> None:
     """Show every setting, its value and where it came from.

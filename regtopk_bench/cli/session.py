@@ -18,6 +18,7 @@ from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
+from regtopk_bench.results.verdict import Verdict
 from regtopk_bench.settings import as_json
 from regtopk_bench.transport import TIMEOUT_SECONDS
 
@@ -34,6 +35,8 @@ class Session:
     """The folder of the resumed run."""
     runs: dict[str, Run] = field(default_factory=dict, init=False)
     """The runs so far, by the cell's key."""
+    verdicts: list[Verdict] = field(default_factory=list, init=False)
+    """What a check concludes."""
     failures: list[str] = field(default_factory=list, init=False)
     """What went wrong with runs that did not keep others from running."""
     _order: Sequence[str] = field(default=(), init=False)
@@ -53,7 +56,7 @@ class Session:
             unit: What progress counts.
             per_round: Units per round.
         """
-        self._order = [cell.key for cell in cells]
+        self.expect([cell.key for cell in cells])
         if self.resumed:
             check_same_cells(self.resumed, cells)
         total = per_round * sum(cell.recipe.rounds for cell in cells)
@@ -90,6 +93,15 @@ class Session:
             others = len(self.failures) - 1
             more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
             raise RunError(self.failures[0] + more)
+
+    @property
+    def journal(self) -> Journal | None:
+        """The journal while the work is done, if the run is saved and can be resumed."""
+        return self._journal
+
+    def expect(self, keys: Sequence[str]) -> None:
+        """Say which runs there will be, in their order."""
+        self._order = keys
 
     def add(self, runs: Iterable[Run]) -> None:
         """Add runs."""
@@ -129,10 +141,10 @@ class Session:
     def _close(self, whole: bool) -> None:
         """Save, print and draw what there is; a stopped run does not wait for its plot."""
         folder = self._folder
-        if not self.runs:
+        if not (self.runs or self.verdicts):
             self._leave_nothing()
             return
-        result, saved = self._result(), False
+        result, saved = self.result, False
         if folder:
             try:
                 with held():
@@ -163,7 +175,7 @@ class Session:
         with contextlib.suppress(OSError):  # the result has everything in it
             (folder / JOURNAL_FILE).unlink()
         try:
-            plot(result, folder, self.invocation.resolved.settings.plot_format)
+            plot(result, folder, getattr(self.invocation.resolved.settings, "plot_format", "png"))
         except Exception as error:  # without a plot, the run is still worth having
             reason = f"{type(error).__name__}: {error}"
             self.invocation.note(f"the plot could not be drawn ({reason}); all else is saved")
@@ -185,21 +197,24 @@ class Session:
 
     @property
     def _header(self) -> Header:
-        resolved = self.invocation.resolved
+        resolved, profile = self.invocation.resolved, self.invocation.profile
+        chosen = {"profile": Setting(value=profile, source="flag")} if profile else {}
         return Header(
             command=self.command,
             created=self._created,
             settings={
                 name: Setting(value=value, source=resolved.sources[name])
                 for name, value in as_json(resolved.settings).items()
-            },
+            }
+            | chosen,
         )
 
-    def _result(self) -> Result:
-        """Return the runs in the order of the cells."""
+    @property
+    def result(self) -> Result:
+        """The result so far, in the order of the cells."""
         place = {key: number for number, key in enumerate(self._order)}
         ordered = sorted(self.runs.values(), key=lambda each: place.get(each.cell.key, len(place)))
-        return Result(**dict(self._header), runs=ordered)
+        return Result(**dict(self._header), runs=ordered, verdicts=self.verdicts)
 
 
 class _Watcher(Observer):

@@ -22,7 +22,7 @@ from regtopk_bench.experiments.measurements import runs_of
 from regtopk_bench.experiments.outcome import OnRound, Workshop, run_cell
 from regtopk_bench.experiments.probe import Selections, lost
 from regtopk_bench.results import KernelCell, Run, Scalar, TrainingCell
-from regtopk_bench.results.baseline import gated
+from regtopk_bench.results.baseline import CONSERVATION, gated
 from regtopk_bench.results.summary import first_round
 from regtopk_bench.timing import Candidate, Timed, candidate, measure
 
@@ -98,7 +98,7 @@ class Training(Task):
         derived: dict[str, int | float] = dict(self._target.rounds(run)) if self._target else {}
         difference = lost(self._cell.sparsifier)
         if difference is not None:
-            derived["conservation_error"] = difference
+            derived[CONSERVATION] = difference
         metrics = run.metrics | derived
         return run.model_copy(update={"metrics": metrics, "digests": selections.digests()})
 

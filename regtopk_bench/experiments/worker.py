@@ -8,11 +8,13 @@ version of the package may be at the other end: see `PROTOCOL`.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +34,12 @@ from regtopk_bench.timing.frozen import VERSION as FROZEN_VERSION
 
 PROTOCOL = 1
 """Raised when requests or answers change their meaning."""
+
+_CONTROL = "control"
+_TURNS = 3
+"""How often cells take turns while they are timed."""
+_QUARTILE = 25
+"""The percentile of a process's times that stands for it: what disturbs only makes slower."""
 
 
 class Worker:
@@ -94,28 +102,25 @@ class Worker:
         return {"run": run.model_dump(mode="json"), "nudged": nudged}
 
     def _time(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Time cells and the frozen step in turn; return the lower quartile of each, in seconds."""
+        """Time cells and the frozen step in turn; return the lower quartile of each, in seconds.
+
+        The request says how many seconds each may take, and by which factor cells are slowed down.
+        """
         if self._frozen is None:
             self._frozen = FrozenStep()
         factor = request.get("slowdown", 1.0)
-        tasks = {key: self._tasks[key] for key in request["keys"]}
-        seconds: dict[str, list[float]] = {key: [] for key in tasks}
-        control: list[float] = []
-        for _ in range(request["repeats"]):
-            control.append(self._frozen.seconds())
-            for key, task in tasks.items():
-                taken = task.seconds() if factor == 1.0 else slowed(task.seconds, factor)
-                seconds[key].append(taken)
-        return {
-            "seconds": {
-                key: float(np.percentile(each, _QUARTILE)) for key, each in seconds.items()
-            },
-            "control": float(np.percentile(control, _QUARTILE)),
-        }
-
-
-def _lower_quartile(seconds: list[float]) -> float:
-    return float(np.percentile(seconds, 25))
+        calls = {_CONTROL: self._frozen.seconds}
+        for key in request["keys"]:
+            calls[key] = functools.partial(slowed, self._tasks[key].seconds, factor)
+        taken: dict[str, list[float]] = {key: [] for key in calls}
+        for _ in range(_TURNS):
+            for key, call in calls.items():
+                until = time.perf_counter() + request["budget"] / _TURNS
+                taken[key].append(call())
+                while time.perf_counter() < until:
+                    taken[key].append(call())
+        seconds = {key: float(np.percentile(each, _QUARTILE)) for key, each in taken.items()}
+        return {"control": seconds.pop(_CONTROL), "seconds": seconds}
 
 
 def _read_claim(values: Mapping[str, Any]) -> Claim:

@@ -59,7 +59,7 @@ class Process:
         """
         self._tree, self._timeout = tree, _START_SECONDS
         self._later_timeout = timeout
-        self._said: IO[bytes] = tempfile.TemporaryFile()
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._answers = b""
         try:
             self._process = subprocess.Popen(

@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import content_of, written_atomically
+from regtopk_bench.files import content_of, opened, written_atomically
 from regtopk_bench.results.checks import check_version, parsed, validated
 from regtopk_bench.results.schema import KernelCell, Run, TrainingCell
 from regtopk_bench.results.values import IntOrFloat, Model, Scalar
@@ -19,11 +19,14 @@ from regtopk_bench.results.values import IntOrFloat, Model, Scalar
 SCHEMA: Final = "regtopk-bench.baseline"
 VERSION: Final = 1
 
+CONSERVATION = "conservation_error"
+"""The metric of what an entry lost or gained between residual, gradient and message."""
+
 _CONSTANTS = ("workers", "parameters", "rounds", "k", "moved_bytes", "memory_limit_bytes")
 """Metrics that follow from the cell and say nothing about the outcome."""
 
-_ROUNDING = 1e-9
-"""The least relative tolerance on another machine: what rounding alone may change."""
+_ROUNDING = 1e-6
+"""The least relative tolerance on another machine, where a problem's solution rounds differently too."""
 
 _SAFETY = 10.0
 """How many times the change that a nudge made is tolerated on another machine."""
@@ -72,6 +75,8 @@ class Baseline(Model):
     """Oldest first."""
     environment: dict[str, Scalar]
     cells: dict[str, BaselineCell]
+    frozen: int = 1
+    """The version of the frozen step that times are relative to."""
 
     @model_validator(mode="after")
     def _keys_are_those_of_the_cells(self) -> Baseline:
@@ -95,11 +100,14 @@ def differing(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str | N
 
 
 def gated(metrics: Mapping[str, int | float]) -> dict[str, int | float]:
-    """Return the metrics of a run that a baseline holds: those that say something, and finite."""
+    """Return the metrics of a run that a baseline holds: finite ones that say something.
+
+    Conservation is not among them: it must hold without a baseline.
+    """
     return {
         name: value
         for name, value in metrics.items()
-        if name not in _CONSTANTS and math.isfinite(value)
+        if name not in (*_CONSTANTS, CONSERVATION) and math.isfinite(value)
     }
 
 
@@ -138,6 +146,15 @@ def baseline_cell(
 def _tolerance(value: int | float, change: float) -> float:
     rounding = 0.0 if isinstance(value, int) else _ROUNDING * abs(value)
     return max(rounding, _SAFETY * change)
+
+
+def is_one(path: Path) -> bool:
+    """Tell whether a path is that of a baseline, damaged or not, and not of a result."""
+    try:
+        with opened(path) as file:
+            return SCHEMA.encode() in file.read(200)
+    except OSError:
+        return False
 
 
 def read(file: Path) -> Baseline:

@@ -2,7 +2,8 @@
 
 `journal.jsonl` in a run's folder holds JSON, one object to a line: first the header of the
 result, then `{"started": key, "resumed_at": round, "environment": {…}}` for a cell that begins
-or resumes, and `{"run": {…}}` for one that has ended. Lines are appended and never changed.
+or resumes, and `{"run": {…}}` for one that has ended. A check adds `{"base": {…}}`, a run of the
+code that it compares with, and `{"pair": {key: log ratio}}`. Lines are appended and never changed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ from typing import Any
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.files import content_of, remove_unfinished, written_atomically
 from regtopk_bench.results.checks import check_version, parsed, validated
-from regtopk_bench.results.schema import Header, Result, Run, Started
+from regtopk_bench.results.schema import Base, Header, Pair, Result, Run, Started
 from regtopk_bench.results.values import Scalar
 
 JOURNAL_FILE = "journal.jsonl"
+Line = Started | Run | Base | Pair
+_OF_CHECKS: dict[str, type[Base | Pair]] = {"base": Base, "pair": Pair}
+
 _VARYING = "load_average"
 """The fact about a machine that changes from one reading to the next."""
 
@@ -43,14 +47,26 @@ class Contents:
     order: dict[str, None] = field(default_factory=dict)
     """The cells' keys, in the order in which they began."""
 
+    base: dict[str, Run] = field(default_factory=dict)
+    """What the code that a check compares with gave, by the cell's key."""
+
+    pairs: list[dict[str, float]] = field(default_factory=list)
+    """Log ratios of times, by key, of each pair of processes."""
+
     @property
     def result(self) -> Result:
         """The result so far, in the order in which cells began."""
         runs = [self.runs[key] for key in self.order if key in self.runs]
         return Result(**dict(self.header), runs=runs)
 
-    def take(self, line: Started | Run) -> None:
+    def take(self, line: Line) -> None:
         """Add one line."""
+        if isinstance(line, Pair):
+            self.pairs.append(line.pair)
+            return
+        if isinstance(line, Base):
+            self.base[line.base.cell.key] = line.base
+            return
         self.order.setdefault(line.cell.key if isinstance(line, Run) else line.started)
         if isinstance(line, Run):
             self.runs[line.cell.key] = line
@@ -129,14 +145,17 @@ class Journal:
         self.contents.take(line)
         return list(self.contents.environments[key])
 
-    def append(self, run: Run) -> None:
+    def append(self, line: Run | Base | Pair) -> None:
         """Record a run that has ended, however it did; it is on disk when this returns.
+
+        The same for a run of the code that a check compares with, and for a timed pair.
 
         Raises:
             RunError: If it cannot be written.
         """
-        self._append(_run_line(run))
-        self.contents.take(run)
+        written = _run_line(line) if isinstance(line, Run) else _line(line.model_dump(mode="json"))
+        self._append(written)
+        self.contents.take(line)
 
     def close(self) -> None:
         """Close the file."""
@@ -210,9 +229,12 @@ def _is_cut(line: bytes) -> bool:
     return not line.endswith(b"\n") or b"\0" in line
 
 
-def _entry(content: Any, where: str) -> Started | Run:
+def _entry(content: Any, where: str) -> Line:
     if isinstance(content, dict) and "run" in content:
         return validated(Run, content["run"], where)
+    for name, model in _OF_CHECKS.items():
+        if isinstance(content, dict) and name in content:
+            return validated(model, content, where)
     return validated(Started, content, where)
 
 

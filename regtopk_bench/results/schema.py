@@ -227,6 +227,18 @@ class Started(Model):
     environment: dict[str, Scalar]
 
 
+class Base(Model):
+    """A line of a journal: a run of the code that a check compares with."""
+
+    base: Run
+
+
+class Pair(Model):
+    """A line of a journal: log ratios of times, by key, of a pair of processes."""
+
+    pair: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
+
+
 class Result(Header):
     """Everything that one command measured."""
 

@@ -15,7 +15,7 @@ from regtopk_bench.files import content_of, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
 from regtopk_bench.results.labels import Label, labels
-from regtopk_bench.results.schema import KernelCell, Result, Run, TrainingCell
+from regtopk_bench.results.schema import CHECK, KernelCell, Result, Run, TrainingCell
 from regtopk_bench.results.summary import density_of
 
 RESULT_FILE = "result.json"
@@ -55,11 +55,15 @@ def dump(result: Result) -> str:
 def write(result: Result, folder: Path) -> None:
     """Write `result.json` and `traces.csv`, each completely or not at all.
 
+    A check, whose runs are of several workloads, has no `traces.csv`.
+
     Raises:
         OSError: If they cannot be written.
     """
     with written_atomically(folder / RESULT_FILE) as file:
         file.write(f"{dump(result)}\n".encode())
+    if result.command == CHECK:
+        return
     with written_atomically(folder / TRACES_FILE) as file:
         file.write(_traces(result).encode())
 

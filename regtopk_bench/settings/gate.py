@@ -43,6 +43,7 @@ class CheckExecution(CellExecution):
     time_budget: Positive = setting(
         120.0, "Seconds to spend on pairs of timed processes; a pair that has begun is finished."
     )
+    dry_run: bool = setting(False, "List the cells with about how long they take, and stop.")
     resume: RunFolder | None = setting(
         None, "Folder of a check to resume, with its original settings."
     )
