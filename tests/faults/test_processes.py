@@ -32,6 +32,36 @@ def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> Non
     assert err.count("\n") <= 2
 
 
+TALKING = """
+import os
+from dataclasses import dataclass
+
+from regtopk_bench import TopK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Talking(TopK):
+    def compress(self, state, grad_NJ):
+        read, write = os.pipe()
+        os.close(read)
+        os.write(write, b"to nobody")
+"""
+
+
+@pytest.mark.parametrize(
+    "flags", [("-p", "1"), ("-p", "2"), ("-j", "2", "-s", "0,1")], ids=["one", "pool", "jobs"]
+)
+def test_a_pipe_other_than_stdout_that_breaks_fails_the_run(
+    flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", os.environ.get("PYTHONPATH", "")]))
+    Path("talking.py").write_text(TALKING)
+    done = whole("linreg", "-a", "talking.Talking", "-d", "0.4", "-r", "3", *flags)
+    assert done.returncode == 3
+    assert "Broken pipe" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_pool_process_killed_in_a_round_ends_the_run_within_5_seconds() -> None:
     with trial(*ENDLESS, "-p", "3") as run:
         run.wait_for(checkpointed)
