@@ -6,10 +6,10 @@ help waits for PyTorch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know: the command line waits for nothing it can do without
 if TYPE_CHECKING:
+    from typing import Any
+
     from regtopk_bench.errors import (
         ConfigurationError,
         InterruptedRun,
@@ -95,6 +95,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     globals()[name] = value
     return value

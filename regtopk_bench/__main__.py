@@ -1,27 +1,38 @@
 """The program: `regtopk-bench`, or `python -m regtopk_bench`."""
 
+# All else is imported when signals can be handled: they may come at any time.
 import sys
-from pathlib import Path
 
 from regtopk_bench.cli.signals import ignore, stop_like_ctrl_c
-from regtopk_bench.cli.streams import UnwritableOutputError, prepare
-from regtopk_bench.errors import ConfigurationError
+
+_INTERRUPTED = 130
+"""The exit code; Typer too ends with it."""
 
 
 def main() -> None:
     """Run the command line."""
     try:
+        stop_like_ctrl_c()
         _run()
+    except (KeyboardInterrupt, SystemExit) as end:
+        ignore()  # whoever asks twice would interrupt this
+        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+            raise
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted\n")
+        sys.exit(_INTERRUPTED)
     finally:
         ignore()
 
 
 def _run() -> None:
+    from regtopk_bench.cli.streams import UnwritableOutputError, prepare
+    from regtopk_bench.errors import ConfigurationError
+
     try:
         prepare()
-        stop_like_ctrl_c()
         _check_folder()
-        from regtopk_bench.cli.main import app  # slower to import than a signal is to come
+        from regtopk_bench.cli.main import app
 
         try:
             app()
@@ -32,9 +43,6 @@ def _run() -> None:
             sys.exit(0)
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        sys.exit(130)
     except Exception as error:  # even reporting an error has failed, as for lack of open files
         sys.stderr.write(f"error: {error}\n")
         sys.exit(3)
@@ -42,6 +50,10 @@ def _run() -> None:
 
 def _check_folder() -> None:
     """Raise ConfigurationError without a working directory: PyTorch's libraries need one."""
+    from pathlib import Path
+
+    from regtopk_bench.errors import ConfigurationError
+
     try:
         Path.cwd()
     except OSError as error:

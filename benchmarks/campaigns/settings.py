@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from campaigns import hostile
 from campaigns.trial import COMMAND, Ended, Sandbox, Verdict, outcomes, remove
 
 _LIMIT_SECONDS = 60.0
@@ -33,60 +34,6 @@ _TINY: dict[str, dict[str, str]] = {
     },
 }
 """Commands that take no time."""
-
-_NO_NUMBERS = (
-    *("abc", "nan", "NaN", "inf", "-inf", "1e400", "-1e400", "0x10", "1 2", "true", "None", "½"),
-    *("[1]", "-1", "1e", "--", " ", "\n", "1\n2", "\x1b[31m1", "~", "1.5.2", "99999x", "🦊"),
-)
-_NUMBERS = (
-    *("0", "-0", "0.5", "1e-9", "1e-320", "1e308", "1e18", "9" * 400, "99999999999999999999"),
-    *("2147483648", "9223372036854775807", "9223372036854775808", "1_000", "١٢", " 1 ", "+1", "1."),
-)
-_TEXTS = (
-    *(
-        "",
-        " ",
-        "x",
-        "~nouser/x",
-        "~",
-        ".",
-        "..",
-        "/",
-        "-",
-        "--",
-        "/dev/null",
-        "/dev/full",
-        "/etc/passwd",
-    ),
-    *("/nonexistent/x", "x" * 300, "x" * 5000, "x/" * 3000, "a\nb", "\n", "\x1b[31mred", "\udcff"),
-    *(
-        "🦊",
-        "%s",
-        "{}",
-        "[bold]",
-        "[/]",
-        "https://x",
-        "/proc/self/environ",
-        "/root/x",
-        "a\tb",
-        "'",
-        '"',
-    ),
-)
-_ALGORITHMS = (
-    *(":", ",", "topk,", "topk:", "topk:topk", "topk:x=1", "regtopk:mu=", "regtopk:mu=nan", "a.b"),
-    *("regtopk:mu=0", "regtopk:mu=-1", "regtopk:mu=1e-320", "regtopk:mu=1e308", "regtopk:q=1e400"),
-    *("regtopk:q=0", "regtopk:denominator=x", "regtopk:mu=4,q=1e8,", "os.path", "builtins.print"),
-    *("torch.nn.Linear", "..", ".x", "x.", "os.system:command=true", "randomk:error_feedback=2"),
-)
-_NO_SWITCH = ("2", "x", "on", "nan", "-1", "None", "[1]", "\n", "🦊")
-_NUMERIC = ("k", "at", "image_size", "processes", "threads")
-"""Numbers, though not by default."""
-
-_PARTITIONS = (
-    *("dirichlet:", "dirichlet:0", "dirichlet:nan", "dirichlet:inf", "dirichlet:1e-300"),
-    *("dirichlet:1e300", "dirichlet:-1", "iid:1", "shards:2", "dirichlet:0.1:2"),
-)
 
 
 @dataclass(frozen=True)
@@ -233,13 +180,15 @@ def _hostile(draw: random.Random, name: str, default: Any) -> tuple[str, tuple[i
     """Return a value, the exit codes that are right, and whether it may mean long work."""
     sound = default[0] if isinstance(default, list) and default else default
     if isinstance(sound, bool):
-        return draw.choice(_NO_SWITCH), (2,), False
-    if isinstance(sound, int | float) or name in _NUMERIC:
+        return draw.choice(hostile.NO_SWITCH), (2,), False
+    if isinstance(sound, int | float) or name in hostile.NUMERIC:
         if draw.random() < 0.6:
-            return draw.choice(_NO_NUMBERS), (2,), False
-        return draw.choice(_NUMBERS), (0, 2, 3), True
-    own = {"algorithm": _ALGORITHMS, "partition": _PARTITIONS}.get(name, ())
-    texts = [each for each in _TEXTS if name not in ("output", "cache") or _stays_inside(each)]
+            return draw.choice(hostile.NO_NUMBERS), (2,), False
+        return draw.choice(hostile.NUMBERS), (0, 2, 3), True
+    own = {"algorithm": hostile.ALGORITHMS, "partition": hostile.PARTITIONS}.get(name, ())
+    texts = [
+        each for each in hostile.TEXTS if name not in ("output", "cache") or _stays_inside(each)
+    ]
     return draw.choice([*texts, *own, *own]), (0, 2, 3), False
 
 

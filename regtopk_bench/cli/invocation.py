@@ -162,7 +162,10 @@ def _annotation(setting: Declaration) -> Any:
 
 @contextlib.contextmanager
 def reported_errors(debug: bool = False) -> Iterator[None]:
-    """Turn every error into one line on stderr and its documented exit code."""
+    """Turn every error into one line on stderr and its documented exit code.
+
+    Not so an interruption, which may come before and after this as well.
+    """
     try:
         yield
     except UnwritableOutputError as error:
@@ -173,9 +176,6 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     except RegtopkBenchError as error:
         _report(error, debug)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        console(stderr=True).print("interrupted", highlight=False)
-        raise typer.Exit(130) from None
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # never exit code 1, which means a regression

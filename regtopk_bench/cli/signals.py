@@ -10,11 +10,23 @@ from types import FrameType
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class StopRequested(KeyboardInterrupt):
+    """A signal has asked the program to stop.
+
+    After Python's own KeyboardInterrupt has left an `exec` of text, as while a dataclass is made,
+    the interpreter ends with the signal's code, whoever has caught it and whatever is said since.
+    """
+
+
 def stop_like_ctrl_c() -> None:
     """Have SIGTERM and SIGHUP do what Ctrl-C does, unless they are ignored, as under `nohup`."""
-    for each in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(each) == signal.SIG_DFL:
-            signal.signal(each, signal.default_int_handler)
+    for each in _STOPPING:
+        if signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(each, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise StopRequested
 
 
 def ignore() -> None:
@@ -38,4 +50,4 @@ def held() -> Iterator[None]:
         for each, handler in before.items():
             signal.signal(each, handler)
     if asked:
-        raise KeyboardInterrupt
+        raise StopRequested

@@ -196,11 +196,12 @@ def _ensure_server() -> None:
     server: Any = forkserver._forkserver
     config: Any = process.current_process()._config  # type: ignore[attr-defined]
     before, ours = server._forkserver_pid, config.get("tempdir")
-    folder = Path(tempfile.mkdtemp(prefix="regtopk-bench-", dir=_short_folder()))
     resource_tracker.ensure_running()  # by itself: it would unblock the signals
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # which the server inherits
+    held, folder = signal.pthread_sigmask(signal.SIG_BLOCK, ()), None
     try:
-        config["tempdir"] = str(folder)
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # which the server inherits
+        folder = tempfile.mkdtemp(prefix="regtopk-bench-", dir=_short_folder())
+        config["tempdir"] = folder
         forkserver.set_forkserver_preload(_PRELOADED)
         forkserver.ensure_running()
         if server._forkserver_pid != before:
@@ -211,7 +212,7 @@ def _ensure_server() -> None:
                 atexit.register(_kill_server)
     finally:
         config["tempdir"] = ours
-        if Path("/proc/self/fd").exists():
+        if folder and Path("/proc/self/fd").exists():
             shutil.rmtree(folder, ignore_errors=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 

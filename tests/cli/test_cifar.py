@@ -3,8 +3,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,20 +18,6 @@ Call = Callable[..., Any]
 
 TINY = ["--dataset", "synthetic", "--image-size", "8", "--processes", "1"]
 SMALL = [*TINY, "--workers", "4", "--rounds", "12", "--evaluate-every", "4", "--density", "0.01"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Two classes of noise, 20 images each, to train on, and 4 each to test with."""
-    draw = np.random.default_rng(0)
-    for part, count in (("train", 20), ("test", 4)):
-        for name in ("dark", "light"):
-            home = tmp_path / "images" / part / name
-            home.mkdir(parents=True)
-            for number in range(count):
-                pixels = draw.integers(0, 128, (32, 32, 3)) + 127 * (name == "light")
-                Image.fromarray(pixels.astype(np.uint8)).save(home / f"{number}.png")
-    return tmp_path / "images"
 
 
 def test_the_table_fits_80_columns_and_says_that_images_are_made_up(run: Call) -> None:
@@ -294,81 +277,6 @@ def test_only_the_classifier_of_a_torchvision_model(run: Call, folder: Path) -> 
     assert "Wilcoxon" in done.stdout
 
 
-BAD = {
-    "missing data": (["--data", "nowhere"], 3, "there is no nowhere: give a folder"),
-    "no images": (["--data", "empty"], 3, "holds neither cifar-10-batches-py/ nor train/"),
-    "no archive": (["--data", "text.txt"], 3, "neither a folder nor an archive"),
-    "truncated archive": (["--data", "half.tar.xz"], 3, "is damaged or truncated"),
-    "limit": (["--data", "images.tar", "--unpacked-limit", "1e-5"], 3, "more than 1e-05 GiB"),
-    "cache": (["--data", "images.tar", "--cache", "text.txt"], 3, "cannot keep what images.tar"),
-    "pixels": (["--data", "images", "--image-size", "1e9"], 3, "GiB are free; make room or give"),
-    "made up": ([*TINY, "--image-size", "1e9"], 2, "and this machine has"),
-    "local steps": (
-        [*TINY, "--local-steps", "1e10", "-r", "100000"],
-        2,
-        "longer than 30 years: lower --rounds",
-    ),
-    "many workers": ([*TINY, "-n", "1e9"], 2, "1000000000 workers cannot share 10000 images"),
-    "large alpha": ([*TINY, "--partition", "dirichlet:1e308"], 2, "too large to draw from"),
-    "pipe": ([*TINY, "--weights", "pipe"], 3, "weights pipe are not a file"),
-    "workers": (["--data", "images", "-n", "50"], 2, "50 workers cannot share 40 images"),
-    "batch": (["--data", "images"], 2, "are not a batch of 20 for each of 8 workers"),
-    "partition": ([*TINY, "--partition", "odd"], 2, 'unknown partition "odd"'),
-    "alpha": ([*TINY, "--partition", "dirichlet:x"], 2, "needs a number above 0"),
-    "model": ([*TINY, "-m", "resnet81"], 2, 'no model "resnet81"; did you mean "resnet18"?'),
-    "size": ([*TINY, "-m", "alexnet"], 2, "cannot take images of 8×8"),
-    "weights": ([*TINY, "--weights", "gone.pt"], 3, "cannot read weights gone.pt"),
-    "momentum": ([*TINY, "--momentum", "1"], 2, "--momentum: 1 is not below 1"),
-    "warm-up": ([*TINY, "-r", "3", "--warm-up", "4"], 2, "warm_up 4 exceeds rounds 3"),
-    "layer and k": ([*TINY, "--scope", "layer", "-k", "5"], 2, "--k with --scope layer"),
-    "too large k": ([*TINY, "-k", "200000", "-a", "topk"], 2, "k 200000 exceeds the 104490"),
-    "target": ([*TINY, "--target", "50"], 2, "--target: 50 is not in (0, 1]"),
-    "schedule": ([*TINY, "--schedule", "cosin"], 2, 'did you mean "cosine"?'),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line(case: str, run: Call, folder: Path) -> None:
-    flags, code, message = BAD[case]
-    Path("empty").mkdir()
-    Path("text.txt").write_text("no images")
-    os.mkfifo("pipe")
-    shutil.make_archive("images", "tar", folder.parent, "images")
-    Path("half.tar.xz").write_bytes(b"\xfd7zXZ\x00 and then nothing")
-    done = run("cifar", "--cache", "cache", *flags)
-    assert done.exit_code == code, done.stderr
-    assert message in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert done.stdout == ""
-    assert not list(Path().glob("runs/*"))
-
-
-def test_an_image_that_does_not_decode_is_named(run: Call, folder: Path) -> None:
-    (folder / "train" / "dark" / "7.png").write_bytes(b"\x89PNG but not really")
-    done = run("cifar", "--data", str(folder), "--cache", "cache")
-    assert done.exit_code == 3
-    assert "7.png is not an image that can be decoded" in done.stderr
-
-
-def test_images_that_are_not_square(run: Call, folder: Path) -> None:
-    for file in folder.rglob("*.png"):
-        Image.new("RGB", (8, 6)).save(file)
-    flags = ["-n", "2", "-b", "4", "-r", "2", "--cache", "cache", "--data", str(folder)]
-    done = run("cifar", *flags)
-    assert done.exit_code == 2
-    assert "images have 8×6 pixels, and networks want squares: give --image-size" in done.stderr
-    assert run("cifar", *flags, "--image-size", "8").exit_code == 0
-
-
-def test_what_cannot_be_fetched_says_what_to_do(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    done = run("cifar", "--cache", "cache")
-    assert done.exit_code == 3
-    assert "cannot fetch CIFAR-10" in done.stderr
-    assert "--data" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
 def test_a_missing_gpu_is_one_line(run: Call) -> None:
     import torch
 
@@ -386,25 +294,3 @@ def test_divergence_keeps_the_other_runs(run: Call) -> None:
     assert "diverged @" in done.stdout
     (folder,) = Path("runs").iterdir()
     assert (folder / "result.json").exists()
-
-
-def test_images_beyond_memory_are_one_line(run: Call) -> None:
-    done = run("cifar", "--dataset", "synthetic", "--image-size", "99999999", "--no-save")
-    assert done.exit_code == 2
-    assert " GiB and this machine has " in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_a_name_too_long_for_images_is_one_line(run: Call) -> None:
-    done = run("cifar", "--data", "x" * 300, "--no-save")
-    assert done.exit_code == 3
-    assert "File name too long" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_images_and_their_cache_may_be_at_home(
-    run: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    done = run("cifar", "--data", "~/absent", "--cache", "~/cache", "--no-save")
-    assert f"there is no {tmp_path / 'absent'}" in done.stderr

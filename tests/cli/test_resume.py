@@ -103,6 +103,26 @@ class Trouble:
         monkeypatch.setattr(rb.LinearRegression, "gradients", failing)
 
 
+def test_a_result_and_its_name_are_on_disk_before_the_journal_is_removed(
+    run: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a machine that fails just then has neither."""
+    seen = []
+    to_disk = os.fsync
+
+    def watched(descriptor: int) -> None:
+        to_disk(descriptor)
+        seen.append((os.fstat(descriptor), {path.name for path in Path().glob("runs/*/*")}))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    assert run(*SMALL, "-a", "topk").exit_code == 0
+    (folder,) = Path("runs").iterdir()
+    assert any(
+        os.path.samestat(which, folder.stat()) and names >= {"journal.jsonl", "result.json"}
+        for which, names in seen
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [(MemoryError("no memory left"), 3), (rb.RunError("the disk is full"), 3)],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.processes import outcomes, whole
+from tests.faults import striking
 from tests.faults.trial import checkpointed, trial
 
 ENDLESS = ("linreg", "-r", "5000000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
@@ -29,6 +30,36 @@ def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> Non
     assert code == 3
     assert "process 1 of the pool, hosting workers 10 to 19" in err
     assert err.count("\n") <= 2
+
+
+TALKING = """
+import os
+from dataclasses import dataclass
+
+from regtopk_bench import TopK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Talking(TopK):
+    def compress(self, state, grad_NJ):
+        read, write = os.pipe()
+        os.close(read)
+        os.write(write, b"to nobody")
+"""
+
+
+@pytest.mark.parametrize(
+    "flags", [("-p", "1"), ("-p", "2"), ("-j", "2", "-s", "0,1")], ids=["one", "pool", "jobs"]
+)
+def test_a_pipe_other_than_stdout_that_breaks_fails_the_run(
+    flags: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", os.environ.get("PYTHONPATH", "")]))
+    Path("talking.py").write_text(TALKING)
+    done = whole("linreg", "-a", "talking.Talking", "-d", "0.4", "-r", "3", *flags)
+    assert done.returncode == 3
+    assert "Broken pipe" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_pool_process_killed_in_a_round_ends_the_run_within_5_seconds() -> None:
@@ -149,6 +180,41 @@ def test_ctrl_c_while_a_pool_starts_is_one_line(stopped: bool) -> None:
     assert not list(Path("runs").iterdir())
 
 
+@pytest.mark.parametrize("command", [POOL, JOBS], ids=["pool", "jobs"])
+def test_a_signal_between_the_steps_of_starting_the_server_leaves_nothing(
+    command: tuple[str, ...],
+) -> None:
+    made = striking.command(signal.SIGTERM, "os.mkdir", "/regtopk-bench-")
+    with trial(*command, command=made) as run:
+        code, out, err = run.end()
+    assert (code, out, err) == (130, "", "interrupted\n")
+
+
+def test_a_signal_while_text_is_executed_has_the_same_exit_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in making a dataclass, which much of the time of an import is spent on."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", os.environ.get("PYTHONPATH", "")]))
+    Path("interrupting.py").write_text(
+        "exec('import os, signal; os.kill(os.getpid(), signal.SIGINT)')\n"
+    )
+    with trial("linreg", "-a", "interrupting.Algorithm") as run:
+        code, _, err = run.end()
+    assert (code, err) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.05, 0.1, 0.2])
+def test_signals_are_handled_long_before_the_program_is_imported(number: int, after: float) -> None:
+    with trial(*ENDLESS) as run:
+        run.wait_for(run.handles_signals)
+        time.sleep(after)
+        run.signal(number)
+        code, _, err = run.end()
+    assert code == 130
+    assert err.endswith("interrupted\n")
+
+
 @pytest.mark.parametrize("victim", ["program", "group", "tracker"])
 def test_whoever_is_killed_the_run_can_be_resumed_and_nothing_is_left(victim: str) -> None:
     command = ("linreg", "-r", "6000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "500")
@@ -170,6 +236,29 @@ def test_whoever_is_killed_the_run_can_be_resumed_and_nothing_is_left(victim: st
         resumed = whole("linreg", "--resume", str(folder), "-p", "1", "-f", "json")
         assert resumed.returncode == 0, resumed.stderr
         assert outcomes(resumed.stdout) == undisturbed
+    assert {path.name for path in folder.iterdir()} == {
+        *("result.json", "traces.csv", "convergence.png")
+    }
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        pytest.param("shutil.rmtree", "/checkpoints/", id="checkpoints being removed"),
+        pytest.param("os.rmdir", "/checkpoints/", id="checkpoints removed"),
+        pytest.param("os.remove", "journal.jsonl", id="journal removed"),
+    ],
+)
+def test_a_run_that_is_killed_just_after_its_end_is_not_lost(event: str, text: str) -> None:
+    command = ("linreg", "-r", "300", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
+    undisturbed = outcomes(whole(*command, "-p", "1", "--no-save", "-f", "json").stdout)
+    with trial(*command, "-p", "1", command=striking.command(signal.SIGKILL, event, text)) as run:
+        assert run.end()[0] == -signal.SIGKILL
+    (folder,) = Path("runs").iterdir()
+    shown = whole("show", str(folder), "--no-plot", "-f", "json")
+    assert outcomes(shown.stdout) == undisturbed
+    resumed = whole("linreg", "--resume", str(folder), "-p", "1", "-v", "-f", "json")
+    assert outcomes(resumed.stdout) == undisturbed
     assert {path.name for path in folder.iterdir()} == {
         *("result.json", "traces.csv", "convergence.png")
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -69,6 +70,13 @@ def test_the_path_of_the_temporary_folder_may_be_long(
     done = whole(*REGRESSION, "-p", "2")
     assert (done.returncode, done.stderr) == (0, "")
     assert not list(folder.iterdir())
+
+
+def test_torchvision_leaves_nothing_in_the_temporary_folder() -> None:
+    done = whole(*IMAGES, "-m", "no-such-network")
+    assert done.returncode == 2
+    assert "no-such-network" in done.stderr
+    assert not list(Path(os.environ["TMPDIR"]).iterdir())
 
 
 @pytest.mark.parametrize("files", [8, 12, 20, 40])

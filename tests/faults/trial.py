@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,12 @@ class Trial:
 
         return wait_for(holds)
 
+    def handles_signals(self) -> bool:
+        """Tell whether the command has installed its handlers."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        (caught,) = re.findall(r"^SigCgt:\s*(\w+)", status, re.MULTILINE)
+        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
     def signal(self, number: int, *, group: bool = False) -> None:
         """Send a signal to the command, or to its process group as a terminal does."""
         (os.killpg if group else os.kill)(self.process.pid, number)
@@ -77,11 +84,11 @@ class Trial:
 
 
 @contextlib.contextmanager
-def trial(*arguments: str) -> Iterator[Trial]:
+def trial(*arguments: str, command: Sequence[str] = COMMAND) -> Iterator[Trial]:
     """Start a command."""
     mark, shared = f"{_MARK}={uuid.uuid4().hex}", set(_SHARED.iterdir())
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -20,6 +20,7 @@ from regtopk_bench.workloads.images.archive import is_archive, unpack
 from regtopk_bench.workloads.images.cache import Pixels, cached, keeping, own_folder
 from regtopk_bench.workloads.images.damage import reason
 from regtopk_bench.workloads.images.decoding import SUFFIXES, as_pixels, decode, strictly
+from regtopk_bench.workloads.images.vision import torchvision
 
 _CIFAR_FOLDER = "cifar-10-batches-py"
 _DEPTH = 3
@@ -128,13 +129,13 @@ def _root(path: Path) -> Path:
 def _cifar(
     root: Path, cache: Path, side: int | None, on_images: OnImages | None, *, download: bool
 ) -> ImageData:
-    from torchvision.datasets import CIFAR10
+    read = torchvision("datasets").CIFAR10
 
     if download:
         with keeping("CIFAR-10", root):
             own_folder(root)
     try:
-        train, test = (CIFAR10(str(root), train=part, download=download) for part in (True, False))
+        train, test = (read(str(root), train=part, download=download) for part in (True, False))
     except Exception as error:  # torchvision lets through whatever the network or pickle raises
         if download:
             raise RunError(f"cannot fetch CIFAR-10 ({reason(error)}): {_BY_HAND}") from error

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from regtopk_bench.errors import ConfigurationError, suggest
+from regtopk_bench.workloads.images.vision import torchvision
 from regtopk_bench.workloads.images.weights import load_weights, published
 
 LARGE_SIDE = 512
@@ -86,7 +87,7 @@ def build_model(
 
 def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module, str]:
     """Return a model and the name of its classifier's last layer."""
-    from torchvision import models
+    models = torchvision("models")
 
     known = models.list_models(module=models)
     if name not in known:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from regtopk_bench.errors import RunError
 from regtopk_bench.workloads.images.damage import reason, unreadable
+from regtopk_bench.workloads.images.vision import torchvision
 
 _ONLY_WEIGHTS = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 _NOT_ONLY_WEIGHTS = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -53,7 +54,7 @@ def published(name: str) -> nn.Module:
     Raises:
         RunError: If they cannot be fetched, or the file that was kept is damaged.
     """
-    from torchvision import models
+    models = torchvision("models")
 
     url = models.get_model_weights(name).DEFAULT.url
     file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])
