@@ -16,7 +16,7 @@ from regtopk_bench.experiments.kernel_cells import KernelProblem, kernel_problem
 from regtopk_bench.experiments.measurements import runs_of
 from regtopk_bench.report.kernels import noise
 from regtopk_bench.settings import KernelsSettings
-from regtopk_bench.timing import Measurement, candidates, measure
+from regtopk_bench.timing import Measurement, candidates, measure, planned
 
 _BUSY_LOAD = 0.5
 
@@ -25,6 +25,7 @@ def run_kernels(invocation: Invocation) -> None:
     """Time kernels on every distribution, size and density."""
     settings: KernelsSettings = invocation.resolved.settings
     device = choose_device(settings.device)
+    planned(settings.implementation, device=device, restored=True)  # what is unknown is told first
     if isinstance(settings.threads, int):
         torch.set_num_threads(settings.threads)
     if os.getloadavg()[0] > _BUSY_LOAD:

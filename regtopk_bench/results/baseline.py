@@ -26,7 +26,7 @@ _CONSTANTS = ("workers", "parameters", "rounds", "k", "moved_bytes", "memory_lim
 """Metrics that follow from the cell and say nothing about the outcome."""
 
 _ROUNDING = 1e-6
-"""The least relative tolerance on another machine, where a problem's solution rounds differently too."""
+"""The least relative tolerance on another machine: a problem's solution is rounded as well."""
 
 _SAFETY = 10.0
 """How many times the change that a nudge made is tolerated on another machine."""

@@ -69,8 +69,8 @@ class SettingsFile:
         """Return a profile by name; raise ConfigurationError for an unknown one."""
         if name in self.profiles:
             return self.profiles[name]
-        where = self.path or f"no {FILE_NAME} in this folder, and"
-        raise ConfigurationError(f'{where}: no profile "{name}"{suggest(name, self.profiles)}')
+        where = f"{self.path}:" if self.path else f"no {FILE_NAME} in this folder, and"
+        raise ConfigurationError(f'{where} no profile "{name}"{suggest(name, self.profiles)}')
 
 
 def load(path: Path | None) -> SettingsFile:

@@ -25,7 +25,7 @@ class SelectionSettings(Group, panel="Problem", decides=True):
     """Which cells of the profile are run."""
 
     select: tuple[Name, ...] = setting(
-        (), "Pattern over the names of cells, as in 'linreg/regtopk*', repeatable; all if none."
+        (), "Pattern over the names of cells, as in 'linreg/*/seed=0', repeatable; all if none."
     )
 
 
@@ -114,16 +114,4 @@ class BaselineSettings(SelectionSettings, BaselineFile, CellExecution, FormatSet
     )
     processes: Annotated[int, AtLeast(2), AtMost(1000)] = setting(
         8, "Processes that time these cells.", short="-p"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DoctorSettings(SelectionSettings, TimingSettings, CellExecution, FormatSettings):
-    """How well the gate sees on this machine."""
-
-    pairs: Annotated[int, AtLeast(6), AtMost(1000)] = setting(
-        16, "Pairs of processes of the same code, and as many with a slowdown."
-    )
-    slowdown: Annotated[float, Above(1), AtMost(100)] = setting(
-        1.2, "Factor by which one of the two processes is slowed down."
     )

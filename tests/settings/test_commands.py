@@ -28,22 +28,29 @@ METAVARS = {
     "INT": {
         *("workers", "samples", "dim", "image_size", "batch", "size", "rounds", "warm_up"),
         *("local_steps", "evaluate_every", "k", "jobs", "checkpoint_every", "repeats", "at"),
+        "processes",
     },
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
         *("mean_variance", "model_variance", "noise_variance", "learning_rate", "momentum"),
-        *("weight_decay", "density", "timeout", "target", "unpacked_limit"),
+        *("weight_decay", "density", "timeout", "target", "unpacked_limit", "margin"),
+        *("cell_timeout", "time_budget"),
     },
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
         *("device", "distribution", "implementation", "format", "plot_format"),
+        *("select", "time", "reason"),
     },
     "NAME|PATH": {"weights"},
-    "PATH": {"data"},
+    "PATH": {"data", "against"},
+    "FILE": {"baseline", "junit"},
     "DIR": {"cache", "output"},
     "RUN": {"resume"},
     "LIST": {"seeds"},
-    None: {"freeze_backbone", "augment", "amp", "save"},
+    None: {
+        *("freeze_backbone", "augment", "amp", "save", "timing", "allow_new", "allow_missing"),
+        *("strict", "dry_run", "summary"),
+    },
 }
 
 
@@ -78,6 +85,13 @@ RUNNING = {"processes", "jobs", "timeout", "checkpoint_every", "resume"}
         ("cifar", {*REPORT, *RUNNING, "target", "data", "cache", "unpacked_limit"}),
         ("toy", {*REPORT, "at"}),
         ("kernels", {*REPORT, "repeats"}),
+        (
+            "check",
+            {
+                *("format", "output", "save", "junit", "summary"),
+                *("cell_timeout", "time_budget", "dry_run", "resume"),
+            },
+        ),
     ],
 )
 def test_all_that_does_not_decide(command: str, free: set[str]) -> None:

@@ -15,12 +15,44 @@ def write(text: str) -> None:
     Path("benchmarks.toml").write_text(text, encoding="utf-8")
 
 
-def test_the_repositorys_profiles_are_valid() -> None:
+PACKAGED = {"quick", "ci", "paper", "finetune"}
+
+
+def test_the_packages_and_the_repositorys_profiles_are_valid() -> None:
+    assert set(load(None).profiles) == PACKAGED
     file = load(REPOSITORY / "benchmarks.toml")
-    assert set(file.profiles) == {"quick", "ci", "paper", "finetune"}
+    assert set(file.profiles) == {*PACKAGED, "thresholds", "images"}
     for profile in file.profiles:
         for command in COMMANDS:
             resolve(command, {}, {}, file, profile)
+
+
+def test_profiles_of_ones_own_are_added_or_take_the_place_of_the_packages() -> None:
+    write("version = 1\n[profiles.quick.linreg]\nrounds = 7\n[profiles.mine.toy]\n")
+    file = load(None)
+    assert set(file.profiles) == {*PACKAGED, "mine"}
+    settings = resolve("linreg", {}, {}, file, "quick").settings
+    assert (settings.rounds, settings.workers) == (7, 20)
+    assert file.profile("mine").commands == ("toy",)
+    assert file.profile("ci").claims
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ("claims = 3", r"must be tables, \[\[profiles.a.claims\]\]"),
+        ("claims = [3]", "must be a table"),
+        ('[[profiles.a.claims]]\nalgorithm = "topk"', "below is missing"),
+        ('[[profiles.a.claims]]\nalgorithm = "tpk"', 'did you mean "topk"'),
+        ("[[profiles.a.claims]]\ndecade = 3", 'unknown key "decade"; did you mean "decades"'),
+        ("[[profiles.a.claims]]\ndensity = 2", "density: 2 is not in"),
+    ],
+)
+def test_unusable_claims_name_file_and_key(claim: str, message: str) -> None:
+    write(f"version = 1\n[profiles.a]\n{claim}")
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        load(None)
+    assert "benchmarks.toml" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -145,14 +177,14 @@ def test_a_link_that_leads_nowhere_is_not_the_same_as_no_file() -> None:
 def test_a_settings_file_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write("version = 1\n[profiles.mine]\nrounds = 3\n")
-    assert set(load(Path("~/benchmarks.toml")).profiles) == {"mine"}
+    assert set(load(Path("~/benchmarks.toml")).profiles) == {*PACKAGED, "mine"}
 
 
 def test_a_missing_file_or_profile_is_explained() -> None:
     with pytest.raises(ConfigurationError, match="cannot read"):
         load(Path("absent.toml"))
-    with pytest.raises(ConfigurationError, match=r"needs a benchmarks\.toml"):
-        load(None).profile("quick")
+    with pytest.raises(ConfigurationError, match=r"no benchmarks\.toml in this folder, and no pro"):
+        load(None).profile("mine")
     write("version = 1\n[profiles.quick]")
     with pytest.raises(ConfigurationError, match='did you mean "quick"'):
         load(None).profile("quik")

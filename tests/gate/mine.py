@@ -1,0 +1,35 @@
+"""A sparsifier of a user's own, whose faults tests switch on by editing a line."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from regtopk_bench import SparseGradient
+from regtopk_bench.sparsify import ErrorFeedback, ErrorFeedbackSparsifier
+
+FAULT = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(ErrorFeedbackSparsifier):
+    """Top-k."""
+
+    def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
+        """Send the k largest |a| of every worker, or whatever the fault makes of it."""
+        if FAULT == "raises":
+            raise RuntimeError("a fault\nof two lines")
+        if FAULT == "dies":
+            os.abort()
+        if FAULT == "hangs":
+            time.sleep(1000)
+        if FAULT == "prints":
+            print("to stdout")
+        before_NJ = state.residual_NJ + grad_NJ
+        message = state.step(grad_NJ)
+        if FAULT == "keeps":
+            state.residual_NJ.copy_(before_NJ)
+        return message

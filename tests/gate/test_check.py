@@ -1,0 +1,287 @@
+"""The gate as another project's CI calls it: seeded faults, verdicts, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.processes import interrupt, kill, started, whole
+from tests.gate.conftest import Project
+
+MINE = "linreg/Mine/density=0.5/seed=0"
+DENSE = "linreg/dense/seed=0"
+REGTOPK = "linreg/regtopk/density=0.5/seed=0"
+
+
+def test_unchanged_code_passes(project: Project) -> None:
+    code, found = project.found()
+    assert code == 0
+    assert {verdict for verdict, _ in found.values()} == {"PASS"}
+    assert found[MINE, "gap"] == ("PASS", "equal")
+    assert found[MINE, "selections"] == ("PASS", "equal")
+    assert found[MINE, "claim"] == ("PASS", "claim-holds")
+    assert found[MINE, "conservation"] == ("PASS", "claim-holds")
+    assert (MINE, "uplink_bytes") in found
+    assert (MINE, "rounds_to_target") in found
+
+
+@pytest.mark.parametrize(
+    ("fault", "metric", "reason", "code"),
+    [
+        ("keeps", "conservation", "claim-broken", 1),
+        ("keeps", "gap", "worse", 1),
+        ("raises", "cell", "crashed", 3),
+        ("dies", "cell", "crashed", 3),
+    ],
+)
+def test_faults_of_an_algorithm(
+    project: Project, fault: str, metric: str, reason: str, code: int
+) -> None:
+    project.breaks(fault)
+    exit_code, found = project.found()
+    assert found[MINE, metric] == ("FAIL", reason)
+    assert found[DENSE, "gap"] == ("PASS", "equal")
+    assert found[REGTOPK, "gap"] == ("PASS", "equal")
+    assert exit_code == code
+
+
+def test_a_cell_that_hangs_is_given_up(project: Project) -> None:
+    project.breaks("hangs")
+    code, found = project.found("--cell-timeout", "4")
+    assert found[MINE, "cell"] == ("FAIL", "timed-out")
+    assert found[REGTOPK, "gap"] == ("PASS", "equal")
+    assert code == 3
+
+
+def test_what_a_cell_prints_is_no_data(project: Project) -> None:
+    project.breaks("prints")
+    assert project.found()[0] == 0
+
+
+def test_a_learning_rate_that_changed(project: Project) -> None:
+    project.changes("rounds = 40", "rounds = 40\nlearning_rate = 0.0101")
+    done = project.check()
+    found = [(each["name"], each["reason"]) for each in json.loads(done.stdout)["verdicts"]]
+    assert done.returncode == 1
+    assert (MINE, "new-cell") in found
+    assert (MINE, "missing-cell") in found
+    assert "learning_rate 0.01 instead of 0.0101" in done.stdout
+
+
+def test_a_cell_that_was_removed_and_one_that_was_added(project: Project) -> None:
+    project.changes('"regtopk"', '"topk"')
+    code, found = project.found()
+    assert code == 1
+    assert found[REGTOPK, "cell"] == ("MISSING", "missing-cell")
+    assert found["linreg/topk/density=0.5/seed=0", "cell"] == ("NEW", "new-cell")
+    assert project.found("--allow-new")[0] == 1
+    assert project.found("--allow-missing")[0] == 1
+    assert project.found("--allow-new", "--allow-missing")[0] == 0
+
+
+def test_another_dtype_is_named(project: Project) -> None:
+    project.changes("dim = 12", 'dim = 12\ndtype = "float32"')
+    done = project.check()
+    assert done.returncode == 1
+    assert "dtype float32 instead of float64" in done.stdout
+
+
+def test_a_claim_that_is_broken(project: Project) -> None:
+    project.changes("decades = -8", "decades = 8")
+    code, found = project.found()
+    assert code == 1
+    assert found[MINE, "claim"] == ("FAIL", "claim-broken")
+
+
+def edited(change: Any) -> Any:
+    def edit(project: Project) -> None:
+        content = json.loads(project.baseline.read_text(encoding="utf-8"))
+        change(content)
+        project.baseline.write_text(json.dumps(content), encoding="utf-8")
+
+    return edit
+
+
+def _nan(content: Any) -> None:
+    next(iter(content["cells"].values()))["metrics"]["gap"]["value"] = float("nan")
+
+
+def _null(content: Any) -> None:
+    next(iter(content["cells"].values()))["metrics"]["gap"]["value"] = None
+
+
+def _newer(content: Any) -> None:
+    content["version"] = 99
+
+
+def _another_cell(content: Any) -> None:
+    next(iter(content["cells"].values()))["cell"]["seed"] = 7
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda project: project.baseline.unlink(), "there is no baseline baseline.json"),
+        (lambda project: os.truncate(project.baseline, 900), "damaged or truncated at character"),
+        (edited(_nan), "is not a number that JSON can hold"),
+        (edited(_null), "metrics.gap.value"),
+        (edited(_newer), "has version 99, this program reads version 1: upgrade it"),
+        (edited(_another_cell), "has key"),
+        (lambda project: project.baseline.write_text("{}"), "is not a baseline"),
+    ],
+)
+def test_an_unusable_baseline_is_told_before_anything_runs(
+    project: Project, harm: Any, message: str
+) -> None:
+    harm(project)
+    done = project.check()
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--select", "linreg/nothing*"], 'no cell of profile "ci" is named "linreg/nothing*"'),
+        (["--profile", "paper", "--against", "nowhere"], "--against nowhere: No such file"),
+        (["--against", "."], "the code would be compared with itself"),
+        (["--profile", "none"], 'no profile "none"'),
+        (["--margin", "1"], "--margin: 1 is not above 1"),
+    ],
+)
+def test_unusable_arguments(project: Project, arguments: list[str], message: str) -> None:
+    done = project.check(*arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert done.stderr.count("\n") == 1
+
+
+def test_cells_are_listed_and_selected(project: Project) -> None:
+    listed = whole("check", "--dry-run", "-f", "csv")
+    assert listed.returncode == 0
+    assert [line.split(",")[0] for line in listed.stdout.splitlines()[1:]] == [DENSE, MINE, REGTOPK]
+    code, found = project.found("--select", "*dense*")
+    assert code == 0
+    assert {name for name, _ in found} == {DENSE}
+
+
+def test_a_failure_is_told_with_the_command_that_repeats_it(project: Project) -> None:
+    project.breaks("keeps")
+    done = whole("check", "--no-save", "--junit", "verdicts.xml")
+    assert done.returncode == 1
+    text = " ".join(done.stdout.split())
+    assert f"again: regtopk-bench check --profile ci --select {MINE}" in text
+    assert "an entry lost or gained" in text
+    assert "<failure" in Path("verdicts.xml").read_text(encoding="utf-8")
+
+
+def test_against_another_checkout(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other")
+    project.baseline.unlink()
+    project.breaks("keeps")
+    budget = ("--time", "*Mine*", "--time-budget", "1")
+    code, found = project.found("--against", str(other.folder), *budget)
+    assert code == 1
+    assert found[MINE, "gap"] == ("FAIL", "worse")
+    assert found[DENSE, "gap"] == ("PASS", "equal")
+    assert found[MINE, "time"] == ("INCONCLUSIVE", "out-of-time")
+
+
+@pytest.mark.parametrize("how", ["interrupted", "killed"])
+def test_an_interrupted_check_goes_on_where_it_was(project: Project, how: str) -> None:
+    project.breaks("hangs")
+    with started("check", "-f", "json") as process:
+        journal = _wait_for(process, DENSE)
+        if how == "interrupted":
+            code, _, stderr = interrupt(process)
+            assert code == 130
+            assert "to resume: regtopk-bench check --resume" in stderr
+        else:
+            kill(process)
+    before = journal.read_bytes()
+    assert before.count(b'"run"') == 1
+    project.breaks("none")
+    done = whole("check", "-f", "json", "-v", "--resume", str(journal.parent))
+    assert done.returncode == 0, done.stderr
+    assert DENSE not in done.stderr
+    assert MINE in done.stderr
+    assert {each["verdict"] for each in json.loads(done.stdout)["verdicts"]} == {"PASS"}
+
+
+def _wait_for(process: Any, cell: str) -> Path:
+    deadline = time.monotonic() + 90
+    while True:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        for journal in Path().glob("runs/*_check/journal.jsonl"):
+            if b'"run"' in journal.read_bytes():
+                return journal
+        time.sleep(0.05)
+
+
+def test_nothing_is_left_of_an_interrupted_check(project: Project) -> None:
+    project.breaks("hangs")
+    with started("check", "--no-save") as process:
+        deadline = time.monotonic() + 60
+        while not (children := _children(process.pid)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1.0)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        while any(Path(f"/proc/{child}").exists() for child in children):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_accepting_a_change(project: Project) -> None:
+    project.changes('"regtopk"', '"topk"')
+    assert project.found()[0] == 1
+    refused = whole("baseline", "accept")
+    assert refused.returncode == 2
+    assert "--reason" in refused.stderr
+    done = whole("baseline", "accept", "--reason", "another rival", "-f", "csv")
+    assert done.returncode == 0, done.stderr
+    assert "linreg/topk/density=0.5/seed=0" in done.stdout
+    assert project.found()[0] == 0
+    shown = whole("baseline", "show")
+    assert "another rival" in shown.stdout
+    again = whole("baseline", "create")
+    assert again.returncode == 2
+    assert "there is a baseline baseline.json already" in again.stderr
+
+
+def test_a_baseline_has_no_failed_cells(project: Project) -> None:
+    project.baseline.unlink()
+    project.breaks("raises")
+    done = whole("baseline", "create")
+    assert done.returncode == 3
+    assert "a fault of two lines" in done.stderr
+    assert not project.baseline.exists()
+
+
+def test_saved_results_are_compared_without_running(project: Project) -> None:
+    for rounds in ("40", "41"):
+        assert whole("linreg", "-r", rounds, "-n", "4", "--dim", "9", "-q").returncode == 0
+    first, second = sorted(map(str, Path("runs").iterdir()))
+    same = whole("compare", first, first)
+    assert same.returncode == 0
+    assert "nothing but PASS" in same.stdout
+    other = whole("compare", first, second, "-f", "json")
+    assert other.returncode == 1
+    assert "rounds 41 instead of 40" in other.stdout or "rounds 40 instead of 41" in other.stdout
+    assert whole("compare", first, second, "--allow-new", "--allow-missing").returncode == 0
+    assert whole("compare", first, "nowhere").returncode == 2
