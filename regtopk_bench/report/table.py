@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
+
+from regtopk_bench.report.folding import folded, least_width, shared_out
+from regtopk_bench.report.markdown import code, escaped
 
 _UNLIMITED = 10_000
 """A console width that fits every table."""
@@ -56,6 +60,10 @@ class Column:
     """Only in CSV; people read it in the title."""
     compact: bool = True
     """Each entry stays on one line; a heading breaks only at its own line breaks."""
+    breaks: str = ""
+    """Characters after which a long entry may be folded, where there is no room."""
+    spare: bool = False
+    """Left out where folding does not make enough room, those on the right first."""
 
     @property
     def line(self) -> str:
@@ -75,37 +83,84 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A note that is a command line, to be copied whole: it is never folded."""
+
+    line: str
+
+    def __post_init__(self) -> None:
+        """Keep it on one line."""
+        object.__setattr__(self, "line", printable(self.line))
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows under columns, with a title and notes below."""
 
     title: str
     columns: Sequence[Column]
     rows: Sequence[Row]
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str | Command] = field(default=())
 
     def __post_init__(self) -> None:
         """Keep the title and each note on its line."""
         object.__setattr__(self, "title", printable(self.title))
-        object.__setattr__(self, "notes", [printable(note) for note in self.notes])
+        notes = [note if isinstance(note, Command) else printable(note) for note in self.notes]
+        object.__setattr__(self, "notes", notes)
 
     def print_to(self, console: Console) -> None:
         """Print with Rich, within the console's width.
 
-        If space is short, gaps are narrowed first, then drawings are left out.
+        If space is short, gaps are narrowed first, then drawings are left out, then what can be
+        is folded, then spare columns are left out.
         """
-        unlimited = console.options.update(max_width=_UNLIMITED)
-        for padding, drawings in ((1, True), (0, True), (0, False)):
-            table = self._rich(padding, drawings)
-            if Measurement.get(console, unlimited, table).maximum <= console.width:
-                break
-        console.print(Text(self.title, style="bold"))
-        console.print(table)
+        if self.columns:
+            console.print(Text(self.title, style="bold"))
+            console.print(self._fitting(console))
+        else:
+            console.print(Text(f"{self.title}\n", style="bold"))
         for note in self.notes:
-            console.print(Text(note, style="dim"))
+            if isinstance(note, Command):
+                console.print(Text(note.line), soft_wrap=True)
+            else:
+                console.print(Text(note, style="dim"))
 
-    def _rich(self, padding: int, drawings: bool) -> RichTable:
+    def _fitting(self, console: Console) -> RichTable:
+        unlimited = console.options.update(max_width=_UNLIMITED)
+
+        def spare(table: RichTable) -> int:
+            return console.width - Measurement.get(console, unlimited, table).maximum
+
+        for padding, drawings in ((1, True), (0, True), (0, False)):
+            table = self._rich(padding, self._shown(drawings))
+            if spare(table) >= 0:
+                return table
+        shown = self._shown()
+        while any(self.columns[i].breaks for i in shown):
+            foldable = [i for i in shown if self.columns[i].breaks]
+            least, most = zip(*(self._widths(i) for i in foldable), strict=True)
+            room = spare(self._rich(0, shown, dict(zip(foldable, least, strict=True))))
+            widths = shared_out(room, least, most)
+            table = self._rich(0, shown, dict(zip(foldable, widths, strict=True)))
+            last = max((i for i in shown if self.columns[i].spare), default=None)
+            if room >= 0 or last is None:
+                break
+            shown.remove(last)
+        return table
+
+    def _widths(self, at: int) -> tuple[int, int]:
+        """Return the least width of a column that can be folded, and the one that it needs."""
+        column = self.columns[at]
+        texts = [self._texts(row)[at] for row in self.rows]
+        heading = max(map(cell_len, column.heading.split("\n")))
+        least = max((least_width(text, column.breaks) for text in texts), default=0)
+        return max(heading, least), max(heading, *map(cell_len, texts), 0)
+
+    def _rich(
+        self, padding: int, shown: Sequence[int], widths: Mapping[int, int] | None = None
+    ) -> RichTable:
+        """Return a table of these columns, some of them folded to a width."""
         table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, padding, 0, 0))
-        shown = self._shown(drawings)
         for column in (self.columns[i] for i in shown):
             table.add_column(
                 Text(column.heading),
@@ -117,6 +172,8 @@ class Table:
         for row in self.rows:
             style = "bold" if row.marked else ""
             texts = self._texts(row)
+            for i, width in (widths or {}).items():
+                texts[i] = folded(texts[i], width, self.columns[i].breaks)
             table.add_row(
                 *(Text(texts[i]) for i in shown), style=style, end_section=row.section_ends
             )
@@ -142,18 +199,22 @@ class Table:
 
     def markdown(self) -> str:
         """Return a GitHub-flavoured table."""
+        lines = [f"**{escaped(self.title)}**\n"]
         kept = self._shown()
-        lines = [
-            f"**{self.title}**\n",
-            "| " + " | ".join(_markdown(self.columns[i].line) for i in kept) + " |",
-            "|" + "|".join(":--" if self.columns[i].left else "--:" for i in kept) + "|",
-        ]
+        if kept:
+            lines += [
+                "| " + " | ".join(escaped(self.columns[i].line) for i in kept) + " |",
+                "|" + "|".join(":--" if self.columns[i].left else "--:" for i in kept) + "|",
+            ]
         for row in self.rows:
             texts = self._texts(row)
-            shown = [_markdown(texts[i]) for i in kept]
+            shown = [escaped(texts[i]) for i in kept]
             shown = [f"**{text}**" if row.marked and text else text for text in shown]
             lines.append("| " + " | ".join(shown) + " |")
-        lines += ["", *(f"{note}  " for note in self.notes)]
+        notes = [
+            code(note.line) if isinstance(note, Command) else escaped(note) for note in self.notes
+        ]
+        lines += ["", *(f"{note}  " for note in notes)]
         return "\n".join(lines).rstrip() + "\n"
 
     def latex(self) -> str:
@@ -173,7 +234,8 @@ class Table:
             lines.append(" & ".join(shown) + r" \\")
             if row.section_ends and number + 1 < len(self.rows):
                 lines.append(r"\midrule")
-        lines += [r"\bottomrule", r"\end{tabular}", *(rf"% {note}" for note in self.notes)]
+        lines += [r"\bottomrule", r"\end{tabular}"]
+        lines += [f"% {note.line if isinstance(note, Command) else note}" for note in self.notes]
         return "\n".join(lines) + "\n"
 
     def _shown(self, drawings: bool = False) -> list[int]:
@@ -208,10 +270,6 @@ _LATEX = {
     "μ": r"$\mu$",
     "ρ": r"$\rho$",
 }
-
-
-def _markdown(text: str) -> str:
-    return text.replace("\\", r"\\").replace("|", r"\|")
 
 
 def _latex(text: str) -> str:
