@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.align import Align, AlignMethod
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from regtopk_bench.report.folding import folded, least_width, shared_out
+from regtopk_bench.report.latex import latex
 from regtopk_bench.report.markdown import code, escaped
 
 _UNLIMITED = 10_000
@@ -162,10 +164,10 @@ class Table:
         """Return a table of these columns, some of them folded to a width."""
         table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, padding, 0, 0))
         for column in (self.columns[i] for i in shown):
+            justify: AlignMethod = "left" if column.left else "right"
             table.add_column(
-                Text(column.heading),
-                justify="left" if column.left else "right",
-                vertical="bottom",
+                Align(Text(column.heading), justify, vertical="bottom"),
+                justify=justify,
                 no_wrap=column.compact,
                 overflow="fold",
             )
@@ -224,12 +226,12 @@ class Table:
             rf"% {self.title}",
             r"\begin{tabular}{" + "".join("l" if self.columns[i].left else "r" for i in kept) + "}",
             r"\toprule",
-            " & ".join(_latex(self.columns[i].line) for i in kept) + r" \\",
+            " & ".join(latex(self.columns[i].line) for i in kept) + r" \\",
             r"\midrule",
         ]
         for number, row in enumerate(self.rows):
             texts = self._texts(row)
-            shown = [_latex(texts[i]) for i in kept]
+            shown = [latex(texts[i]) for i in kept]
             shown = [rf"\textbf{{{text}}}" if row.marked and text else text for text in shown]
             lines.append(" & ".join(shown) + r" \\")
             if row.section_ends and number + 1 < len(self.rows):
@@ -251,29 +253,6 @@ class Table:
         if row.marked:
             texts[self._shown()[0]] += " *"
         return texts
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "_": r"\_",
-    "#": r"\#",
-    "$": r"\$",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "−": r"$-$",
-    "–": "--",
-    "μ": r"$\mu$",
-    "ρ": r"$\rho$",
-}
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
 
 
 def print_tables(printed: Sequence[Table], output_format: str, console: Console) -> None:

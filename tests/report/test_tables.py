@@ -53,7 +53,7 @@ def test_markdown() -> None:
     assert TABLE.markdown() == (
         "**Title**\n\n"
         "| name | size in kB |\n|:--|--:|\n"
-        "| **a_b \\** | **1.5±0.1** |\n| c\\|d | – |\n\na note\n"
+        "| **a_b \\*** | **1.5±0.1** |\n| c\\|d | – |\n\na note\n"
     )
 
 
