@@ -1,7 +1,5 @@
 """Verdicts for GitHub Actions: a summary of the job, and annotations of the run."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -52,8 +50,8 @@ def annotations(result: Result) -> list[str]:
     """Return workflow commands, one for each line, that annotate a run on GitHub.
 
     Errors for verdicts that fail the check, warnings for those that are INCONCLUSIVE, notices for
-    those that are BETTER; of each at most as many as GitHub shows, the last one saying how many more
-    there are.
+    those that are BETTER; of each at most as many as GitHub shows, the last one saying how many
+    more there are.
     """
     failures = [each for each in result.verdicts if failure(result, each)]
     return [
