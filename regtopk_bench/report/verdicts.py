@@ -6,8 +6,8 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 
+from regtopk_bench.report.failures import failure
 from regtopk_bench.report.table import Column, Entry, Row, Table
-from regtopk_bench.results.judging import failed
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.verdict import Kind, Verdict
 
@@ -116,7 +116,7 @@ def _times(verdicts: Sequence[Verdict]) -> Table:
 def _failures(result: Result, ordered: Sequence[Verdict]) -> list[str]:
     """Return what failed, in sentences, each cell with the command that runs it alone."""
     told, last = [], None
-    failures = [each for each in ordered if failed(each, **allowed(result))]
+    failures = [each for each in ordered if failure(result, each)]
     for each in failures[:_MANY]:
         told.append(f"{each.verdict} {each.name}: {each.sentence}")
         if each.cell != last and each.verdict != "MISSING":
@@ -125,12 +125,6 @@ def _failures(result: Result, ordered: Sequence[Verdict]) -> list[str]:
     if len(failures) > _MANY:
         told.append(f"and {len(failures) - _MANY} more: see --format json")
     return told
-
-
-def allowed(result: Result) -> dict[str, bool]:
-    """Return whether new and missing cells may pass, as the check was told."""
-    names = ("allow_new", "allow_missing")
-    return {name: name in result.settings and bool(result.settings[name].value) for name in names}
 
 
 def _again(result: Result, verdict: Verdict) -> str:

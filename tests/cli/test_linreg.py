@@ -131,7 +131,7 @@ def test_no_rounds_give_an_empty_table(run: Call) -> None:
         (["--rounds=-1"], "--rounds: -1 is below 0"),
         (["-a", "topkk"], 'did you mean "topk"?'),
         (["--format", "xml"], "--format: unknown value"),
-        (["--profile", "quick"], "needs a benchmarks.toml"),
+        (["--profile", "mine"], "no benchmarks.toml in this folder, and no profile"),
         (["--config", "absent.toml"], "cannot read absent.toml"),
         (["--output", "file/runs"], "cannot write to file/runs"),
         (["--workers", "100000000"], "GiB"),
