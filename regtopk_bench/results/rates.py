@@ -61,7 +61,7 @@ def rates(
     """Estimate how gate runs would end if head were slower.
 
     The interval is a bootstrap of the pool: for each of `pools` pools, of as many pairs drawn from
-    `pairs`, a tenth of the runs is made, and its share drawn from the posterior of the counts that
+    `pairs`, a quarter as many runs are made. Its share is then drawn from the posterior of what
     they gave (Beta, Jeffreys' prior), so that it is above 0 even where no run ended so. What
     the measured pairs do not hold at all, no interval can know.
 
@@ -86,7 +86,7 @@ def rates(
     drawn = np.empty((pools, len(ends)))
     for index in range(pools):
         resampled = pool[rng.integers(len(pool), size=len(pool))]
-        few = max(1, runs // 10)
+        few = max(1, runs // 4)
         counts = few * _ends(resampled, plan, slow, few, rng)[0]
         drawn[index] = rng.beta(counts + 0.5, few - counts + 0.5)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
