@@ -69,31 +69,32 @@ def follow(log_ratios: NDArray[np.float64], plan: Plan, stored: Estimates | None
     again, start = first.copy(), np.zeros((runs, rows), dtype=np.int_)
     judged, level = start.copy(), np.full((runs, rows), plan.look_level / rows)
     for look in plan.looks:
-        if look > available:
+        live = np.flatnonzero((first == "open").any(axis=1))
+        if look > available or not len(live):
             break
-        estimates = Estimates.of(log_ratios[:, :look])
+        estimates = Estimates.of(log_ratios[live, :look])
         estimates = estimates if stored is None else estimates.less(stored)
-        found = judge(estimates, plan.margin, plan.look_level, first)
-        level = np.where(first == "open", found.level, level)
-        judged = np.where(first == "open", look, judged)
-        first = found.finding
+        found = judge(estimates, plan.margin, plan.look_level, first[live])
+        undecided = first[live] == "open"
+        level[live] = np.where(undecided, found.level, level[live])
+        judged[live] = np.where(undecided, look, judged[live])
+        first[live] = found.finding
     decided = np.where(first == "open", 0, judged)
+    confirming = (first == "slower") | (first == "faster")
     for begin in plan.looks:
-        suspected = ((first == "slower") | (first == "faster")) & (decided == begin)
-        run, row = np.nonzero(suspected)
-        series = log_ratios[run, begin:, row].T[:, :, None]  # (pairs, suspected, a family of one)
+        run, row = np.nonzero(confirming & (decided == begin))
         for look in plan.looks:
-            if look > available - begin or not len(run):
+            undecided = again[run, row] == "open"
+            run, row = run[undecided], row[undecided]
+            if begin + look > available or not len(run):
                 break
-            estimates = Estimates.of(np.moveaxis(series[:look], 0, 1))
+            series = log_ratios[run, begin : begin + look, row]  # (suspected, pairs)
+            estimates = Estimates.of(series[:, :, None])  # each is a family of one
             if stored is not None:
                 estimates = estimates.less(stored.take(row[:, None]))
-            found = judge(estimates, plan.margin, plan.look_level, again[run, row][:, None])
-            undecided = again[run, row] == "open"
-            at = (run[undecided], row[undecided])
-            again[at], level[at] = found.finding[undecided, 0], found.level[undecided, 0]
-            start[at], judged[at] = begin, look
-    confirming = (first == "slower") | (first == "faster")
+            found = judge(estimates, plan.margin, plan.look_level)
+            again[run, row], level[run, row] = found.finding[:, 0], found.level[:, 0]
+            start[run, row], judged[run, row] = begin, look
     last = decided + plan.looks[-1]  # of the series that is under way
     under_way = (first == "open") | (confirming & (again == "open"))
     ended = np.where(confirming & (again != "open"), decided + judged, decided)

@@ -39,7 +39,8 @@ class Plan:
 
     looks: tuple[int, ...] = (4, 6, 10, 16, 24)
     """The numbers of pairs, increasing, at which the data are judged; at least 2, since a single
-    pair says nothing of noise. Each one more lowers the level of all."""
+    pair says nothing of noise. Each one more lowers the level of all. An early first look ends a
+    quiet run soon; a late last one gives a noisy row its chance, if there is time."""
 
     def __post_init__(self) -> None:
         """Check the fields."""

@@ -123,10 +123,10 @@ class Procedure:
         verdict = cast(Verdict, str(course.verdict))
         reason = cast(Reason, str(course.first))
         if verdict == "INCONCLUSIVE":
-            if course.first != "open":
-                reason = "not-confirmed"
+            if course.wanted:
+                reason = "out-of-time"
             else:
-                reason = "out-of-time" if course.wanted else "too-noisy"
+                reason = "too-noisy" if course.first == "open" else "not-confirmed"
         if control_failed:
             verdict, reason = "INCONCLUSIVE", "control-failed"
         pairs = int(course.pairs)

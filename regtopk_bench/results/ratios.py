@@ -85,7 +85,8 @@ class Estimates:
         from scipy import special
 
         half_width = -special.stdtrit(self.freedom, level) * self.error
-        return np.exp(self.mean - half_width), np.exp(self.mean + half_width)
+        with np.errstate(over="ignore"):
+            return np.exp(self.mean - half_width), np.exp(self.mean + half_width)
 
     def detectable(self, margin: float, level: float) -> NDArray[np.float64]:
         """Return the slowdown that would be called slower with probability 0.95; a ratio.
@@ -98,7 +99,8 @@ class Estimates:
 
         critical = -special.stdtrit(self.freedom, level)
         effect = special.nctdtrinc(self.freedom, 1.0 - _POWER, critical) * self.error
-        return np.where(np.isfinite(effect), margin * np.exp(effect), math.inf)
+        with np.errstate(over="ignore"):
+            return np.where(np.isfinite(effect), margin * np.exp(effect), math.inf)
 
 
 def paired(log_ratios: ArrayLike) -> Estimates:
@@ -130,7 +132,13 @@ def unpaired(now: Sequence[ArrayLike], before: Sequence[ArrayLike]) -> Estimates
 
 
 def by_row(samples: Sequence[ArrayLike]) -> Estimates:
-    """Estimate each row from its own samples, of any number from 1; arrays of shape (rows,)."""
+    """Estimate each row from its own samples, of any number from 1; arrays of shape (rows,).
+
+    Raises:
+        ConfigurationError: A sample is NaN or infinite, a row has none, or there is no row.
+    """
+    if not samples:
+        raise ConfigurationError("log ratios: there is no row")
     each = [Estimates.of(finite(of_row, dimensions=1)[:, None]) for of_row in samples]
     return Estimates(
         np.concatenate([one.mean for one in each]),
