@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from regtopk_bench.report.failures import failure
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import Column, Command, Entry, Row, Table
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.verdict import Kind, Verdict
 
@@ -43,12 +43,12 @@ def _is_told(each: Verdict) -> bool:
 def _numbers(verdicts: Sequence[Verdict]) -> Table:
     columns = [
         Column("verdict", "verdict", left=True),
-        Column("cell", "cell", left=True, compact=False),
-        Column("metric", "metric", left=True, compact=False),
+        Column("cell", "cell", left=True, breaks="/"),
+        Column("metric", "metric", left=True, breaks="_"),
         Column("value", "value"),
         Column("baseline", "baseline"),
         Column("tolerance", "tolerance", hidden=True),
-        Column("reason", "reason", left=True, compact=False),
+        Column("reason", "reason", left=True, breaks="-"),
         Column("key", "key", hidden=True),
         Column("sentence", "sentence", hidden=True),
     ]
@@ -74,13 +74,13 @@ def _numbers(verdicts: Sequence[Verdict]) -> Table:
 def _times(verdicts: Sequence[Verdict]) -> Table:
     columns = [
         Column("verdict", "verdict", left=True),
-        Column("cell", "cell", left=True, compact=False),
+        Column("cell", "cell", left=True, breaks="/"),
         Column("times as\nlong", "ratio"),
         Column("from", "low"),
         Column("to", "high"),
         Column("would have\nfound", "detectable"),
         Column("pairs", "pairs"),
-        Column("reason", "reason", left=True, compact=False),
+        Column("reason", "reason", left=True, breaks="-"),
         Column("margin", "margin", hidden=True),
         Column("key", "key", hidden=True),
         Column("sentence", "sentence", hidden=True),
@@ -113,14 +113,15 @@ def _times(verdicts: Sequence[Verdict]) -> Table:
     return Table("Verdicts on times", columns, rows, notes)
 
 
-def _failures(result: Result, ordered: Sequence[Verdict]) -> list[str]:
+def _failures(result: Result, ordered: Sequence[Verdict]) -> list[str | Command]:
     """Return what failed, in sentences, each cell with the command that runs it alone."""
-    told, last = [], None
+    told: list[str | Command] = []
+    last = None
     failures = [each for each in ordered if failure(result, each)]
     for each in failures[:_MANY]:
         told.append(f"{each.verdict} {each.name}: {each.sentence}")
         if each.cell != last and each.verdict != "MISSING":
-            told.append(f"  again: {_again(result, each)}")
+            told.append(Command(_again(result, each)))
         last = each.cell
     if len(failures) > _MANY:
         told.append(f"and {len(failures) - _MANY} more: see --format json")

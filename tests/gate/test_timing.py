@@ -50,7 +50,7 @@ def test_verdicts(slowdown: float, control: float, kind: str, reason: str) -> No
     assert (found.verdict, found.reason) == (kind, reason)
     assert len(taken) == len(machine.asked) == timer.pairs
     assert found.timing is not None
-    assert found.timing.pairs >= 5
+    assert found.timing.pairs >= 4
     assert "times as long as the base" in found.sentence
     if kind in ("FAIL", "BETTER"):  # the other row was clear sooner, and was not timed again
         assert machine.asked[-1] == (SLOW,)
