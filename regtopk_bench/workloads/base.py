@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from torch import Tensor
 from regtopk_bench.errors import ConfigurationError
 
 Scalar = str | int | float | bool | None
+
+_BLOCK_ROWS = 32
 
 
 class Workload(ABC):
@@ -72,7 +74,28 @@ class Workload(ABC):
 
     @abstractmethod
     def metrics(self, parameters_TJ: Tensor) -> Mapping[str, NDArray[np.float64]]:
-        """Return every metric of each of T parameter vectors, (T,)."""
+        """Return every metric of each of T parameter vectors, (T,).
+
+        Those of one must not depend on the others: how many come at once depends on checkpoints.
+        If products of matrices are involved, see `by_blocks`.
+        """
+
+
+def by_blocks(
+    of_rows: Callable[[NDArray[Any]], NDArray[Any]], rows_TJ: NDArray[Any]
+) -> NDArray[Any]:
+    """Apply a function of some rows, (t, J) to (t,), so that none depends on how many there are.
+
+    A matrix product may round a row differently with how many others it has: here it always has as
+    many, if need be zeros.
+    """
+    parts = []
+    for start in range(0, max(1, len(rows_TJ)), _BLOCK_ROWS):
+        part = rows_TJ[start : start + _BLOCK_ROWS]
+        missing = _BLOCK_ROWS - len(part)
+        whole = np.pad(part, ((0, missing), (0, 0))) if missing else part
+        parts.append(of_rows(whole)[: len(part)])
+    return np.concatenate(parts)
 
 
 def equal_weights(workers: int) -> Tensor:

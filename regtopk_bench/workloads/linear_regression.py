@@ -20,6 +20,7 @@ from regtopk_bench.workloads.base import (
     Scalar,
     Workload,
     as_float_tensor,
+    by_blocks,
     check_all_finite,
     digest,
     equal_weights,
@@ -75,7 +76,7 @@ class LinearRegression(Workload):
         if self._gram:
             self._curvature, self._slope = _gram_form(features, targets)
         self.optimum = least_squares(features, targets, self.weights_N)
-        self._optimal_loss = self._loss_from_features(torch.from_numpy(self.optimum)[None])
+        self._optimal_loss = self._loss_from_features(self.optimum[None])
         if self._gram:
             self._mean_curvature = _weighted_sum(self._curvature, self.weights_N).numpy()
             del self._features, self._targets
@@ -179,10 +180,9 @@ class LinearRegression(Workload):
         away_TJ = parameters_TJ.double().numpy() - self.optimum
         with np.errstate(over="ignore", invalid="ignore"):
             if self._gram:  # exact around the optimum, where the gradient vanishes
-                bend = np.einsum("tj,tj->t", away_TJ @ self._mean_curvature, away_TJ)
-                loss = self._optimal_loss + 0.5 * bend
+                loss = self._optimal_loss + 0.5 * by_blocks(self._bend, away_TJ)
             else:
-                loss = self._loss_from_features(parameters_TJ)
+                loss = by_blocks(self._loss_from_features, parameters_TJ.numpy())
             return {"gap": np.einsum("tj,tj->t", away_TJ, away_TJ), "loss": loss}
 
     @functools.cached_property
@@ -204,9 +204,13 @@ class LinearRegression(Workload):
         for start in range(workers.start, workers.stop, step):
             yield slice(start, min(start + step, workers.stop))
 
-    def _loss_from_features(self, parameters_TJ: Tensor) -> NDArray[np.float64]:
+    def _bend(self, away_TJ: NDArray[np.float64]) -> NDArray[np.float64]:
+        bend_T: NDArray[np.float64] = np.einsum("tj,tj->t", away_TJ @ self._mean_curvature, away_TJ)
+        return bend_T
+
+    def _loss_from_features(self, parameters_TJ: NDArray[Any]) -> NDArray[np.float64]:
         loss_T = torch.zeros(len(parameters_TJ), dtype=torch.float64)
-        theta_JT = parameters_TJ.to(self.dtype).T.contiguous()
+        theta_JT = torch.from_numpy(parameters_TJ).to(self.dtype).T.contiguous()
         for x, y, share in zip(self._features, self._targets, self.weights_N, strict=True):
             error_DT = x @ theta_JT - y[:, None]
             loss_T += share * error_DT.double().square().mean(dim=0)

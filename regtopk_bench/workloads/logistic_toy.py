@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regtopk_bench.workloads.base import Workload, equal_weights
+from regtopk_bench.workloads.base import Workload, by_blocks, equal_weights
 
 
 class LogisticToy(Workload):
@@ -42,5 +42,8 @@ class LogisticToy(Workload):
 
     def metrics(self, parameters_TJ: Tensor) -> Mapping[str, NDArray[np.float64]]:
         """Return `loss` of each parameter vector, (T,)."""
-        margins_TN = parameters_TJ @ self._points_NJ.T
-        return {"loss": torch.nn.functional.softplus(-margins_TN).mean(dim=1).numpy()}
+        return {"loss": by_blocks(self._loss, parameters_TJ.numpy())}
+
+    def _loss(self, parameters_TJ: NDArray[np.float64]) -> NDArray[np.float64]:
+        margins_TN = torch.from_numpy(parameters_TJ) @ self._points_NJ.T
+        return torch.nn.functional.softplus(-margins_TN).mean(dim=1).numpy()

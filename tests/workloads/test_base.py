@@ -56,6 +56,27 @@ WORKLOADS: dict[str, Callable[[], rb.Workload]] = {
 }
 
 
+def regression(samples: int) -> rb.LinearRegression:
+    return rb.LinearRegression.synthetic(workers=3, samples=samples, dim=33)
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [regression(30), regression(3), rb.LogisticToy()],
+    ids=["matrices", "features", "toy"],
+)
+@pytest.mark.parametrize("start", [0, 1, 31])
+def test_metrics_do_not_depend_on_how_many_are_evaluated_at_once(
+    workload: rb.Workload, start: int
+) -> None:
+    thetas_TJ = torch.randn(120, workload.dim, dtype=torch.float64)
+    expected = workload.metrics(thetas_TJ)
+    for count in (0, 1, 2, 5, 7, 16, 32, 33, 64, 89):
+        found = workload.metrics(thetas_TJ[start : start + count])
+        for name, values in found.items():
+            assert np.array_equal(values, expected[name][start : start + count])
+
+
 @pytest.mark.parametrize("kind", WORKLOADS)
 def test_shapes_account_for_every_parameter(kind: str) -> None:
     workload = WORKLOADS[kind]()
