@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from io import BufferedRandom
 from pathlib import Path
 
-_UNFINISHED = re.compile(r"\..+\.\d+")
-
 
 def opened(path: Path) -> io.BufferedReader:
     """Open a regular file to read: a pipe may never speak, and a device never end.
@@ -78,13 +76,13 @@ def written_atomically(path: Path) -> Iterator[BufferedRandom]:
         os.close(folder)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left, here and in subfolders.
+def remove_unfinished(file: Path) -> None:
+    """Remove what processes that were killed while writing a file have left of it.
 
-    Nobody else may be writing there.
+    Nobody else may be writing it.
     """
-    for path in folder.rglob(".*"):
-        if _UNFINISHED.fullmatch(path.name):
+    for path in file.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(file.name)}\.\d+", path.name):
             path.unlink(missing_ok=True)
 
 

@@ -177,3 +177,20 @@ def test_a_run_of_another_command_is_refused(run: Call) -> None:
     done = run("linreg", "--resume", str(folder))
     assert done.exit_code == 2
     assert "is a run of toy, not of linreg" in done.stderr
+
+
+def test_only_what_this_program_left_unfinished_is_removed(run: Call) -> None:
+    """A result may have been copied to a folder with other things in it, such as one's home."""
+    assert run(*SMALL, "-a", "topk").exit_code == 0
+    (folder,) = Path("runs").iterdir()
+    home = Path("home")
+    (home / "mail").mkdir(parents=True)
+    (folder / "result.json").rename(home / "result.json")
+    others = [home / ".history.1", home / "mail/.index.12345", home / "mail/.result.json.7"]
+    unfinished = [home / ".result.json.7", home / ".traces.csv.7", home / ".journal.jsonl.7"]
+    for path in others + unfinished:
+        path.write_text("")
+    done = run("linreg", "--resume", str(home / "result.json"), "-f", "json")
+    assert done.exit_code == 0, done.stderr
+    assert all(path.exists() for path in others)
+    assert not any(path.exists() for path in unfinished)
