@@ -14,6 +14,7 @@ import pytest
 from torch import Tensor
 
 import regtopk_bench as rb
+from regtopk_bench.results.journal import Journal
 from tests.cli import outside
 from tests.cli.processes import interrupt, kill, outcomes, started, wait_for_checkpoints
 
@@ -125,6 +126,31 @@ def test_an_error_in_the_first_cell_leaves_its_checkpoints(
     assert resumed.exit_code == 0, resumed.stderr
     assert outcomes(resumed.stdout) == undisturbed
     assert not (folder / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "last"),
+    [
+        (rb.RunError("cannot save: the disk is full"), 3, "error: cannot save: the disk is full"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=["full disk", "Ctrl-C"],
+)
+def test_a_run_that_was_finished_and_not_recorded_is_not_lost(
+    run: Call, error: BaseException, code: int, last: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Journal, "append", fail)
+        done = run(*SMALL, "-a", "topk")
+    assert done.exit_code == code
+    assert done.stderr.splitlines()[-1] == last
+    assert [each["status"] for each in outcomes(done.stdout)] == ["finished"]
+    (folder,) = Path("runs").iterdir()
+    assert outcomes((folder / "result.json").read_text()) == outcomes(done.stdout)
+    assert f"to resume: regtopk-bench linreg --resume {folder}" in done.stderr
 
 
 def test_an_error_before_the_first_checkpoint_leaves_nothing(run: Call) -> None:
