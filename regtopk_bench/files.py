@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedRandom
 from pathlib import Path
+from typing import TypeGuard
 
 
 def opened(path: Path) -> io.BufferedReader:
@@ -44,6 +45,15 @@ def content_of(path: Path, most: int | None = None) -> bytes:
     if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"larger than {most} bytes")
     return content
+
+
+def system_refused(error: Exception) -> TypeGuard[OSError]:
+    """Tell whether it was the system that could not read a file, rather than that it is damaged.
+
+    Readers raise OSError for damage too: without a number, or with that of a place before the
+    file's beginning, which is what `opened` says of a file of another kind.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def _without_waiting(path: str, flags: int) -> int:
