@@ -11,8 +11,7 @@ import stat
 from collections.abc import Iterator
 from io import BufferedRandom
 from pathlib import Path
-
-_UNFINISHED = re.compile(r"\..+\.\d+")
+from typing import TypeGuard
 
 
 def opened(path: Path) -> io.BufferedReader:
@@ -48,6 +47,15 @@ def content_of(path: Path, most: int | None = None) -> bytes:
     return content
 
 
+def system_refused(error: Exception) -> TypeGuard[OSError]:
+    """Tell whether it was the system that could not read a file, rather than that it is damaged.
+
+    Readers raise OSError for damage too: without a number, or with that of a place before the
+    file's beginning, which is what `opened` says of a file of another kind.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
 def _without_waiting(path: str, flags: int) -> int:
     """Open a file; a pipe would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
@@ -78,13 +86,13 @@ def written_atomically(path: Path) -> Iterator[BufferedRandom]:
         os.close(folder)
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what processes that were killed while writing have left, here and in subfolders.
+def remove_unfinished(file: Path) -> None:
+    """Remove what processes that were killed while writing a file have left of it.
 
-    Nobody else may be writing there.
+    Nobody else may be writing it.
     """
-    for path in folder.rglob(".*"):
-        if _UNFINISHED.fullmatch(path.name):
+    for path in file.parent.iterdir():
+        if re.fullmatch(rf"\.{re.escape(file.name)}\.\d+", path.name):
             path.unlink(missing_ok=True)
 
 

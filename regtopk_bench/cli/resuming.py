@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +39,14 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
 
 
 def reopened(folder: Path, header: Header) -> Journal:
-    """Open a run's journal, or start one from its result."""
+    """Open a run's journal, or start one from its result; clear up after a killed process."""
     if (folder / JOURNAL_FILE).exists():
-        return Journal(folder)
-    return Journal.create(folder, header, store.read(folder).runs)
+        opened = Journal(folder)
+    else:
+        opened = Journal.create(folder, header, store.read(folder).runs)
+    with contextlib.suppress(OSError):  # what is left there does no harm
+        store.clean(folder)
+    return opened
 
 
 def check_same_cells(folder: Path, cells: Sequence[Cell]) -> None:

@@ -78,14 +78,16 @@ class Session:
             RunError: When a run failed.
             KeyboardInterrupt: When the user stopped the experiment.
         """
-        whole = False
+        error = None
         try:
             self._open()
             work()
-            whole = True
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
             try:
-                self._close(whole)
+                self._close(error)
             finally:
                 if self._journal:
                     self._journal.close()
@@ -138,8 +140,12 @@ class Session:
             if hasattr(settings, "resume"):
                 self._journal = Journal.create(self._folder, self._header)
 
-    def _close(self, whole: bool) -> None:
-        """Save, print and draw what there is; a stopped run does not wait for its plot."""
+    def _close(self, error: BaseException | None) -> None:
+        """Save, print and draw what there is; a stopped run does not wait for its plot.
+
+        Args:
+            error: What is on its way, if the work has not been finished.
+        """
         folder = self._folder
         if not (self.runs or self.verdicts):
             self._leave_nothing()
@@ -150,24 +156,25 @@ class Session:
                 with held():
                     store.write(result, folder)
                 saved = True
-            except OSError as error:
-                self.failures.append(f"cannot save to {folder}: {error.strerror}")
+            except OSError as unsaved:
+                self.failures.append(f"cannot save to {folder}: {unsaved.strerror}")
         try:
             print_result(result, self.invocation.resolved.settings.format, self.invocation.out)
             self.invocation.out.file.flush()
-        except UnwritableOutputError as error:  # what was measured is kept all the same
-            if not error.reader_left:
-                self.failures.append(str(error))
+        except UnwritableOutputError as unwritten:  # what was measured is kept all the same
+            if not unwritten.reader_left:
+                self.failures.append(str(unwritten))
         if folder and saved:
             self.invocation.note(f"saved {folder}")
-            self._draw_or_say_how(result, folder, whole)
+            self._draw_or_say_how(result, folder, whole=error is None)
         elif folder:
             self._say_how_to_resume(folder)
-        if not whole:  # another error is on its way, or Ctrl-C
+        if error:  # or what went wrong with single runs would not be told
             for failure in self.failures:
-                self.invocation.warn(failure)
+                if failure != str(error):
+                    self.invocation.warn(failure)
 
-    def _draw_or_say_how(self, result: Result, folder: Path, whole: bool) -> None:
+    def _draw_or_say_how(self, result: Result, folder: Path, *, whole: bool) -> None:
         unsettled = any(each.status in ("stopped", "failed") for each in result.runs)
         if not whole or unsettled or len(result.runs) < len(self._order):
             self._say_how_to_resume(folder)

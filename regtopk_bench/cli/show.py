@@ -6,8 +6,9 @@ from pathlib import Path
 
 from regtopk_bench.cli.invocation import console
 from regtopk_bench.cli.stored import damage_told, stored
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
 from regtopk_bench.report.reports import plot, print_result
+from regtopk_bench.report.table import printable
 from regtopk_bench.results import Result
 from regtopk_bench.settings import parsers
 
@@ -15,7 +16,7 @@ from regtopk_bench.settings import parsers
 def show_result(
     path: Path, output_format: str, plot_format: str, output: Path | None, draw: bool
 ) -> Path | None:
-    """Print a result to stdout and redraw its plot; return the plot's path."""
+    """Print a result to stdout and redraw its plot; return the plot's path, if there is one."""
     with damage_told(path):
         result = stored(path)
         print_result(result, output_format, console())
@@ -41,7 +42,9 @@ def _drawn(result: Result, folder: Path, plot_format: str) -> Path | None:
             f"cannot draw into {folder}: {error.strerror}; choose a folder with --output, "
             "or --no-plot"
         ) from error
-    except ImportError as error:  # without Matplotlib, the table is still worth having
-        reason = f"the plot could not be drawn ({error})"
+    except RegtopkBenchError:
+        raise
+    except Exception as error:  # without a plot, the table is still worth having
+        reason = printable(f"the plot could not be drawn ({type(error).__name__}: {error})")
         console(stderr=True).print(reason, markup=False, highlight=False, soft_wrap=True)
         return None

@@ -113,16 +113,21 @@ class Jobs:
 
     def _ended(self) -> list[tuple[_Job, Outcome]]:
         """Wait for news; return the cells that have ended, if any, with their outcomes."""
+        began = time.monotonic()
         heard = connections.wait([job.child.connection for job in self._busy], POLL_SECONDS)
+        waited = min(time.monotonic() - began, POLL_SECONDS)  # not while this process is stopped
         ended = []
         for job in self._busy:
-            job.waited = 0.0 if job.child.connection in heard else job.waited + POLL_SECONDS
-            outcome = job.hear() if job.waited == 0.0 else None
-            if job.waited >= self._timeout:
-                outcome = Outcome(None, job.child.silence(self._timeout))
+            outcome = None
+            if job.child.connection in heard:
+                job.waited, outcome = 0.0, job.hear()
+            else:
+                job.waited += waited
+                if job.waited >= self._timeout:
+                    job.alive, outcome = False, Outcome(None, job.child.silence(self._timeout))
             if outcome:
                 ended.append((job, outcome))
-                if not job.alive or job.waited:
+                if not job.alive:
                     job.child.end(0.0)
                     self._jobs.remove(job)
         return ended
@@ -138,6 +143,7 @@ class _Job:
     waited: float = 0.0
     """For how many seconds nothing was heard of it."""
     alive: bool = True
+    """Whether it can run another cell."""
 
     def begin(self, number: int, environments: Environments) -> None:
         """Have it run a cell."""

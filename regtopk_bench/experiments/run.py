@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.environment import environment
 from regtopk_bench.experiments.jobs import Jobs
@@ -49,7 +49,7 @@ def run(
 
     Raises:
         ConfigurationError: If cells repeat, or one cannot be run.
-        RunError: When a cell failed.
+        RunError: When a cell failed, or the journal cannot be written.
         KeyboardInterrupt: On Ctrl-C, after the partial runs of running cells have been yielded.
     """
     if jobs < 1:
@@ -71,15 +71,22 @@ def _run(
         record.discard(cell, settled)
         observer.ended(cell, settled)
         yield settled
-    error = None
+    error: BaseException | None = None
     for cell, outcome in runner.run(waiting, record.began, observer):
+        failed = outcome.error
         if outcome.run:
-            record.ended(outcome.run)
+            safe = False
+            try:
+                record.ended(outcome.run)
+                safe = True
+            except (RunError, KeyboardInterrupt) as unsaved:  # the caller gets it all the same
+                failed = unsaved
             observer.ended(cell, outcome.run)
             yield outcome.run
-            record.discard(cell, outcome.run)
-        if outcome.error and error is None:
-            error = outcome.error
+            if safe:
+                record.discard(cell, outcome.run)
+        if failed and error is None:
+            error = failed
             runner.stop()
     if error:
         raise error

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import content_of, remove_unfinished, written_atomically
+from regtopk_bench.files import content_of, written_atomically
 from regtopk_bench.results.checks import check_version, parsed, validated
 from regtopk_bench.results.schema import Base, Header, Pair, Result, Run, Started
 from regtopk_bench.results.values import Scalar
@@ -82,7 +82,7 @@ class Journal:
     """A journal open for appending; close it, or use it as a context manager."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the journal of a run, dropping a truncated last line and unfinished files.
+        """Open the journal of a run, dropping a truncated last line.
 
         Raises:
             ConfigurationError: If it cannot be read, is damaged before its last line, or is in use.
@@ -101,7 +101,6 @@ class Journal:
             self.contents, whole = _read(file)
             with _saving_to(folder):
                 os.truncate(file, whole)
-                remove_unfinished(folder)
         except BaseException:
             self.close()
             raise

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.files import content_of, written_atomically
+from regtopk_bench.files import content_of, remove_unfinished, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
 from regtopk_bench.results.labels import Label, labels
@@ -66,6 +66,18 @@ def write(result: Result, folder: Path) -> None:
         return
     with written_atomically(folder / TRACES_FILE) as file:
         file.write(_traces(result).encode())
+
+
+def clean(folder: Path) -> None:
+    """Remove what a killed process has left in a run's folder, whose journal must be ours.
+
+    The folder may hold other things: those are left alone.
+
+    Raises:
+        OSError: If they cannot be removed.
+    """
+    for name in (RESULT_FILE, TRACES_FILE, journal.JOURNAL_FILE):
+        remove_unfinished(folder / name)
 
 
 def read(path: Path) -> Result:

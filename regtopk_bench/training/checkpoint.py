@@ -8,6 +8,7 @@ any memory. Nothing in it can be executed.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,11 +23,12 @@ from torch import Tensor
 
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import opened, written_atomically
+from regtopk_bench.files import opened, system_refused, written_atomically
 
 _FACTS = "facts.json"
 _KEPT = 2
 _SUFFIX = ".npz"
+_NAMED = re.compile(rf"round-\d{{8,}}{re.escape(_SUFFIX)}")
 
 Pieces = tuple[str, Sequence[Tensor]]
 """The name of a tensor, and its pieces, to be stacked in order."""
@@ -87,7 +89,7 @@ class Checkpoints:
     @staticmethod
     def round_of(path: Path) -> int:
         """Return how many rounds were finished when a checkpoint was written."""
-        return int(path.name.removeprefix("round-").removesuffix(_SUFFIX))
+        return int(path.stem.removeprefix("round-"))
 
     def read(self, path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         """Read a checkpoint of this run.
@@ -97,13 +99,17 @@ class Checkpoints:
             identity: Identifies the run: a checkpoint of this run has the same in its facts.
 
         Raises:
-            RunError: If it is damaged, naming the one before it, if any.
+            RunError: If it cannot be read; or if it is damaged, naming the one before it, if any.
             ConfigurationError: If it belongs to another configuration.
         """
         try:
             found = Checkpoint(path)
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged archive may raise anything
-            before = [other for other in self._paths() if other < path]
+            if system_refused(error):
+                raise RunError(f"cannot read checkpoint {path}: {error.strerror}") from error
+            before = [each for each in self._paths() if self.round_of(each) < self.round_of(path)]
             way = (
                 f"remove it to resume from the one before, {before[-1].name}"
                 if before
@@ -124,7 +130,9 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob(f"round-*{_SUFFIX}"))
+        """Return the files of this folder that `save` has named, oldest first."""
+        own = (path for path in self.folder.glob("*") if _NAMED.fullmatch(path.name))
+        return sorted(own, key=self.round_of)
 
 
 class Checkpoint:

@@ -61,6 +61,7 @@ class Child:
         Raises:
             WorkerDiedError: If it ends before, or takes too long.
             ConfigurationError: If it cannot read its task.
+            RunError: If it has no room for it.
         """
         waited = 0.0
         try:
@@ -241,6 +242,9 @@ def _enter(packed: Packed, number: int, connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         task = packed.unpack()
+    except (OSError, MemoryError) as error:
+        connection.send(refused(error))
+        os._exit(1)
     except Exception as error:  # a foreign class may raise anything
         reason = f"{type(error).__name__}: {error}"
         connection.send(unsendable(reason))

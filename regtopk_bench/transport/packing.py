@@ -119,21 +119,21 @@ def pack(task: object) -> Packed:
     pickler = _Pickler(file)
     try:
         pickler.dump(task)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         raise refused(error) from error
     except Exception as error:  # a foreign class may raise anything
         raise unsendable(str(error)) from error
     return Packed(file.getvalue(), [_Descriptor(each, len(each)) for each in pickler.sent])
 
 
-def refused(error: OSError) -> RunError:
+def refused(error: OSError | MemoryError) -> RunError:
     """Describe why this machine lets no process be started."""
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return RunError("cannot start another process: too many open files; raise ulimit -n")
-    return RunError(
-        f"cannot start another process ({error.strerror or error}): do with one, --processes 1 "
-        "--jobs 1"
-    )
+    reason = str(error) or "no memory left"
+    if isinstance(error, OSError):
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return RunError("cannot start another process: too many open files; raise ulimit -n")
+        reason = error.strerror or reason
+    return RunError(f"cannot start another process ({reason}): do with one, --processes 1 --jobs 1")
 
 
 def unsendable(reason: str) -> ConfigurationError:

@@ -113,6 +113,32 @@ def test_a_plot_that_fails_costs_nothing_else(run: Call, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ModuleNotFoundError("No module named 'matplotlib'"), "ModuleNotFoundError: No module"),
+        (AttributeError("_ARRAY_API not found"), "AttributeError: _ARRAY_API not found"),
+        (RuntimeError("no font"), "RuntimeError: no font"),
+    ],
+)
+def test_show_tells_a_plot_that_fails_from_damage(
+    run: Call, monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    from regtopk_bench.cli import show
+
+    def fail(*_: object) -> None:
+        raise error
+
+    run("linreg", *SMALL)
+    (folder,) = Path("runs").iterdir()
+    monkeypatch.setattr(show, "plot", fail)
+    done = run("show", str(folder))
+    assert done.exit_code == 0, done.stderr
+    assert "topk" in done.stdout
+    assert done.stderr.startswith(f"the plot could not be drawn ({told}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "command",
     [[], ["linreg"], ["toy"], ["show"], ["config"], ["config", "linreg"], ["config", "toy"]],
     ids=" ".join,

@@ -14,6 +14,7 @@ import pytest
 from torch import Tensor
 
 import regtopk_bench as rb
+from regtopk_bench.results.journal import Journal
 from tests.cli import outside
 from tests.cli.processes import interrupt, kill, outcomes, started, wait_for_checkpoints
 
@@ -147,6 +148,31 @@ def test_an_error_in_the_first_cell_leaves_its_checkpoints(
     assert not (folder / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "last"),
+    [
+        (rb.RunError("cannot save: the disk is full"), 3, "error: cannot save: the disk is full"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=["full disk", "Ctrl-C"],
+)
+def test_a_run_that_was_finished_and_not_recorded_is_not_lost(
+    run: Call, error: BaseException, code: int, last: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(Journal, "append", fail)
+        done = run(*SMALL, "-a", "topk")
+    assert done.exit_code == code
+    assert done.stderr.splitlines()[-1] == last
+    assert [each["status"] for each in outcomes(done.stdout)] == ["finished"]
+    (folder,) = Path("runs").iterdir()
+    assert outcomes((folder / "result.json").read_text()) == outcomes(done.stdout)
+    assert f"to resume: regtopk-bench linreg --resume {folder}" in done.stderr
+
+
 def test_an_error_before_the_first_checkpoint_leaves_nothing(run: Call) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         Trouble(monkeypatch, MemoryError("no memory left"))
@@ -197,3 +223,20 @@ def test_a_run_of_another_command_is_refused(run: Call) -> None:
     done = run("linreg", "--resume", str(folder))
     assert done.exit_code == 2
     assert "is a run of toy, not of linreg" in done.stderr
+
+
+def test_only_what_this_program_left_unfinished_is_removed(run: Call) -> None:
+    """A result may have been copied to a folder with other things in it, such as one's home."""
+    assert run(*SMALL, "-a", "topk").exit_code == 0
+    (folder,) = Path("runs").iterdir()
+    home = Path("home")
+    (home / "mail").mkdir(parents=True)
+    (folder / "result.json").rename(home / "result.json")
+    others = [home / ".history.1", home / "mail/.index.12345", home / "mail/.result.json.7"]
+    unfinished = [home / ".result.json.7", home / ".traces.csv.7", home / ".journal.jsonl.7"]
+    for path in others + unfinished:
+        path.write_text("")
+    done = run("linreg", "--resume", str(home / "result.json"), "-f", "json")
+    assert done.exit_code == 0, done.stderr
+    assert all(path.exists() for path in others)
+    assert not any(path.exists() for path in unfinished)

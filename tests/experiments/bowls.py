@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ def make_trouble(kind: str) -> None:
             raise MemoryError("no memory left")
         case "failure":
             raise rb.RunError("the disk is full")
+        case "silence":
+            time.sleep(3.0)
         case "death":
             os._exit(7)
 

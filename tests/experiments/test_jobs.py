@@ -65,3 +65,11 @@ def test_a_job_that_ends_the_experiment_loses_nothing(
     undisturbed = [*good, cell(rounds=ROUNDS + 1)]
     assert by_key(again) == by_key(list(experiments.run(undisturbed, processes=1)))
     assert not saving.folder.exists()
+
+
+def test_time_counts_once_however_often_others_speak(tmp_path: Path) -> None:
+    (tmp_path / "trouble").write_text("silence")
+    quiet = cell(trouble=tmp_path / "trouble")
+    talkative = [cell(seed=seed) for seed in range(1, 201)]
+    runs = list(experiments.run([quiet, *talkative], jobs=2, timeout=15.0))
+    assert len(runs) == 201

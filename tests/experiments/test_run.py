@@ -174,6 +174,24 @@ def test_a_cell_that_fails_ends_the_experiment_and_is_tried_again(
     assert watcher.rounds[0] == 9
 
 
+@pytest.mark.parametrize("error", [rb.RunError("the disk is full"), KeyboardInterrupt()])
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_cannot_be_recorded_is_yielded_all_the_same(
+    error: BaseException, jobs: int, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    with Journal(experiment.folder) as journal:
+        monkeypatch.setattr(journal, "append", fail)
+        saving = experiment.saving
+        runs = experiments.run(CELLS, journal=journal, saving=saving, processes=1, jobs=jobs)
+        found = until_it_stops(runs, type(error))
+    assert found[0].status == "finished"
+    assert len(found) < len(CELLS)
+    assert found[0].cell.key in experiment.checkpoints()
+
+
 def test_an_error_that_nobody_expects_leaves_checkpoints(
     experiment: Experiment, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tracemalloc
@@ -17,7 +18,7 @@ from torch import Tensor
 
 import regtopk_bench as rb
 from regtopk_bench.sparsify import PerLayer, State
-from regtopk_bench.training import Checkpoints, rounds
+from regtopk_bench.training import Checkpoints, checkpoint, rounds
 from regtopk_bench.training.checkpoint import Checkpoint
 
 ALGORITHMS = {
@@ -147,6 +148,43 @@ def test_a_damaged_one_is_refused_and_the_one_before_offered(damage: str, tmp_pa
         train(rb.TopK(k=1), checkpoints=checkpoints)
     newest.unlink()
     assert_same(train(rb.TopK(k=1), checkpoints=checkpoints), train(rb.TopK(k=1)))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), rb.RunError, "cannot read checkpoint"),
+        (OSError(errno.EMFILE, "Too many open files"), rb.RunError, "cannot read checkpoint"),
+        (MemoryError("no memory left"), MemoryError, "no memory left"),
+    ],
+)
+def test_one_that_the_system_cannot_read_is_not_to_be_removed(
+    error: Exception,
+    kind: type[Exception],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: Path) -> None:
+        raise error
+
+    checkpoints = Checkpoints(tmp_path / "run", 4)
+    train(rb.TopK(k=1), checkpoints=checkpoints, on_round=stop_after(5))
+    monkeypatch.setattr(checkpoint, "opened", fail)
+    with pytest.raises(kind, match=message) as caught:
+        train(rb.TopK(k=1), checkpoints=checkpoints)
+    assert "remove" not in str(caught.value)
+
+
+def test_other_files_are_left_alone_and_rounds_compared_as_numbers(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, 4)
+    names = ["round-backup.npz", "round-00000004 (copy).npz", "round-7.npz.old"]
+    for name in [*names, "round-99999999.npz", "round-100000000.npz"]:
+        (tmp_path / name).touch()
+    assert checkpoints.latest() == tmp_path / "round-100000000.npz"
+    checkpoints.save(100000001, [], {})
+    left = ["round-100000000.npz", "round-100000001.npz"]
+    assert {path.name for path in tmp_path.iterdir()} == {*names, *left}
 
 
 def test_without_one_before_the_run_starts_again(tmp_path: Path) -> None:

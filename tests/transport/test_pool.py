@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import time
 from dataclasses import dataclass
@@ -53,6 +54,22 @@ class FailsLater(rb.LogisticToy):
 class Unpicklable(rb.LogisticToy):
     def __getstate__(self) -> Any:
         raise TypeError("holds a lock")
+
+
+class TooLarge(rb.LogisticToy):
+    """There is no memory for it: here, or in the process that it is sent to."""
+
+    def __init__(self, here: bool) -> None:
+        super().__init__()
+        self._here = here
+
+    def __getstate__(self) -> Any:
+        if self._here:
+            raise MemoryError
+        return self.__dict__
+
+    def __setstate__(self, state: Any) -> None:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
 
 
 def same(first: rb.Trace, second: rb.Trace) -> bool:
@@ -128,3 +145,11 @@ def test_stopping_early_ends_the_pool_quickly() -> None:
     )
     assert trace.rounds == 25
     assert time.monotonic() - started < 30.0
+
+
+@pytest.mark.parametrize(
+    ("here", "reason"), [(True, "no memory left"), (False, "Cannot allocate memory")]
+)
+def test_a_lack_of_memory_is_not_blamed_on_the_class(here: bool, reason: str) -> None:
+    with pytest.raises(rb.RunError, match=rf"cannot start another process \({reason}\): do with"):
+        rb.simulate(TooLarge(here), rb.TopK(k=1), rounds=1, learning_rate=0.1, processes=2)

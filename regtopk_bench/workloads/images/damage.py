@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-
 from regtopk_bench.errors import RunError
+from regtopk_bench.files import system_refused
 
 
 def unreadable(what: str, error: Exception, damaged: str) -> RunError:
     """Return the error to raise in place of one that came from reading a file.
 
-    Readers raise almost anything for damage, among it OSError without a number, or with that of
-    a place before the file's beginning.
+    Readers raise almost anything for damage.
 
     Args:
         what: The file.
         error: What the reader raised.
         damaged: What to say of the file unless it was the system that could not read it.
     """
-    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+    if system_refused(error):
         return RunError(f"cannot read {what}: {error.strerror}")
+    if isinstance(error, MemoryError):
+        return RunError(f"cannot read {what}: there is no memory for it")
     return RunError(f"{what} {damaged}")
 
 
