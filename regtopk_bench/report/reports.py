@@ -13,17 +13,25 @@ from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
 from regtopk_bench.report.table import Column, Table, print_tables
 from regtopk_bench.report.toy import toy_table
+from regtopk_bench.report.verdicts import verdict_tables
 from regtopk_bench.results import store
-from regtopk_bench.results.schema import Result
+from regtopk_bench.results.schema import CHECK, Result
 
 
 @np.errstate(all="ignore")  # numbers at the edge of floating point are shown as inf or nan
-def tables(result: Result, unicode: bool = True) -> list[Table]:
+def tables(result: Result, unicode: bool = True, *, everything: bool = False) -> list[Table]:
     """Return the tables of a result.
+
+    Args:
+        result: The result.
+        unicode: Whether drawings may use characters beyond ASCII.
+        everything: Whether a check's tables have rows for what passed.
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know.
     """
+    if result.command == CHECK:
+        return verdict_tables(result, everything=everything)
     if not result.runs:
         return [_without_runs(result)]
     match result.command:
@@ -40,12 +48,15 @@ def tables(result: Result, unicode: bool = True) -> list[Table]:
 
 @np.errstate(all="ignore")
 def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
-    """Draw the plot of a result into a folder; return its path, or None if there are no runs.
+    """Draw the plot of a result into a folder.
+
+    Returns:
+        Its path; None if there are no runs, or for a check, whose runs are of several workloads.
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know.
     """
-    if not result.runs:
+    if not result.runs or result.command == CHECK:
         return None
     from regtopk_bench.report import plots, throughput  # Matplotlib is slow to import
 
@@ -75,7 +86,8 @@ def print_result(result: Result, output_format: str, console: Console) -> None:
         console.file.write(store.dump(result) + "\n")
         return
     unicode = (console.encoding or "").lower().startswith("utf")
-    print_tables(tables(result, unicode), output_format, console)
+    everything = output_format in ("csv", "markdown", "latex")
+    print_tables(tables(result, unicode, everything=everything), output_format, console)
 
 
 def _without_runs(result: Result) -> Table:
