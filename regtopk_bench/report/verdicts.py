@@ -33,8 +33,8 @@ _TIMING_COLUMNS = (
     Column("time ratio\n[interval]", "ratio"),
     Column("low", "low", hidden=True),
     Column("high", "high", hidden=True),
-    Column("margin", "margin"),
-    Column("detectable", "detectable"),
+    Column("margin", "margin", spare=True),
+    Column("can\ndetect", "detectable"),
     Column("pairs", "pairs"),
     _REASON,
     *_FOR_PROGRAMS,
@@ -125,7 +125,7 @@ def _of(result: Result, verdict: Verdict, *entries: Entry) -> Row:
 
 def _legend(timed: Iterable[Verdict]) -> list[str]:
     """Return what a column means that this report alone has."""
-    detectable = "detectable: the least slowdown that would have been found in 95 % of such checks"
+    detectable = "can detect: the least slowdown that would be found in 95 % of such checks"
     return [detectable] if any(each.timing and each.timing.detectable for each in timed) else []
 
 

@@ -28,7 +28,7 @@ FILES: Final[dict[str, type[BaseModel]]] = {
 }
 """The model that each file in the folder describes."""
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def document(model: type[BaseModel]) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def document(model: type[BaseModel]) -> dict[str, Any]:
     schema, version = (properties[name]["const"] for name in ("schema", "version"))
     plain: dict[str, Any] = _plain(described)
     identity = f"urn:{schema.replace('.', ':')}:{version}"
-    return {"$schema": _DIALECT, "$id": identity, "title": f"{schema} {version}"} | plain
+    return {"$schema": DIALECT, "$id": identity, "title": f"{schema} {version}"} | plain
 
 
 def text(model: type[BaseModel]) -> str:

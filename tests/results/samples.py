@@ -134,3 +134,18 @@ def check(verdicts: Sequence[Verdict], runs: Sequence[Run] = (), **settings: Any
     """Return the result of a check of profile ci, or of the one that settings name."""
     known = header(CHECK, **{"profile": "ci", **settings})
     return Result(**dict(known), runs=list(runs), verdicts=list(verdicts))
+
+
+HOSTILE = (
+    "a|b\\|c",
+    "two\nlines\r\nand a\ttab",
+    "]]><!-- &amp; <details> 'quoted' \"twice\"",
+    "\x00\x1b[31mred\x07\x85\u2028\ufffe\ud800",
+    "%0A::error::25%25, 100%: done",
+    "*bold* _it_ `code` ``two`` [a](b) ~~no~~ # $x$",
+    "linreg/[old]*?/!seed",
+    "-x; rm -rf $HOME",
+    "long/" + "unbroken" * 300,
+    "数据/稀疏" * 40,
+)
+"""Names that nobody should choose, and that no report may be led astray by."""
