@@ -51,9 +51,9 @@ def test_what_failed_comes_first_and_what_passed_is_only_counted() -> None:
 
 def test_what_is_allowed_neither_comes_first_nor_fails() -> None:
     found = [verdict("NEW", "new-cell"), verdict("MISSING", "missing-cell"), FAIL]
-    (table,) = verdict_tables(check(found, allow_new=True))
+    (table,) = verdict_tables(check(found, allow_missing=True))
     kinds = [(row.entries[0].text, row.marked) for row in table.rows]
-    assert kinds == [("FAIL", True), ("MISSING", True), ("NEW", False)]
+    assert kinds == [("FAIL", True), ("NEW", True), ("MISSING", False)]
     assert not commands(check(found[:1], allow_new=True))
     assert verdict_tables(check(found[:1], allow_new=True))[0].title.endswith("passed")
 
