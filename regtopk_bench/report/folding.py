@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len, chop_cells
 
-_PART = 16
+_PART = 14
 """Cells of a terminal; longer parts are broken anywhere if there is no room."""
 
 

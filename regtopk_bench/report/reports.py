@@ -24,8 +24,8 @@ def tables(result: Result, unicode: bool = True, *, everything: bool = False) ->
 
     Args:
         result: The result.
-        unicode: Whether the reader's characters go beyond ASCII.
-        everything: Whether what is as it should be is listed too.
+        unicode: Whether drawings may use characters beyond ASCII.
+        everything: Whether a check's tables have rows for what passed.
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know.
@@ -48,7 +48,10 @@ def tables(result: Result, unicode: bool = True, *, everything: bool = False) ->
 
 @np.errstate(all="ignore")
 def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
-    """Draw the plot of a result into a folder; return its path, or None if it has none.
+    """Draw the plot of a result into a folder.
+
+    Returns:
+        Its path; None if there are no runs, or for a check, whose runs are of several workloads.
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know.
@@ -83,7 +86,7 @@ def print_result(result: Result, output_format: str, console: Console) -> None:
         console.file.write(store.dump(result) + "\n")
         return
     unicode = (console.encoding or "").lower().startswith("utf")
-    everything = output_format == "csv"
+    everything = output_format in ("csv", "markdown", "latex")
     print_tables(tables(result, unicode, everything=everything), output_format, console)
 
 

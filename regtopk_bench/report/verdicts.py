@@ -1,166 +1,160 @@
-"""What a check found, as tables: what failed first, and how much timing could have seen."""
+"""Tables of a check: what failed first, and what its timing could have seen."""
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
+from regtopk_bench.report.checked import counts, elsewhere, headline, is_news, ordered, rerun
 from regtopk_bench.report.failures import failure
 from regtopk_bench.report.table import Column, Command, Entry, Row, Table
 from regtopk_bench.results.schema import Result
-from regtopk_bench.results.verdict import Kind, Verdict
+from regtopk_bench.results.verdict import Timing, Verdict
 
-_ORDER: tuple[Kind, ...] = ("FAIL", "MISSING", "NEW", "INCONCLUSIVE", "BETTER", "SKIPPED", "PASS")
-_ELSEWHERE = ("other-machine", "within-tolerance")
-_MANY = 20
+_VERDICT = Column("verdict", "verdict", left=True)
+_CELL = Column("cell", "cell", left=True, breaks="/, ")
+_REASON = Column("reason", "reason", left=True, breaks="-")
+_FOR_PROGRAMS = (
+    Column("key", "key", left=True, hidden=True),
+    Column("sentence", "sentence", left=True, hidden=True),
+)
+_COLUMNS = (
+    _VERDICT,
+    _CELL,
+    Column("metric", "metric", left=True, breaks="_. "),
+    Column("value", "value"),
+    Column("baseline", "baseline", spare=True),
+    Column("tolerated", "tolerance", spare=True),
+    _REASON,
+    *_FOR_PROGRAMS,
+)
+_TIMING_COLUMNS = (
+    _VERDICT,
+    _CELL,
+    Column("time ratio\n[interval]", "ratio"),
+    Column("low", "low", hidden=True),
+    Column("high", "high", hidden=True),
+    Column("margin", "margin", spare=True),
+    Column("can\ndetect", "detectable"),
+    Column("pairs", "pairs"),
+    _REASON,
+    *_FOR_PROGRAMS,
+)
 
 
 def verdict_tables(result: Result, *, everything: bool = False) -> list[Table]:
-    """Return the tables of a check: verdicts on numbers, then those on times.
+    """Return the verdicts of a check, those that fail it first, and those on timing apart.
+
+    Below each table are the sentences of its failures with the commands that run their cells
+    again; the last line of all counts the verdicts.
 
     Args:
-        result: Of a check.
-        everything: Whether verdicts of PASS are listed as well.
+        result: The result of a check.
+        everything: Whether there is a row for what passed, and for each digest that could not be
+            compared; timing always has all its rows.
     """
-    ordered = sorted(result.verdicts, key=lambda each: _ORDER.index(each.verdict))
-    numbers = [each for each in ordered if each.timing is None]
-    times = [each for each in ordered if each.timing is not None]
-    shown = [each for each in numbers if everything or _is_told(each)]
-    notes = [*_failures(result, ordered), *_elsewhere(numbers), _sum(result)]
-    tables = [_numbers(shown)] if shown else []
-    tables += [_times(times)] if times else []
-    if not tables:
-        return [Table("Verdicts: nothing but PASS", [], [], notes)]
-    *others, last = tables
-    return [*others, Table(last.title, last.columns, last.rows, [*last.notes, *notes])]
+    verdicts = ordered(result)
+    plain = [each for each in verdicts if each.timing is None]
+    timed = [each for each in verdicts if each.timing is not None]
+    rows = [_row(result, each) for each in plain if everything or is_news(each)]
+    marked = ["* fails the check"] if any(row.marked for row in rows) else []
+    notes = [*marked, *_failures(result, plain), *filter(None, [elsewhere(result)])]
+    tables = [Table(headline(result), _COLUMNS if rows or everything else (), rows, notes)]
+    if timed:
+        times = [_timing_row(result, each) for each in timed]
+        below = [*_failures(result, timed), *_legend(timed)]
+        tables.append(Table("Timing: pairs of processes", _TIMING_COLUMNS, times, below))
+    last = tables[-1]
+    tables[-1] = Table(last.title, last.columns, last.rows, [*last.notes, counts(result)])
+    return tables
 
 
-def _is_told(each: Verdict) -> bool:
-    return each.verdict != "PASS" and each.reason not in _ELSEWHERE
+def _failures(result: Result, verdicts: Iterable[Verdict]) -> Iterator[str | Command]:
+    """Yield the sentences of failures, cell by cell, each with its command."""
+    by_cell: dict[str, list[Verdict]] = {}
+    for verdict in verdicts:
+        if failure(result, verdict):
+            by_cell.setdefault(verdict.cell, []).append(verdict)
+    for failing in by_cell.values():
+        yield from (f"{each.name}: {each.sentence}" for each in failing)
+        command = rerun(result, failing[0])
+        if command:
+            yield Command(command)
 
 
-def _numbers(verdicts: Sequence[Verdict]) -> Table:
-    columns = [
-        Column("verdict", "verdict", left=True),
-        Column("cell", "cell", left=True, breaks="/"),
-        Column("metric", "metric", left=True, breaks="_"),
-        Column("value", "value"),
-        Column("baseline", "baseline"),
-        Column("tolerance", "tolerance", hidden=True),
-        Column("reason", "reason", left=True, breaks="-"),
-        Column("key", "key", hidden=True),
-        Column("sentence", "sentence", hidden=True),
-    ]
-    rows = [
-        Row(
-            [
-                Entry(each.verdict),
-                Entry(each.name),
-                Entry(each.metric),
-                _number(each.value),
-                _number(each.baseline),
-                _number(each.tolerance),
-                Entry(each.reason),
-                Entry(each.cell),
-                Entry(each.sentence),
-            ]
-        )
-        for each in verdicts
-    ]
-    return Table("Verdicts on numbers", columns, rows)
+def _row(result: Result, verdict: Verdict) -> Row:
+    value, baseline = _told_apart(verdict.value, verdict.baseline)
+    tolerance = "–" if verdict.tolerance is None else f"{verdict.tolerance:.2g}"
+    return _of(
+        result,
+        verdict,
+        Entry(verdict.metric),
+        Entry(value, _raw(verdict.value)),
+        Entry(baseline, _raw(verdict.baseline)),
+        Entry(tolerance, _raw(verdict.tolerance)),
+    )
 
 
-def _times(verdicts: Sequence[Verdict]) -> Table:
-    columns = [
-        Column("verdict", "verdict", left=True),
-        Column("cell", "cell", left=True, breaks="/"),
-        Column("times as\nlong", "ratio"),
-        Column("from", "low"),
-        Column("to", "high"),
-        Column("would have\nfound", "detectable"),
-        Column("pairs", "pairs"),
-        Column("reason", "reason", left=True, breaks="-"),
-        Column("margin", "margin", hidden=True),
-        Column("key", "key", hidden=True),
-        Column("sentence", "sentence", hidden=True),
-    ]
-    rows = []
-    for each in verdicts:
-        assert each.timing is not None
-        timing = each.timing
-        ratios = (timing.ratio, timing.low, timing.high, timing.detectable)
-        rows.append(
-            Row(
-                [
-                    Entry(each.verdict),
-                    Entry(each.name),
-                    *(_ratio(ratio) for ratio in ratios),
-                    Entry(str(timing.pairs), timing.pairs),
-                    Entry(each.reason),
-                    Entry(f"{timing.margin:g}", timing.margin),
-                    Entry(each.cell),
-                    Entry(each.sentence),
-                ]
-            )
-        )
-    margin = verdicts[0].timing.margin if verdicts[0].timing else 1.0
-    notes = [
-        f"times as long: head over base; from, to: its interval at the level of the verdict, "
-        f"corrected for {len(rows)} rows and for looking several times; margin {margin:g}",
-        "would have found: the slowdown that as many pairs with this noise show in 95 % of runs",
-    ]
-    return Table("Verdicts on times", columns, rows, notes)
+def _timing_row(result: Result, verdict: Verdict) -> Row:
+    timing = verdict.timing
+    assert timing is not None
+    return _of(
+        result,
+        verdict,
+        Entry(interval(timing), _raw(timing.ratio)),
+        Entry(_ratio(timing.low), _raw(timing.low)),
+        Entry(_ratio(timing.high), _raw(timing.high)),
+        Entry(f"{timing.margin:g}", timing.margin),
+        Entry(_ratio(timing.detectable), _raw(timing.detectable)),
+        Entry(str(timing.pairs), timing.pairs),
+    )
 
 
-def _failures(result: Result, ordered: Sequence[Verdict]) -> list[str | Command]:
-    """Return what failed, in sentences, each cell with the command that runs it alone."""
-    told: list[str | Command] = []
-    last = None
-    failures = [each for each in ordered if failure(result, each)]
-    for each in failures[:_MANY]:
-        told.append(f"{each.verdict} {each.name}: {each.sentence}")
-        if each.cell != last and each.verdict != "MISSING":
-            told.append(Command(_again(result, each)))
-        last = each.cell
-    if len(failures) > _MANY:
-        told.append(f"and {len(failures) - _MANY} more: see --format json")
-    return told
+def _of(result: Result, verdict: Verdict, *entries: Entry) -> Row:
+    return Row(
+        [
+            Entry(verdict.verdict),
+            Entry(verdict.name),
+            *entries,
+            Entry(verdict.reason),
+            Entry(verdict.cell),
+            Entry(verdict.sentence),
+        ],
+        marked=failure(result, verdict) is not None,
+    )
 
 
-def _again(result: Result, verdict: Verdict) -> str:
-    pattern = verdict.name.replace("[", "[[]")
-    command = ["regtopk-bench", "check"]
-    for name in ("profile", "baseline", "against"):
-        setting = result.settings.get(name)
-        if setting is not None and setting.value and setting.source != "built-in":
-            command += [f"--{name}", str(setting.value)]
-    return shlex.join([*command, "--select", pattern])
+def _legend(timed: Iterable[Verdict]) -> list[str]:
+    """Return what a column means that this report alone has."""
+    detectable = "can detect: the least slowdown that would be found in 95 % of such checks"
+    return [detectable] if any(each.timing and each.timing.detectable for each in timed) else []
 
 
-def _elsewhere(verdicts: Sequence[Verdict]) -> list[str]:
-    """Say once, not for every number, that the baseline is of another machine."""
-    found = Counter(each.reason for each in verdicts if each.reason in _ELSEWHERE)
-    if not found:
-        return []
-    why = next(each.sentence for each in verdicts if each.reason in _ELSEWHERE)
-    why = why.partition(", as ")[2]
-    return [
-        f"the baseline is of another machine or other versions ({why}): {found['other-machine']} "
-        f"digests are not compared, {found['within-tolerance']} numbers differ within tolerance"
-    ]
+def _told_apart(value: int | float | None, baseline: int | float | None) -> tuple[str, str]:
+    """Return two numbers in nine digits, or in all that they have if they look the same then."""
+    short = _number(value), _number(baseline)
+    if short[0] == short[1] and value is not None and baseline is not None and value != baseline:
+        return repr(value), repr(baseline)
+    return short
 
 
-def _sum(result: Result) -> str:
-    counts = Counter(each.verdict for each in result.verdicts)
-    cells = len({each.cell for each in result.verdicts})
-    told = [f"{counts[name]} {name}" for name in _ORDER[::-1] if counts[name]]
-    return f"{cells} cells, {len(result.verdicts)} verdicts: {', '.join(told) or 'none'}"
+def _number(value: int | float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
-def _number(value: float | None) -> Entry:
-    return Entry("–", "") if value is None else Entry(f"{value:.7g}", value)
+def interval(timing: Timing) -> str:
+    """Return a ratio of times with its interval, as far as they are known."""
+    known = timing.low is not None and timing.high is not None
+    ends = f" [{_ratio(timing.low)}, {_ratio(timing.high)}]" if known else ""
+    return f"{_ratio(timing.ratio)}{ends}"
 
 
-def _ratio(value: float | None) -> Entry:
-    return Entry("–", "") if value is None else Entry(f"{value:.3f}", value)
+def _ratio(value: int | float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) < 1000 else f"{value:.4g}"
+
+
+def _raw(value: int | float | None) -> int | float | str:
+    return "" if value is None else value

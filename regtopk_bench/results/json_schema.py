@@ -6,7 +6,11 @@ writes them anew after a change of the models.
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +18,7 @@ from pydantic import BaseModel
 
 from regtopk_bench.results.baseline import Baseline
 from regtopk_bench.results.schema import Result
+from regtopk_bench.results.values import Model
 
 FOLDER: Final = Path(__file__).parent / "schemas"
 
@@ -23,7 +28,7 @@ FILES: Final[dict[str, type[BaseModel]]] = {
 }
 """The model that each file in the folder describes."""
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def document(model: type[BaseModel]) -> dict[str, Any]:
@@ -34,11 +39,15 @@ def document(model: type[BaseModel]) -> dict[str, Any]:
     of an earlier release, except for what tells one kind or version of a file from another.
     """
     described = model.model_json_schema(mode="serialization")
+    parts = {model.__name__: described, **described.get("$defs", {})}
+    for each in _models():
+        for field, told in _told(each) if each.__name__ in parts else ():
+            parts[each.__name__]["properties"][field]["description"] = told
     properties = described["properties"]
     schema, version = (properties[name]["const"] for name in ("schema", "version"))
     plain: dict[str, Any] = _plain(described)
     identity = f"urn:{schema.replace('.', ':')}:{version}"
-    return {"$schema": _DIALECT, "$id": identity, "title": f"{schema} {version}"} | plain
+    return {"$schema": DIALECT, "$id": identity, "title": f"{schema} {version}"} | plain
 
 
 def text(model: type[BaseModel]) -> str:
@@ -50,6 +59,27 @@ def write(folder: Path = FOLDER) -> None:
     """Write every schema into a folder."""
     for name, model in FILES.items():
         (folder / name).write_text(text(model), encoding="utf-8")
+
+
+def _models(base: type[BaseModel] = Model) -> Iterator[type[BaseModel]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from _models(each)
+
+
+def _told(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    """Yield each field that has a docstring, with it."""
+    if model is not Model and model.__base__ is not None:
+        yield from _told(model.__base__)
+    (written,) = ast.parse(inspect.getsource(model)).body
+    assert isinstance(written, ast.ClassDef)
+    for field, after in itertools.pairwise(written.body):
+        match field, after:
+            case (
+                ast.AnnAssign(target=ast.Name(name)),
+                ast.Expr(value=ast.Constant(value=str(text))),
+            ):
+                yield name, " ".join(text.split())
 
 
 def _plain(schema: Any) -> Any:

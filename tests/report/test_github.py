@@ -1,121 +1,191 @@
 from __future__ import annotations
 
+import math
 import re
+from typing import get_args
 
 import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
-from regtopk_bench.report.github import annotations, summary
+from regtopk_bench.report.github import LONGEST_SUMMARY, annotations, summary
+from regtopk_bench.report.markdown import code, escaped
+from regtopk_bench.report.table import printable
+from regtopk_bench.results import Result
 from regtopk_bench.results.verdict import Kind, Reason
-from tests.report.verdicts import HOSTILE, ONE_OF_EACH, TIMED, checked, verdict
+from tests.results.samples import HOSTILE, check, timing, verdict
 
-COMMAND = re.compile(r"::(error|warning|notice) title=([^:,\r\n]*)::([^\r\n]*)")
-
-
-def rows(text: str) -> list[list[str]]:
-    """Return the entries of every row of every table, split at bare pipes."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    return [[entry.strip() for entry in line.strip("|").split("|")] for line in lines]
+GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+TORCH = "torch was 2.13.0 and is 2.14.0"
 
 
-def decoded(text: str) -> str:
-    for escape, character in (("%3A", ":"), ("%2C", ","), ("%0D", "\r"), ("%0A", "\n")):
-        text = text.replace(escape, character)
-    return text.replace("%25", "%")
+def text_of(token: Token) -> str:
+    """Return what a reader sees of a line."""
+    assert not {each.type for each in token.children or []} & {
+        "html_inline",
+        "link_open",
+        "em_open",
+    }
+    return "".join(each.content for each in token.children or [])
 
 
-def test_a_summary() -> None:
-    passed = verdict(metric="time", timing=TIMED, cell="7")
-    text = summary(checked(verdict("FAIL", "worse", metric="up_bytes"), passed, verdict()))
-    assert text == (
-        "## regtopk-bench check: failed, by 1 of 3 verdicts on 2 cells\n\n"
-        "2 PASS, 1 FAIL\n\n"
-        "| Verdict | Cell | Metric | Why |\n| :-- | :-- | :-- | :-- |\n"
-        "| **FAIL** | cell 0 | up\\_bytes | it is worse |\n\n"
-        "| Cell | Verdict | Time ratio | Interval | Margin | Detectable | Pairs |\n"
-        "| :-- | :-- | --: | --: | --: | --: | --: |\n"
-        "| cell 7 | PASS | 1.250 | 1.125 – 1.500 | 0.05 | 1.062 | 12 |\n\n"
+def tables(markdown: str) -> list[list[list[str]]]:
+    """Return the rows of each table as GitHub renders it, with the text that readers see."""
+    found: list[list[list[str]]] = []
+    for token in GITHUB.parse(markdown):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type == "inline" and token.level > 2 and found:
+            found[-1][-1].append(text_of(token))
+    return found
+
+
+def test_a_headline_counts_and_what_did_not_pass() -> None:
+    fails = verdict("FAIL", "worse", name="a", value=2, baseline=1, tolerance=0.0)
+    text = summary(check([verdict(name="a", metric="loss"), fails]))
+    assert text.startswith("## check of profile ci: failed\n\n1 cell, 2 metrics: 1 PASS, 1 FAIL\n")
+    short, every = tables(text)
+    heading = ["verdict", "cell", "metric", "value", "baseline", "tolerated", "reason"]
+    assert short == [heading, ["FAIL *", "a", "gap", "2", "1", "0", "worse"]]
+    assert every == [*short, ["PASS", "a", "loss", "–", "–", "–", "equal"]]
+    assert "`regtopk-bench check --profile ci --select a`" in text
+
+
+def test_what_passed_is_folded_up() -> None:
+    blocks = [token.content for token in GITHUB.parse(summary(check([verdict()])))]
+    opened = blocks.index("<details>\n<summary>All metrics</summary>\n")
+    closed = blocks.index("</details>\n")
+    assert opened < blocks.index("PASS") < closed
+    assert blocks.count("PASS") == 1
+
+
+def test_timing_has_its_own_table_even_where_it_passes() -> None:
+    timed = verdict("PASS", "equivalent", metric="time", timing=timing())
+    times = tables(summary(check([timed])))[0]
+    assert times[0][2:6] == ["time ratio [interval]", "margin", "can detect", "pairs"]
+    assert times[1][2:6] == ["1.012 [0.981, 1.045]", "1.1", "1.062", "14"]
+
+
+def test_nothing_checked_is_said() -> None:
+    assert (
+        summary(check([])) == "## check of profile ci: nothing was checked\n\n0 cells, 0 metrics\n"
+    )
+    assert annotations(check([])) == []
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_whatever_a_name_contains_it_is_one_cell_of_the_table(name: str) -> None:
+    result = check([verdict("FAIL", "worse", name=name, metric=name, sentence=name)], profile=name)
+    for table in tables(summary(result)):
+        (row,) = table[1:]
+        assert len(row) == 7
+        assert row[1:3] == [printable(name).strip()] * 2
+    heading = next(token for token in GITHUB.parse(summary(result)) if token.type == "inline")
+    assert text_of(heading) == f"check of profile {printable(name)}: failed"
+
+
+def test_an_underscore_within_a_word_needs_no_escape() -> None:
+    assert escaped("uplink_bytes _a_ pkg._Mine") == r"uplink_bytes \_a\_ pkg.\_Mine"
+
+
+@pytest.mark.parametrize("text", ["a", "`", "a``b`", "``` x", r"\|"])
+def test_code_is_shown_as_it_is(text: str) -> None:
+    (block,) = (token for token in GITHUB.parse(code(text)) if token.type == "inline")
+    assert [(each.type, each.content) for each in block.children or []] == [("code_inline", text)]
+
+
+@pytest.mark.parametrize(
+    ("count", "tables_left", "told"), [(1000, 2, False), (4000, 1, True), (9000, 0, True)]
+)
+def test_a_summary_is_not_longer_than_github_takes(
+    count: int, tables_left: int, told: bool
+) -> None:
+    found = [
+        verdict("FAIL", "worse", name=f"linreg/{number}", sentence="it is so" * 5)
+        for number in range(count)
+    ]
+    text = summary(check(found))
+    assert len(text.encode()) <= LONGEST_SUMMARY
+    assert text.count("| verdict | cell |") == tables_left
+    assert f"{count} FAIL" in text
+    assert ("more than a summary can hold" in text) == told
+
+
+def message(line: str) -> tuple[str, str, str]:
+    """Return kind, title and message as the runner of GitHub reads them."""
+    found = re.fullmatch(r"::(error|warning|notice) title=([^:,\r\n]*)::([^\r\n]*)", line)
+    assert found
+    kind, title, text = found.groups()
+    for escape, meant in (("%3A", ":"), ("%2C", ","), ("%0D", "\r"), ("%0A", "\n"), ("%25", "%")):
+        title = title.replace(escape, meant)
+        text = text.replace(escape, meant) if escape not in ("%3A", "%2C") else text
+    return kind, title, text
+
+
+def test_every_kind_has_its_annotation() -> None:
+    levels: dict[Kind, str | None] = {
+        "PASS": None,
+        "FAIL": "error",
+        "INCONCLUSIVE": "warning",
+        "NEW": "error",
+        "MISSING": "error",
+        "BETTER": "notice",
+        "SKIPPED": "notice",
+    }
+    assert set(levels) == set(get_args(Kind))
+    for kind, level in levels.items():
+        found = [message(line)[0] for line in annotations(check([verdict(kind, "changed")]))]
+        assert found == ([level] if level else [])
+    allowed = check([verdict("NEW", "new-cell"), verdict("MISSING", "missing-cell")])
+    assert [message(line)[0] for line in annotations(allowed)] == ["error", "error"]
+    allowed = check(allowed.verdicts, allow_new=True, allow_missing=True)
+    assert [message(line)[0] for line in annotations(allowed)] == ["notice", "notice"]
+
+
+def test_an_annotation_says_why_and_how_to_run_the_cell_again() -> None:
+    fails = verdict("FAIL", "worse", name="a, b", sentence="5% worse: 1 → 2")
+    (line,) = annotations(check([fails]))
+    assert line == (
+        "::error title=FAIL%3A gap::a, b: 5%25 worse: 1 → 2"
+        "%0Aregtopk-bench check --profile ci --select 'a, b'"
     )
 
 
-def test_what_fails_comes_first_and_what_passed_is_only_counted() -> None:
-    found = [row[0] for row in rows(summary(checked(*ONE_OF_EACH)))][2:9]
-    failing = ["**FAIL**", "**NEW**", "**MISSING**", "**FAIL**", "**FAIL**"]
-    assert found == [*failing, "BETTER", "SKIPPED"]
-    allowed = summary(checked(*ONE_OF_EACH, allow_new=True, allow_missing=True))
-    assert "**NEW**" not in allowed
-    assert "| NEW |" in allowed
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "headline"),
-    [
-        ([], "no verdicts"),
-        ([verdict()], "passed, 1 verdict on 1 cell"),
-        ([verdict(), verdict("INCONCLUSIVE", "too-noisy")], "passed, 1 of 2 verdicts on 1 cell in"),
-        ([verdict("FAIL", "worse")], "failed, by 1 of 1 verdict on 1 cell"),
-    ],
-)
-def test_headlines(verdicts: list, headline: str) -> None:
-    assert summary(checked(*verdicts)).startswith(f"## regtopk-bench check: {headline}")
-
-
-def test_numbers_that_do_not_exist_are_dashes() -> None:
-    unknown = TIMED.model_copy(update={"ratio": None, "low": None, "high": None})
-    row = rows(summary(checked(verdict(timing=unknown))))[-1]
-    assert row[2:4] == ["–", "– – –"]
-
-
-def test_hostile_text_stays_in_its_entry() -> None:
-    hostile = verdict("FAIL", "worse", name=HOSTILE, metric=HOSTILE, sentence=HOSTILE, timing=TIMED)
-    text = summary(checked(hostile))
-    assert [len(row) for row in rows(text)] == [4, 4, 4, 7, 7, 7]
-    assert len(text.splitlines()) == 12
-    assert text.replace("\n", "").isprintable()
-    assert "<script" not in text
-    assert text.isascii() or text.encode()
-
-
-def test_many_rows_and_long_sentences_are_cut() -> None:
-    many = [verdict("FAIL", "worse", cell=str(cell), sentence="x" * 9999) for cell in range(600)]
-    text = summary(checked(*many))
-    assert len(rows(text)) == 502
-    assert "\n\nand 100 more\n" in text
-    assert len(text.encode()) < 1 << 20
-
-
-def test_annotations() -> None:
-    found = [COMMAND.fullmatch(line) for line in annotations(checked(*ONE_OF_EACH))]
-    assert [each and each[1] for each in found] == [*["error"] * 5, "warning", "notice"]
-    assert annotations(checked(ONE_OF_EACH[1])) == [
-        "::error title=cell 0 loss%3A FAIL::it is worse"
-    ]
-    assert annotations(checked(verdict(), verdict("SKIPPED", "no-cuda"))) == []
-
-
-def test_what_is_allowed_is_not_annotated() -> None:
-    new = verdict("NEW", "new-cell")
-    assert len(annotations(checked(new))) == 1
-    assert annotations(checked(new, allow_new=True)) == []
-
-
-def test_hostile_text_stays_in_its_annotation() -> None:
-    [line] = annotations(checked(verdict("BETTER", "better", name=HOSTILE, sentence=HOSTILE)))
-    found = COMMAND.fullmatch(line)
-    assert found
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_starts_another_command(name: str) -> None:
+    (line,) = annotations(check([verdict("FAIL", "worse", name=name, metric=name, sentence=name)]))
     assert line.isprintable()
-    for text in (decoded(found[2]), decoded(found[3])):
-        assert "a|b\\|c\n## d\r\n::error::e ]]> <script>&amp; `f` %0A,g:h \\x00\\x1b[31m" in text
-    assert line.encode()
+    kind, title, text = message(line)
+    assert (kind, title) == ("error", f"FAIL: {printable(name)}")
+    said, _ = text.split("\n")
+    assert said == f"{printable(name)}: {printable(name)}"
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"), [("FAIL", "worse"), ("INCONCLUSIVE", "too-noisy"), ("BETTER", "better")]
+    ("count", "last"), [(10, None), (11, "1 more error"), (12, "2 more errors")]
 )
-@pytest.mark.parametrize(("count", "shown"), [(10, 10), (11, 10), (25, 10)])
-def test_there_are_at_most_ten_of_a_kind(
-    kind: Kind, reason: Reason, count: int, shown: int
-) -> None:
-    lines = annotations(checked(*(verdict(kind, reason, cell=str(n)) for n in range(count))))
-    assert len(lines) == shown
-    more = count - shown + 1
-    assert (f"and {more} more" in lines[-1]) == (count > shown)
+def test_there_are_no_more_annotations_than_github_shows(count: int, last: str | None) -> None:
+    found = [verdict("FAIL", "worse", metric=str(number)) for number in range(count)]
+    found += [verdict("INCONCLUSIVE", "too-noisy")] * 3
+    lines = annotations(check(found))
+    commands = [message(line)[0] for line in lines if line.startswith("::")]
+    assert commands == ["error"] * 10 + ["warning"] * 3
+    assert lines[13:] == ([f"not annotated: {last}"] if last else [])
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+@pytest.mark.parametrize("kind", ["FAIL", "SKIPPED", "INCONCLUSIVE"])
+def test_every_reason_is_in_the_summary(kind: Kind, reason: Reason) -> None:
+    odd = verdict(kind, reason, value=math.nan, baseline=math.inf, sentence=f"so, as {TORCH}")
+    *_, every = tables(summary(check([odd])))
+    assert every[1][-1] == reason
+    assert every[1][3:5] == ["–", "–"]
+
+
+def test_what_another_machine_did_is_one_line_and_no_annotation() -> None:
+    found = [verdict("SKIPPED", "other-machine", sentence=f"so, as {TORCH}")] * 5
+    result: Result = check(found)
+    assert annotations(result) == []
+    assert summary(result).count(TORCH) == 1

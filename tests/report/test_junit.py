@@ -1,88 +1,138 @@
 from __future__ import annotations
 
+import math
+from typing import get_args
 from xml.etree import ElementTree
 
 import pytest
-from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+from junitparser import JUnitXml, TestCase, TestSuite
 
 from regtopk_bench.report.junit import junit
 from regtopk_bench.results import Result
-from tests.report.verdicts import HOSTILE, ONE_OF_EACH, checked, verdict
+from regtopk_bench.results.verdict import Kind, Reason
+from tests.results.samples import HOSTILE, check, timing, verdict
+
+TestCase.__test__ = TestSuite.__test__ = False  # they are no tests of ours
 
 
-def suites(result: Result) -> list[TestSuite]:
-    return list(JUnitXml.fromstring(junit(result)))
+def parsed(result: Result) -> JUnitXml:
+    return JUnitXml.fromstring(junit(result))
 
 
-def cases(result: Result) -> list[TestCase]:
-    return [case for suite in suites(result) for case in suite]
+def outcomes(result: Result) -> list[str]:
+    """Return the tag of what a standard parser finds in each case, or "passed"."""
+    found = [case.result for suite in parsed(result) for case in suite]
+    assert all(len(each) < 2 for each in found)
+    return [each[0]._tag if each else "passed" for each in found]
 
 
-def test_a_suite_for_each_cell_and_a_case_for_each_verdict() -> None:
-    found = suites(checked(*ONE_OF_EACH))
-    assert [suite.name for suite in found] == [f"cell {cell}" for cell in range(7)]
-    assert [case.name for case in found[0]] == ["gap", "loss", "accuracy"]
-    assert {case.classname for case in found[0]} == {"cell 0"}
+def properties(element: ElementTree.Element) -> dict[str | None, str | None]:
+    return {each.get("name"): each.get("value") for each in element.findall("properties/property")}
 
 
-def test_what_each_verdict_is() -> None:
-    found = [[type(each) for each in case.result] for case in cases(checked(*ONE_OF_EACH))]
-    assert found == [
-        *([], [Failure], [], [Failure], [Failure], [Error], [Error], [Skipped], [Skipped]),
+def test_a_cell_is_a_suite_and_a_metric_a_case() -> None:
+    found = [verdict(name="a"), verdict(name="b"), verdict("FAIL", "worse", name="a", metric="m")]
+    suites = list(parsed(check(found)))
+    assert [(suite.name, suite.tests, suite.failures) for suite in suites] == [
+        ("a", 2, 1),
+        ("b", 1, 0),
+    ]
+    cases = [(case.classname, case.name) for suite in suites for case in suite]
+    assert cases == [("a", "gap"), ("a", "m"), ("b", "gap")]
+
+
+def test_every_kind_has_its_outcome() -> None:
+    kinds: dict[Kind, str] = {
+        "PASS": "passed",
+        "BETTER": "passed",
+        "FAIL": "failure",
+        "NEW": "failure",
+        "MISSING": "failure",
+        "SKIPPED": "skipped",
+        "INCONCLUSIVE": "skipped",
+    }
+    assert set(kinds) == set(get_args(Kind))
+    assert outcomes(check([verdict(kind, "changed") for kind in kinds])) == list(kinds.values())
+
+
+def test_what_is_allowed_has_passed() -> None:
+    found = [verdict("NEW", "new-cell"), verdict("MISSING", "missing-cell")]
+    assert outcomes(check(found, allow_new=True)) == ["passed", "failure"]
+    assert outcomes(check(found, allow_missing=True, allow_new=False)) == ["failure", "passed"]
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_a_failure_has_its_reason_and_a_cell_that_could_not_be_run_is_an_error(
+    reason: Reason,
+) -> None:
+    result = check([verdict("FAIL", reason, sentence="why it is so")])
+    ((case,),) = parsed(result)
+    (found,) = case.result
+    assert (found.type, found.message) == (reason, "why it is so")
+    assert found._tag == ("error" if reason in ("crashed", "timed-out") else "failure")
+    assert found.text.split("\n") == [
+        "FAIL: why it is so",
+        *(
+            ["regtopk-bench check --profile ci --select linreg/regtopk/density=0.6/seed=0"]
+            if reason != "missing-cell"
+            else []
+        ),
     ]
 
 
-def test_failures_have_a_type_and_a_message() -> None:
-    found = {case.name: case.result for case in cases(checked(*ONE_OF_EACH))}
-    [loss] = found["loss"]
-    assert (loss.type, loss.message) == ("worse", "it is worse")
-    [time] = found["time"]
-    assert time.message == "it is too-noisy"
+def test_numbers_are_properties_as_far_as_there_are_any() -> None:
+    odd = verdict("FAIL", "worse", value=math.nan, baseline=0.1 + 0.2, tolerance=0.0)
+    timed = verdict("PASS", "equivalent", timing=timing(high=math.inf))
+    first, second = ElementTree.fromstring(junit(check([odd, timed]))).iter("testcase")
+    assert properties(first) == {
+        "verdict": "FAIL",
+        "reason": "worse",
+        "baseline": "0.30000000000000004",
+        "tolerance": "0.0",
+    }
+    assert properties(second) == {
+        "verdict": "PASS",
+        "reason": "equivalent",
+        "ratio": "1.012",
+        "low": "0.981",
+        "margin": "1.1",
+        "detectable": "1.062",
+        "pairs": "14",
+    }
 
 
-def test_counts() -> None:
-    document = JUnitXml.fromstring(junit(checked(*ONE_OF_EACH)))
-    of_all = (document.tests, document.failures, document.errors, document.skipped)
-    assert of_all == (9, 3, 2, 2)
-    first = next(iter(document))
-    assert (first.tests, first.failures, first.errors, first.skipped) == (3, 1, 0, 0)
-    recounted = JUnitXml.fromstring(junit(checked(*ONE_OF_EACH)))
-    recounted.update_statistics()
-    assert (recounted.tests, recounted.failures, recounted.errors) == of_all[:3]
-
-
-@pytest.mark.parametrize(
-    ("settings", "failures"),
-    [
-        ({"allow_new": True}, 2),
-        ({"allow_missing": True}, 2),
-        ({"allow_new": True, "allow_missing": True}, 1),
-        ({"allow_new": False}, 3),
-    ],
-)
-def test_what_the_settings_allow_is_no_failure(settings: dict[str, bool], failures: int) -> None:
-    document = JUnitXml.fromstring(junit(checked(*ONE_OF_EACH, **settings)))
-    assert document.failures == failures
+def test_totals_are_those_of_the_cases() -> None:
+    kinds = ["PASS", "FAIL", "FAIL", "SKIPPED"] * 250
+    reasons = ["equal", "worse", "crashed", "no-cuda"] * 250
+    found = [
+        verdict(kind, reason, name=f"cell {number % 7}", metric=str(number))
+        for number, (kind, reason) in enumerate(zip(kinds, reasons, strict=True))
+    ]
+    root = parsed(check(found))
+    assert (root.tests, root.failures, root.errors, root.skipped) == (1000, 250, 250, 250)
+    assert len(list(root)) == 7
+    names = [case.name for suite in root for case in suite]
+    assert sorted(names, key=int) == [str(number) for number in range(1000)]
+    root.update_statistics()  # counted anew by the parser
+    assert (root.tests, root.failures, root.errors, root.skipped) == (1000, 250, 250, 250)
 
 
 def test_cells_of_one_name_are_two_suites() -> None:
-    alike = [verdict("NEW", "new-cell", cell=cell, name="same") for cell in ("1", "2")]
-    assert [suite.name for suite in suites(checked(*alike))] == ["same", "same"]
+    other = verdict().model_copy(update={"cell": "other"})
+    assert [suite.name for suite in parsed(check([verdict(), other]))] == [other.name] * 2
 
 
-def test_whatever_a_name_has_in_it_is_kept_or_replaced() -> None:
-    hostile = verdict("FAIL", "worse", cell=HOSTILE, name=HOSTILE, metric=HOSTILE, sentence=HOSTILE)
-    document = junit(checked(hostile))
-    case = ElementTree.fromstring(document)[0][0]
-    expected = HOSTILE
-    for lost in "\x00\x1b\ud800\uffff":
-        expected = expected.replace(lost, "\ufffd")
-    assert case.get("name") == case.get("classname") == case[0].get("message") == expected
-    assert expected.replace("\r\n", "\n") in (case[0].text or "")
-    [[[failure]]] = ([case.result for case in suite] for suite in suites(checked(hostile)))
-    assert failure.message == expected
+def test_no_verdicts_are_no_suites() -> None:
+    root = parsed(check([]))
+    assert (root.tests, len(list(root))) == (0, 0)
 
 
-def test_without_verdicts() -> None:
-    document = JUnitXml.fromstring(junit(checked()))
-    assert (len(list(document)), document.tests) == (0, 0)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_keep_all_that_xml_can_hold(name: str) -> None:
+    result = check([verdict("FAIL", "worse", name=name, metric=name, sentence=name)])
+    ((case,),) = parsed(result)
+    replaced = "".join(
+        each if each in "\t\n\r" or (each >= " " and each not in "\ufffe\ud800") else "\ufffd"
+        for each in name
+    )
+    assert (case.classname, case.name, case.result[0].message) == (replaced,) * 3

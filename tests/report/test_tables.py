@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from regtopk_bench.report.sparkline import ASCII, BLOCKS, sparkline
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import Column, Command, Entry, Row, Table
 
 TABLE = Table(
     "Title",
@@ -62,6 +62,49 @@ def test_latex_is_escaped() -> None:
     assert r"\textbf{a\_b *} & \textbf{1.5$\pm$0.1} \\" in text
     assert r"\begin{tabular}{lr}" in text
     assert text.count(r"\midrule") == 2
+
+
+FOLDABLE = Table(
+    "Title",
+    [
+        Column("name", "name", left=True, breaks="/"),
+        Column("first", "first"),
+        Column("second", "second", spare=True),
+    ],
+    [Row([Entry("one/two/three"), Entry("12345"), Entry("67890123")], marked=True)],
+    ["a note"],
+)
+
+
+@pytest.mark.parametrize(
+    ("width", "rows"),
+    [
+        (33, [["one/two/three", "*", "12345", "67890123"]]),
+        (27, [["one/two/", "12345", "67890123"], ["three", "*"]]),
+        (18, [["one/two/", "12345"], ["three", "*"]]),
+        (15, [["one/", "12345"], ["two/", ""], ["three", "*"]]),
+    ],
+)
+def test_names_are_folded_before_spare_columns_are_left_out(
+    width: int, rows: list[list[str]]
+) -> None:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    FOLDABLE.print_to(console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    start = next(number for number, line in enumerate(lines) if "one" in line)
+    shown = [line.split() for line in lines[start : start + len(rows)]]
+    assert shown == [[word for word in row if word] for row in rows]
+
+
+def test_a_command_among_the_notes_is_never_broken() -> None:
+    line = "regtopk-bench check --select 'one two three'"
+    table = Table("Title", FOLDABLE.columns, FOLDABLE.rows, ["a note", Command(line)])
+    console = Console(file=io.StringIO(), width=20, color_system=None)
+    table.print_to(console)
+    assert line in console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert f"`{line}`" in table.markdown()
+    assert f"% {line}\n" in table.latex()
 
 
 @pytest.mark.parametrize("unicode", [True, False])

@@ -1,92 +1,285 @@
 from __future__ import annotations
 
-from typing import Any
+import csv
+import fnmatch
+import io
+import itertools
+import math
+import shlex
+from typing import get_args
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
-from regtopk_bench.report.reports import print_result
+from regtopk_bench.report.checked import rerun
+from regtopk_bench.report.folding import folded, least_width, shared_out
+from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.report.table import Command
 from regtopk_bench.report.verdicts import verdict_tables
-from regtopk_bench.results import Result
-from regtopk_bench.results.verdict import Timing, Verdict
-from tests.results.samples import result
+from regtopk_bench.results import Result, Setting
+from regtopk_bench.results.verdict import Kind, Reason
+from tests.results.samples import HOSTILE, check, header, run, timing, verdict
 
+TORCH = "torch was 2.13.0 and is 2.14.0"
 NAME = "linreg/regtopk/density=0.6/seed=0"
+FAIL = verdict("FAIL", "worse", value=0.25, baseline=0.125, tolerance=0.0, sentence="gap rose")
 
 
-def found(verdict: Any = "PASS", reason: Any = "equal", **changes: Any) -> Verdict:
-    facts = {
-        "cell": "0123456789abcdef",
-        "name": NAME,
-        "metric": "gap",
-        "verdict": verdict,
-        "reason": reason,
-        "sentence": "gap was 1 and is 2",
-        "value": 2.0,
-        "baseline": 1.0,
-    }
-    return Verdict(**(facts | changes))
+def printed(result: Result, width: int = 80, output_format: str = "table") -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_result(result, output_format, console)
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
 
 
-def check(*verdicts: Verdict, **settings: Any) -> Result:
-    return result([], "check", **settings).model_copy(update={"verdicts": list(verdicts)})
+def commands(result: Result) -> list[str]:
+    tables = verdict_tables(result)
+    return [note.line for table in tables for note in table.notes if isinstance(note, Command)]
 
 
-def printed(shown: Result, width: int = 80) -> str:
-    console = Console(width=width, record=True, force_terminal=False)
-    print_result(shown, "table", console)
-    return console.export_text()
+def test_what_failed_comes_first_and_what_passed_is_only_counted() -> None:
+    kinds: list[Kind] = ["PASS", "SKIPPED", "BETTER", "INCONCLUSIVE", "NEW", "MISSING", "FAIL"]
+    found = [verdict(kind, "changed", metric=f"of-{kind}") for kind in kinds]
+    (table,) = verdict_tables(check(found))
+    assert [row.entries[0].text for row in table.rows] == list(reversed(kinds[1:]))
+    assert [row.marked for row in table.rows] == [True] * 3 + [False] * 3
+    (table,) = verdict_tables(check(found), everything=True)
+    assert [row.entries[0].text for row in table.rows] == list(reversed(kinds))
 
 
-def test_what_failed_comes_first_with_the_command_that_repeats_it() -> None:
-    shown = check(
-        found(),
-        found("SKIPPED", "other-machine", sentence="x, as torch was 1 and is 2"),
-        found("BETTER", "better"),
-        found("FAIL", "worse"),
-        profile="ci",
+def test_what_is_allowed_neither_comes_first_nor_fails() -> None:
+    found = [verdict("NEW", "new-cell"), verdict("MISSING", "missing-cell"), FAIL]
+    (table,) = verdict_tables(check(found, allow_missing=True))
+    kinds = [(row.entries[0].text, row.marked) for row in table.rows]
+    assert kinds == [("FAIL", True), ("NEW", True), ("MISSING", False)]
+    assert not commands(check(found[:1], allow_new=True))
+    assert verdict_tables(check(found[:1], allow_new=True))[0].title.endswith("passed")
+
+
+@pytest.mark.parametrize(
+    ("found", "settings", "told"),
+    [
+        ([], {}, "nothing was checked"),
+        ([verdict()], {}, "passed"),
+        ([FAIL, verdict("FAIL", "crashed")], {}, "failed"),
+        ([verdict("FAIL", "timed-out")], {}, "failed, as a cell could not be run"),
+        ([verdict("INCONCLUSIVE", "too-noisy")], {}, "passed"),
+        ([verdict("INCONCLUSIVE", "too-noisy")], {"strict": True}, "inconclusive"),
+    ],
+)
+def test_the_title_is_the_outcome(
+    found: list[object], settings: dict[str, bool], told: str
+) -> None:
+    first, *_ = printed(check(found, **settings))  # type: ignore[arg-type]
+    assert first == f"check of profile ci: {told}"
+
+
+def test_the_last_line_counts() -> None:
+    found = [verdict(), verdict(metric="loss"), FAIL, verdict(name="toy", metric="time")]
+    found[3] = found[3].model_copy(update={"timing": timing()})
+    assert printed(check(found))[-1] == "2 cells, 4 metrics: 3 PASS, 1 FAIL"
+    assert printed(check([verdict()]))[-1] == "1 cell, 1 metric: 1 PASS"
+    assert printed(check([]))[-1] == "0 cells, 0 metrics"
+
+
+def test_below_the_rows_each_failure_has_its_sentence_and_each_cell_its_command() -> None:
+    other = verdict("FAIL", "changed", name="it's/[a]*", metric="loss", sentence="loss fell")
+    lines = printed(check([FAIL, other, FAIL.model_copy(update={"metric": "loss"}), verdict()]))
+    below = lines[lines.index("* fails the check") + 1 :]
+    assert below == [
+        f"{NAME}: gap rose",
+        f"{NAME}: gap rose",
+        f"regtopk-bench check --profile ci --select {NAME}",
+        "it's/[a]*: loss fell",
+        "regtopk-bench check --profile ci --select 'it'\"'\"'s/[[]a][*]'",
+        "2 cells, 4 metrics: 1 PASS, 3 FAIL",
+    ]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_command_selects_its_cell_alone_whatever_its_name(name: str) -> None:
+    failing = verdict("FAIL", "worse", name=name)
+    command = rerun(check([failing], profile="my profile"), failing)
+    assert command is not None
+    assert command.isprintable()
+    words = shlex.split(command)
+    assert words[:-1] == ["regtopk-bench", "check", "--profile", "my profile", "--select"]
+    assert fnmatch.fnmatch(name, words[-1])
+    assert not fnmatch.fnmatch(f"{name}0", words[-1])
+    assert not fnmatch.fnmatch(name[1:], words[-1])
+
+
+def test_a_command_repeats_the_flags_that_decide() -> None:
+    settings = header("check", profile="ci", baseline="my base.json", against="../main").settings
+    result = check([FAIL]).model_copy(update={"settings": settings})
+    assert commands(result) == [
+        "regtopk-bench check --profile ci --baseline 'my base.json' --against ../main "
+        f"--select {NAME}"
+    ]
+    found_again = Setting(value="baseline.json", source="profile ci")
+    result = result.model_copy(update={"settings": settings | {"baseline": found_again}})
+    assert "--baseline" not in commands(result)[0]
+    slow = verdict("FAIL", "slower", metric="time", timing=timing())
+    assert "--timing" in commands(check([slow], timing=True))[0]
+    assert "--timing" not in commands(check([FAIL], timing=True))[0]
+
+
+def test_there_is_no_command_for_a_cell_that_is_not_there_or_of_no_profile() -> None:
+    assert not commands(check([verdict("MISSING", "missing-cell")]))
+    assert not commands(check([FAIL], profile=None))
+
+
+def test_another_machine_is_told_once() -> None:
+    elsewhere = [
+        verdict("SKIPPED", "other-machine", name=name, sentence=f"{name}: as it may, as {TORCH}")
+        for name in ("a", "b")
+    ] + [verdict("PASS", "within-tolerance", sentence=f"gap moved, as {TORCH}")]
+    lines = printed(check(elsewhere), width=200)
+    assert sum(TORCH in line for line in lines) == 1
+    (told,) = (line for line in lines if TORCH in line)
+    assert told.endswith("2 digests not compared, 1 number within tolerance")
+    assert not any("SKIPPED" in line for line in lines[:-1])
+    rows = list(csv.DictReader(printed(check(elsewhere), output_format="csv")))
+    assert [row["verdict"] for row in rows] == ["SKIPPED", "SKIPPED", "PASS"]
+
+
+def test_timing_shows_what_it_could_have_seen_even_where_it_passes() -> None:
+    found = [
+        verdict("PASS", "equivalent", metric="time", timing=timing()),
+        verdict("INCONCLUSIVE", "too-noisy", name="b", timing=timing(low=None, detectable=None)),
+        verdict("FAIL", "slower", name="c", timing=timing(ratio=1.5, low=1.375, high=12345.678)),
+    ]
+    metrics, times = verdict_tables(check(found))
+    assert not metrics.rows
+    texts = [[entry.text for entry in row.entries] for row in times.rows]
+    assert [row[:3] for row in texts] == [
+        ["FAIL", "c", "1.500 [1.375, 1.235e+04]"],
+        ["INCONCLUSIVE", "b", "1.012"],
+        ["PASS", NAME, "1.012 [0.981, 1.045]"],
+    ]
+    assert [row[5:9] for row in texts] == [
+        ["1.1", "1.062", "14", "slower"],
+        ["1.1", "–", "14", "too-noisy"],
+        ["1.1", "1.062", "14", "equivalent"],
+    ]
+    rows = list(csv.DictReader(io.StringIO(times.csv())))
+    assert [(row["low"], row["high"]) for row in rows][1:] == [("", "1.045"), ("0.981", "1.045")]
+
+
+def test_numbers_that_differ_look_different() -> None:
+    changed = verdict("FAIL", "changed", value=0.1, baseline=math.nextafter(0.1, 1.0))
+    rounded = verdict("FAIL", "changed", metric="loss", value=0.1 + 1e-12, baseline=0.2)
+    words = " ".join(printed(check([changed, rounded]))).split()
+    assert {"0.1", "0.10000000000000002", "0.2"} <= set(words)
+    assert "0.100000000001" not in words
+
+
+def test_numbers_that_are_not_finite_or_not_there_are_dashes() -> None:
+    odd = verdict("FAIL", "worse", value=math.nan, baseline=math.inf, tolerance=-math.inf)
+    (table,) = verdict_tables(check([odd]))
+    assert [entry.text for entry in table.rows[0].entries[3:6]] == ["–"] * 3
+    (row,) = csv.DictReader(io.StringIO(table.csv()))
+    assert (row["value"], row["baseline"], row["tolerance"]) == ("", "", "")
+
+
+def everything_at_once() -> Result:
+    """Return every kind with every reason, hostile names and the widest numbers."""
+    names = itertools.cycle(["cifar/pkg.Mine/density=0.01/scope=layer/seed=1", NAME, *HOSTILE])
+    numbers = itertools.cycle([0.1, -1.23456789e-105, 2**63 - 1, 48_000, None])
+    kinds = itertools.product(get_args(Kind), get_args(Reason))
+    return check(
+        [
+            verdict(
+                kind,
+                reason,
+                name=next(names),
+                metric="coordination_bytes",
+                value=next(numbers),
+                baseline=next(numbers),
+                tolerance=1.25e-17,
+                timing=timing() if number % 3 == 0 else None,
+            )
+            for number, (kind, reason) in enumerate(kinds)
+        ]
     )
-    (table,) = verdict_tables(shown)
-    assert [row.entries[0].text for row in table.rows] == ["FAIL", "BETTER"]
-    assert table.notes[0] == f"FAIL {NAME}: gap was 1 and is 2"
-    assert table.notes[1] == Command(f"regtopk-bench check --profile ci --select {NAME}")
-    assert "torch was 1 and is 2" in str(table.notes[2])
-    assert table.notes[-1] == "1 cells, 4 verdicts: 1 PASS, 1 SKIPPED, 1 BETTER, 1 FAIL"
 
 
-def test_programs_get_every_verdict() -> None:
-    (table,) = verdict_tables(check(found(), found("FAIL", "worse")), everything=True)
-    assert [row.entries[0].text for row in table.rows] == ["FAIL", "PASS"]
+@pytest.mark.parametrize("width", [80, 120])
+def test_names_are_folded_and_nothing_is_cut(width: int) -> None:
+    lines = printed(everything_at_once(), width)
+    tables = verdict_tables(everything_at_once())
+    shown = {note.line for table in tables for note in table.notes if isinstance(note, Command)}
+    assert max(cell_len(line) for line in lines if line not in shown) <= width
+    assert not any("…" in line for line in lines)
+    words = {word for line in lines for word in line.split()}
+    for table in tables:
+        values = [row.entries[2 if "time" in table.columns[2].heading else 3] for row in table.rows]
+        assert {word for entry in values for word in entry.text.split()} <= words
 
 
-def test_times_say_what_they_could_have_seen() -> None:
-    timing = Timing(ratio=1.02, low=0.98, high=1.06, margin=1.1, detectable=1.17, pairs=8)
-    text = printed(check(found("PASS", "equivalent", metric="time", timing=timing)))
-    for shown in ("1.020", "0.980", "1.060", "1.170", "8", "margin 1.1"):
-        assert shown in text
+def test_an_ordinary_table_has_room_for_all_columns() -> None:
+    found = [
+        FAIL.model_copy(update={"value": 1.23456789e-05, "baseline": 1.23456788e-05}),
+        verdict("NEW", "new-cell", name="kernels/step/numba, warm/ties/J=1000000/density=0.01"),
+    ]
+    lines = printed(check(found))
+    assert {"value", "baseline", "tolerated", "reason"} <= set(" ".join(lines[:3]).split())
+    row = next(line for line in lines if line.startswith(" FAIL"))
+    assert row.split()[2:] == ["linreg/", "gap", "1.23456789e-05", "1.23456788e-05", "0", "worse"]
 
 
-def test_allowed_cells_are_no_failures() -> None:
-    new = found("NEW", "new-cell")
-    assert "regtopk-bench check --select" in printed(check(new))
-    assert "regtopk-bench check --select" not in printed(check(new, allow_new=True))
+def test_a_name_is_whole_once_its_lines_are_joined() -> None:
+    name = "linreg/a-very-long-one-of-somebody-else/density=0.6/seed=0"
+    lines = printed(check([verdict("FAIL", "worse", name=name, value=2**62, baseline=2**62 + 1)]))
+    rows = lines[4 : lines.index("* fails the check")]
+    start = lines[2].index("cell")
+    assert "".join(row[start:].split(" ")[0] for row in rows) == name
 
 
-def test_numbers_are_whole_at_any_width() -> None:
-    shown = check(found("FAIL", "worse", value=1.234567e-15, baseline=-7.654321e-300))
-    for width in (80, 120):
-        text = printed(shown, width)
-        assert "1.234567e-15" in text
-        assert "-7.654321e-300" in text
+@pytest.mark.parametrize("output_format", ["csv", "markdown", "latex", "json", "table"])
+def test_a_thousand_verdicts_in_every_format(output_format: str) -> None:
+    found = [verdict("FAIL", "worse", name=f"c{number}") for number in range(999)] + [verdict()]
+    text = "\n".join(printed(check(found), output_format=output_format))
+    assert "c998" in text
+    assert ("PASS" in text.replace("1 PASS", "")) == (output_format != "table")
 
 
-def test_many_failures_and_none() -> None:
-    many = [found("FAIL", "worse", name=f"cell {number}") for number in range(1000)]
-    assert "and 980 more" in printed(check(*many))
-    assert "0 verdicts: none" in printed(check())
+@pytest.mark.parametrize("output_format", ["csv", "markdown", "latex", "table"])
+def test_a_check_that_was_killed_at_once_has_a_table(output_format: str) -> None:
+    text = "\n".join(printed(check([]), output_format=output_format))
+    assert ("verdict" in text) == (output_format != "table")
+    assert ("nothing was checked" in text) == (output_format != "csv")
 
 
-def test_hostile_names_stay_on_their_line() -> None:
-    text = printed(check(found("FAIL", "worse", name="a\nb\x1b[31m", sentence="c\rd")))
-    assert "a\\nb" in text
-    assert "\x1b[31m" not in text
+def test_a_check_has_no_plot(tmp_path: object) -> None:
+    assert plot(check([verdict()], [run()]), tmp_path, "png") is None  # type: ignore[arg-type]
+
+
+@given(st.text(max_size=60), st.integers(2, 40))
+def test_folding_loses_nothing_but_spaces_at_the_end_of_a_line(text: str, width: int) -> None:
+    text = "".join(each for each in text if each.isprintable())
+    lines = folded(text, width, "/,").split("\n")
+    assert all(cell_len(line) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    least = least_width(text, "/,")
+    if least < 14 and least <= width:  # no part is broken
+        assert all(line.endswith(("/", ",")) for line in lines[:-1])
+
+
+def test_a_fold_is_after_one_of_the_characters() -> None:
+    assert folded("kernels/step, warm/J=10", 8, "/, ").split("\n") == [
+        "kernels/",
+        "step,",
+        "warm/",
+        "J=10",
+    ]
+    assert least_width("kernels/step, warm/J=10", "/, ") == 8
+    assert folded("abcdef/g", 4, "/") == "abcd\nef/g"
+
+
+def test_the_narrowest_columns_get_their_room_first() -> None:
+    assert shared_out(10, [5, 4], [30, 8]) == [11, 8]
+    assert shared_out(100, [5, 4], [30, 8]) == [30, 8]
+    assert shared_out(-3, [5, 4], [30, 8]) == [5, 4]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from regtopk_bench.results import Header, KernelCell, Result, Run, Setting, TrainingCell
+from regtopk_bench.results import CHECK, Header, KernelCell, Result, Run, Setting, TrainingCell
+from regtopk_bench.results.verdict import Kind, Reason, Timing, Verdict
 
 ENCODING = "4-byte indices, 8-byte values"
 LINREG = {"workload": "linreg", "workers": 2, "samples": 10, "dim": 4, "dtype": "float64"}
@@ -106,3 +108,44 @@ def header(command: str = "linreg", **settings: Any) -> Header:
 def result(runs: Sequence[Run], command: str = "linreg", **settings: Any) -> Result:
     """Return a result with these settings, and no others."""
     return Result(**dict(header(command, **settings)), runs=list(runs))
+
+
+def verdict(
+    kind: Kind = "PASS",
+    reason: Reason = "equal",
+    *,
+    name: str = "linreg/regtopk/density=0.6/seed=0",
+    metric: str = "gap",
+    **changes: Any,
+) -> Verdict:
+    """Return a verdict, its cell's key made of its name."""
+    facts = {"sentence": f"{metric} is what it is", **changes}
+    key = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+    return Verdict(cell=key, name=name, metric=metric, verdict=kind, reason=reason, **facts)
+
+
+def timing(**changes: Any) -> Timing:
+    """Return what is known of times that hardly differ."""
+    facts = {"ratio": 1.012, "low": 0.981, "high": 1.045, "detectable": 1.062}
+    return Timing(**{"margin": 1.1, "pairs": 14, **facts, **changes})
+
+
+def check(verdicts: Sequence[Verdict], runs: Sequence[Run] = (), **settings: Any) -> Result:
+    """Return the result of a check of profile ci, or of the one that settings name."""
+    known = header(CHECK, **{"profile": "ci", **settings})
+    return Result(**dict(known), runs=list(runs), verdicts=list(verdicts))
+
+
+HOSTILE = (
+    "a|b\\|c",
+    "two\nlines\r\nand a\ttab",
+    "]]><!-- &amp; <details> 'quoted' \"twice\"",
+    "\x00\x1b[31mred\x07\x85\u2028\ufffe\ud800",
+    "%0A::error::25%25, 100%: done",
+    "*bold* _it_ `code` ``two`` [a](b) ~~no~~ # $x$",
+    "linreg/[old]*?/!seed",
+    "-x; rm -rf $HOME",
+    "long/" + "unbroken" * 300,
+    "数据/稀疏" * 40,
+)
+"""Names that nobody should choose, and that no report may be led astray by."""

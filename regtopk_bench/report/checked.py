@@ -1,0 +1,117 @@
+"""What a check came to: its verdicts in order, counted, and how to run one cell again."""
+
+from __future__ import annotations
+
+import glob
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+
+from regtopk_bench.report.failures import failure
+from regtopk_bench.report.title import setting
+from regtopk_bench.results.judging import exit_code
+from regtopk_bench.results.schema import Result
+from regtopk_bench.results.verdict import Kind, Verdict
+
+_ORDER: Sequence[Kind] = ("FAIL", "MISSING", "NEW", "INCONCLUSIVE", "BETTER", "SKIPPED", "PASS")
+
+_OUTCOMES = {
+    0: "passed",
+    1: "failed",
+    3: "failed, as a cell could not be run",
+    4: "inconclusive",
+}
+"""In words, by exit code."""
+
+_ELSEWHERE = ("other-machine", "within-tolerance")
+"""Reasons that there are only where a baseline is of another machine, or of other versions."""
+
+_FOUND_AGAIN = ("built-in", "environment", "profile", "defaults")
+"""Sources of settings that need no flag when a command is given again."""
+
+
+def ordered(result: Result) -> list[Verdict]:
+    """Return the verdicts: those that fail the check first, then by how much they matter."""
+    return sorted(
+        result.verdicts,
+        key=lambda each: (failure(result, each) is None, _ORDER.index(each.verdict)),
+    )
+
+
+def headline(result: Result) -> str:
+    """Return what was checked, and the outcome in words."""
+    profile = setting(result, "profile")
+    of = "" if profile is None else f" of profile {profile}"
+    return f"{result.command}{of}: {_outcome(result)}"
+
+
+def counts(result: Result) -> str:
+    """Return how many verdicts there are of each kind, on how many cells."""
+    verdicts = result.verdicts
+    cells = len({each.cell for each in verdicts})
+    found = Counter(each.verdict for each in verdicts)
+    kinds = [f"{found[kind]} {kind}" for kind in ("PASS", *_ORDER[:-1]) if found[kind]]
+    size = f"{_counted(cells, 'cell')}, {_counted(len(verdicts), 'metric')}"
+    return f"{size}: {', '.join(kinds)}" if kinds else size
+
+
+def elsewhere(result: Result) -> str | None:
+    """Return a sentence on what another machine did to the comparison; None if it did nothing."""
+    found = [each for each in result.verdicts if each.reason in _ELSEWHERE]
+    if not found:
+        return None
+    why = dict.fromkeys(each.sentence.rpartition(", as ")[2] for each in found)
+    bits = sum(each.reason == "other-machine" for each in found)
+    told = [
+        f"{_counted(bits, 'digest')} not compared" if bits else "",
+        f"{_counted(len(found) - bits, 'number')} within tolerance" if bits < len(found) else "",
+    ]
+    counted = ", ".join(filter(None, told))
+    return f"not on the baseline's machine with its versions ({'; '.join(why)}): {counted}"
+
+
+def is_news(verdict: Verdict) -> bool:
+    """Tell whether a verdict is worth a line: no PASS, nor what `elsewhere` says of all at once."""
+    return verdict.verdict != "PASS" and verdict.reason not in _ELSEWHERE
+
+
+def rerun(result: Result, verdict: Verdict) -> str | None:
+    """Return the command that runs the cell of a verdict again.
+
+    Returns:
+        The command; None where there is none, as the result is not of a profile or does not have
+        the cell.
+    """
+    profile = setting(result, "profile")
+    if profile is None or verdict.reason == "missing-cell":
+        return None
+    words = ["regtopk-bench", "check", "--profile", str(profile)]
+    for name in ("baseline", "against"):
+        given = result.settings.get(name)
+        if given and given.value is not None and not given.source.startswith(_FOUND_AGAIN):
+            words += [f"--{name}", str(given.value)]
+    if setting(result, "timing") is True and verdict.timing is not None:
+        words.append("--timing")
+    return shlex.join([*words, "--select", _pattern(verdict.name)])
+
+
+def _pattern(name: str) -> str:
+    """Return a pattern that matches a name; `?` is for what cannot be copied from a terminal."""
+    visible = "".join(each if each.isprintable() else "\0" for each in name)
+    return glob.escape(visible).replace("\0", "?")
+
+
+def _outcome(result: Result) -> str:
+    if not result.verdicts:
+        return "nothing was checked"
+    code = exit_code(
+        result.verdicts,
+        strict=setting(result, "strict") is True,
+        allow_new=setting(result, "allow_new") is True,
+        allow_missing=setting(result, "allow_missing") is True,
+    )
+    return _OUTCOMES[code]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
