@@ -158,7 +158,7 @@ class Launcher:
         watchdog.daemon = True
         watchdog.start()
         try:
-            with _quietly(), theirs:
+            with _quietly(), _no_other_server(), theirs:
                 started.start()
         except (ConnectionError, EOFError) as error:
             ours.close()
@@ -216,6 +216,20 @@ def _ensure_server() -> None:
         if folder and Path("/proc/self/fd").exists():
             shutil.rmtree(folder, ignore_errors=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+@contextlib.contextmanager
+def _no_other_server() -> Iterator[None]:
+    """Keep Python from starting a server by itself where ours has just ended.
+
+    It would be one with a name in the temporary folder, and stopped by what stops a run.
+    """
+    server: Any = forkserver._forkserver
+    server.ensure_running = lambda: None
+    try:
+        yield
+    finally:
+        del server.ensure_running
 
 
 def _short_folder() -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.processes import outcomes, whole
 from tests.faults import striking
-from tests.faults.trial import checkpointed, trial
+from tests.faults.trial import checkpointed, trial, wait_for
 
 ENDLESS = ("linreg", "-r", "5000000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
 POOL = (*ENDLESS, "-p", "2")
@@ -22,10 +22,16 @@ LIMIT = "12"
 """Seconds; PyTorch has to be imported in less, on a busy machine too."""
 
 
-@pytest.mark.parametrize("victim", ["server", "process"])
+@pytest.mark.parametrize("victim", ["server", "server before it is asked", "process"])
 def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> None:
     with trial(*POOL) as run:
-        os.kill(run.server() if victim == "server" else run.pool()[0], signal.SIGKILL)
+        killed = run.pool()[0] if victim == "process" else run.server()
+        if "before" in victim:
+            run.signal(signal.SIGSTOP)
+        os.kill(killed, signal.SIGKILL)
+        if "before" in victim:
+            wait_for(lambda: killed not in run.all())
+            run.signal(signal.SIGCONT)
         code, _, err = run.end()
     assert code == 3
     assert "process 1 of the pool, hosting workers 10 to 19" in err
