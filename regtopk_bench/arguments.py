@@ -41,5 +41,8 @@ def is_real(value: Any) -> bool:
 
 def shown(value: Any) -> str:
     """Return a value as a short text on one line."""
-    text = " ".join(reprlib.repr(value).split())
+    try:
+        text = " ".join(reprlib.repr(value).split())
+    except ValueError:  # an integer of thousands of digits
+        return f"of kind {type(value).__name__}"
     return f'"{text[1:-1]}"' if isinstance(value, str) else text

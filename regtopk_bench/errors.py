@@ -65,11 +65,11 @@ class NonFiniteGradientError(RunError):
 
 
 class WorkerDiedError(RunError):
-    """A process of the worker pool ended before its work was done."""
+    """Another process ended before its work was done, or does not answer."""
 
 
 class InterruptedRun(KeyboardInterrupt):
-    """The user pressed Ctrl-C during a run.
+    """The user pressed Ctrl-C during a run, or another signal asked it to stop.
 
     Attributes:
         trace: The rounds finished by then.

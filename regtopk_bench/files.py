@@ -13,6 +13,9 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import TypeGuard
 
+_DESCRIPTORS = Path("/proc/self/fd")
+"""Where a file without a name can be given one; absent in some containers."""
+
 
 def opened(path: Path) -> io.BufferedReader:
     """Open a regular file to read: a pipe may never speak, and a device never end.
@@ -98,12 +101,10 @@ def remove_unfinished(file: Path) -> None:
 
 def _created(folder: int, name: str) -> BufferedRandom:
     """Create a file without a name in a folder, or with this one if that is impossible."""
-    if hasattr(os, "O_TMPFILE"):
-        with contextlib.suppress(OSError):  # not every file system can; if another is the cause,
+    if hasattr(os, "O_TMPFILE") and _DESCRIPTORS.exists():
+        with contextlib.suppress(OSError):  # not every file system can; other causes recur below
             return _file(os.open(".", os.O_TMPFILE | os.O_RDWR, 0o666, dir_fd=folder))
-    return _file(
-        os.open(name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o666, dir_fd=folder)
-    )  # it says
+    return _file(os.open(name, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o666, dir_fd=folder))
 
 
 def _file(descriptor: int) -> BufferedRandom:
@@ -125,4 +126,4 @@ def _name(file: BufferedRandom, name: str, unfinished: str, folder: int) -> None
 
 def _link(file: BufferedRandom, name: str, folder: int) -> None:
     # Python follows the symbolic link to the file only if folders are given as well.
-    os.link(f"/proc/self/fd/{file.fileno()}", name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.link(_DESCRIPTORS / str(file.fileno()), name, src_dir_fd=folder, dst_dir_fd=folder)

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from regtopk_bench import memory
 from regtopk_bench.algorithms import AlgorithmSpec
-from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.problems import (
     ImageProblem,
@@ -16,6 +14,7 @@ from regtopk_bench.experiments.problems import (
     RegressionProblem,
     ToyProblem,
 )
+from regtopk_bench.memory import check_room
 from regtopk_bench.settings import (
     CifarSettings,
     ComparisonSettings,
@@ -112,12 +111,8 @@ def _grid(problem: Problem, settings: ComparisonSettings, **recipe: Any) -> list
 def _checked(cells: list[Cell]) -> list[Cell]:
     """Return cells; raise ConfigurationError if no memory could hold the traces of all rounds."""
     rounds = sum(cell.recipe.rounds for cell in cells)
-    needed = rounds * _BYTES_PER_ROUND
-    if needed > memory.present():
-        raise ConfigurationError(
-            f"the traces of {rounds} rounds in {len(cells)} runs take {needed / 2**30:.1f} GiB "
-            f"and this machine has {memory.present() / 2**30:.1f}: lower rounds"
-        )
+    what = f"the traces of {rounds} rounds in {len(cells)} runs"
+    check_room(rounds * _BYTES_PER_ROUND, what, "lower rounds")
     return cells
 
 

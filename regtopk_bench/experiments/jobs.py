@@ -10,6 +10,7 @@ from multiprocessing import connection as connections
 from multiprocessing.connection import Connection
 from typing import Any
 
+from regtopk_bench.errors import RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
@@ -46,32 +47,39 @@ class Jobs:
     ) -> Iterator[tuple[Cell, Outcome]]:
         """Yield cells with their outcomes, in the order in which they end.
 
-        On Ctrl-C, running cells stop after their current round, and their outcomes are yielded.
+        On Ctrl-C, and if a cell cannot be started, running cells stop after their current round,
+        and their outcomes are yielded.
 
         Args:
             cells: What to run.
             began: Called when a cell is about to start; returns its environments.
             observer: Told when a cell starts.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, at the end; if pressed twice, at once.
+            RunError: If a cell could not be started, at the end.
         """
         task = functools.partial(_run_cells, cells, self._saving)
         launcher = Launcher(task, self._timeout, _ADVICE)
-        left, interrupted = iter(range(len(cells))), False
+        left, stopped_by = iter(range(len(cells))), None
         try:
-            while self._fill(launcher, cells, left, began, observer):
+            while True:
                 try:
+                    if not self._fill(launcher, cells, left, began, observer):
+                        break
                     ended = self._ended()
-                except KeyboardInterrupt:
-                    if interrupted:  # whoever asks twice does not wait for a round
+                except (KeyboardInterrupt, RunError) as error:
+                    if stopped_by:  # whoever asks twice does not wait for a round
                         raise
-                    interrupted = True
+                    stopped_by = error
                     self.stop()
                     continue
                 for job, outcome in ended:
                     number, job.number = job.number, None
                     assert number is not None
                     yield cells[number], outcome
-            if interrupted:
-                raise KeyboardInterrupt
+            if stopped_by:
+                raise stopped_by
         finally:
             for job in self._jobs:
                 job.child.end(0.0)

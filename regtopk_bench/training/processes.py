@@ -11,7 +11,7 @@ from regtopk_bench.threads import available_cores, single_threaded
 from regtopk_bench.training.plan import Plan
 
 # Measured on two cores: starting a pool is dominated by importing PyTorch once, an exchange
-# by two hops through semaphores.
+# by waking up the other process and being woken up by it.
 _POOL_START_SECONDS = 4.0
 _EXCHANGE_SECONDS = 1e-4
 _PROBES = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,3 +74,26 @@ def test_time_counts_once_however_often_others_speak(tmp_path: Path) -> None:
     talkative = [cell(seed=seed) for seed in range(1, 201)]
     runs = list(experiments.run([quiet, *talkative], jobs=2, timeout=15.0))
     assert len(runs) == 201
+
+
+@pytest.mark.parametrize("error", [rb.RunError("the disk is full"), KeyboardInterrupt()])
+def test_a_cell_that_cannot_be_started_stops_the_others_after_a_round(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, *short = [cell(rounds=10**6), *(cell(seed=seed) for seed in (1, 2))]
+    with Journal.create(tmp_path, samples.header()) as journal:
+        started = journal.started
+
+        def failing(key: str, *others: Any) -> Any:
+            if key == short[-1].key:
+                raise error
+            return started(key, *others)
+
+        monkeypatch.setattr(journal, "started", failing)
+        found: list[Run] = []
+        with pytest.raises(type(error)):
+            found.extend(experiments.run([long, *short], journal=journal, jobs=2))
+    assert {run.cell.key: run.status for run in found} == {
+        short[0].key: "finished",
+        long.key: "stopped",
+    }
