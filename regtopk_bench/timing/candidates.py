@@ -265,7 +265,11 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
             if selections_of.available(name, on_gpu):
                 selections.append(name)
         elif (name == "triton") == on_gpu or name not in OURS:
-            if kernels.implementation(name) is None:
+            try:
+                module = kernels.implementation(name)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
+            if module is None:
                 continue
             cases = ["warm"]
             if restored and name in OURS:
