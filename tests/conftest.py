@@ -12,8 +12,10 @@ import torch
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 
-# A job in the background of a shell ignores Ctrl-C, and so would the programs that tests start.
+# A job in the background of a shell ignores Ctrl-C, one under nohup the end of its terminal, and so
+# would the programs that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 hypothesis.settings.register_profile(
     "suite", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI"))

@@ -97,7 +97,7 @@ def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> N
         check.times(before, lambda pair: journal.append(Pair(pair=dict(pair))) if journal else None)
     finally:
         session.runs |= check.runs
-        session.verdicts = check.verdicts()
+        session.verdicts, session.notes = check.verdicts(), check.notes
 
 
 def _take_up(check: Check, journal: Journal | None) -> list[dict[str, float]]:

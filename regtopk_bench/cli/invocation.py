@@ -140,11 +140,16 @@ def command_options(
         ]
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = annotations
-        call.__doc__ = run.__doc__
+        call.__doc__ = _in_paragraphs(run.__doc__ or "")
         call.__name__ = run.__name__
         return call
 
     return decorate
+
+
+def _in_paragraphs(text: str) -> str:
+    """Return a docstring whose lines end only with its paragraphs, for a terminal of any width."""
+    return "\n\n".join(" ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n"))
 
 
 def _annotation(setting: Declaration) -> Any:

@@ -165,6 +165,22 @@ def _show_baseline(
 app.add_typer(baseline_app, name="baseline", help="Make, change or show what checks compare with.")
 
 
+@command_options("doctor", default_profile="ci")
+def _doctor(invocation: Invocation) -> None:
+    """Find out how well timing can gate on this machine.
+
+    The cells that a check would time are timed in pairs of processes, with the same code on both
+    sides and with one side slowed down: how often would a check be wrong, and what would it find?
+    The answer is kept for a week; checks heed it.
+    """
+    from regtopk_bench.cli.doctor import run_doctor
+
+    run_doctor(invocation)
+
+
+app.command("doctor", epilog=_GATE_EPILOG)(_doctor)
+
+
 @app.command("compare", epilog=_GATE_EPILOG)
 def _compare(
     before: Annotated[

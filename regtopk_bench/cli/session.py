@@ -37,6 +37,8 @@ class Session:
     """The runs so far, by the cell's key."""
     verdicts: list[Verdict] = field(default_factory=list, init=False)
     """What a check concludes."""
+    notes: list[str] = field(default_factory=list, init=False)
+    """What is to be known of the verdicts as a whole."""
     failures: list[str] = field(default_factory=list, init=False)
     """What went wrong with runs that did not keep others from running."""
     _order: Sequence[str] = field(default=(), init=False)
@@ -221,7 +223,7 @@ class Session:
         """The result so far, in the order of the cells."""
         place = {key: number for number, key in enumerate(self._order)}
         ordered = sorted(self.runs.values(), key=lambda each: place.get(each.cell.key, len(place)))
-        return Result(**dict(self._header), runs=ordered, verdicts=self.verdicts)
+        return Result(**dict(self._header), runs=ordered, verdicts=self.verdicts, notes=self.notes)
 
 
 class _Watcher(Observer):

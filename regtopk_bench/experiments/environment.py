@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import platform
 import subprocess
 from importlib.metadata import version
-from pathlib import Path
 
 import threadpoolctl
 import torch
 
+from regtopk_bench import machine
 from regtopk_bench.results.values import Scalar
 
 
@@ -21,10 +20,12 @@ def environment() -> dict[str, Scalar]:
         "regtopk_bench": version("regtopk-bench"),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu("model name") or platform.processor() or platform.machine(),
-        "processor": _processor(),
+        "cpu": machine.cpu_info("model name") or platform.processor() or platform.machine(),
+        "processor": machine.processor(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "cpu_count": os.cpu_count(),
+        "usable_processors": machine.usable_processors(),
+        "processor_limit": machine.processor_limit(),
     }
     for package in ("torch", "numpy", "numba", "scipy"):
         facts[package] = version(package)
@@ -38,39 +39,11 @@ def environment() -> dict[str, Scalar]:
     facts["load_average"] = os.getloadavg()[0]
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     if facts["gpu"]:
-        facts["gpu_driver"], facts["gpu_clocks_mhz"] = _gpu_state()
+        state = machine.gpu("driver_version", "clocks.sm", "clocks.mem")
+        facts["gpu_driver"] = state.pop("driver_version", None)
+        facts["gpu_clocks_mhz"] = "/".join(state.values()) or None
     facts["git_commit"] = _git_commit()
     return facts
-
-
-def _processor() -> str:
-    """Return vendor, family and model, which libraries look at to choose their code."""
-    names = ("vendor_id", "cpu family", "model", "CPU implementer", "CPU part")
-    return " ".join(filter(None, map(_cpu, names))) or platform.machine()
-
-
-@functools.cache
-def _cpu(name: str) -> str | None:
-    """Return what Linux says about the first processor under this name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    named = (line.partition(":") for line in lines)
-    return next((value.strip() for key, _, value in named if key.strip() == name), None)
-
-
-def _gpu_state() -> tuple[str | None, str | None]:
-    """Return the driver version, and the current clocks of processors and memory."""
-    query = ["--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader,nounits"]
-    try:
-        asked = subprocess.run(
-            ["nvidia-smi", *query], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None, None
-    driver, *clocks = asked.stdout.splitlines()[0].split(", ")
-    return driver, "/".join(clocks)
 
 
 def _git_commit() -> str | None:

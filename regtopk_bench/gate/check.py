@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.gate import claims, pairs
@@ -14,6 +15,7 @@ from regtopk_bench.gate.suite import Suite
 from regtopk_bench.gate.timing import TIME, Timer, verdict
 from regtopk_bench.results import Run
 from regtopk_bench.results.baseline import Acceptance, Baseline, baseline_cell, differing
+from regtopk_bench.results.diagnosis import Diagnosis, stored
 from regtopk_bench.results.equivalence import Plan
 from regtopk_bench.results.judging import Outcomes, verdicts
 from regtopk_bench.results.verdict import Reason, Verdict
@@ -37,6 +39,8 @@ class Check:
     runs: dict[str, Run] = field(default_factory=dict)
     """By key; those of an interrupted check, to start with."""
     base_runs: dict[str, Run] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = field(default=None, init=False)
+    """How well timing sees on this machine, if doctor has found out."""
     failures: dict[str, tuple[Reason, str]] = field(default_factory=dict, init=False)
     timed: list[Verdict] = field(default_factory=list, init=False)
 
@@ -99,7 +103,7 @@ class Check:
         settings, plan = self.settings, Plan(margin=self.settings.margin)
         among = [key for key in self.keys if key in self.runs]
         keys = self.head.timed(settings.time, among)
-        stored = None
+        before_ratios = None
         if self.base is not None:
             keys = self._comparable(keys, self.base.cells, "the base does not have this cell")
             if self.base.frozen != self.head.frozen:
@@ -107,17 +111,47 @@ class Check:
             take = functools.partial(_pair, self.head, self.base, settings.cell_timeout)
             against = "the base"
         elif settings.timing and self.accepted is not None:
-            stored = self._stored(self.accepted)
-            keys = self._comparable(keys, stored, self._why_not_stored(self.accepted))
+            before_ratios = self._stored(self.accepted)
+            keys = self._comparable(keys, before_ratios, self._why_not_stored(self.accepted))
             take = functools.partial(_beside_frozen, self.head, settings.cell_timeout)
             against = "the baseline, relative to the reference kernel"
         else:
             return
-        if keys:
-            timer = Timer(take, plan, settings.time_budget, stored, before, on_pair)
+        self.diagnosis = self._diagnosis(keys)
+        if self.diagnosis is not None and self.diagnosis.unfit:
+            self._cannot_time(keys, self.diagnosis)
+        elif keys:
+            timer = Timer(take, plan, settings.time_budget, before_ratios, before, on_pair)
             for key, outcome in timer.outcomes(keys).items():
                 name = self.head.names[key]
                 self.timed.append(verdict(key, name, outcome, plan.margin, against))
+
+    def _diagnosis(self, keys: Sequence[str]) -> Diagnosis | None:
+        settings, suite = self.settings, self.head
+        folder = Path(settings.cache)
+        return stored(folder, suite.environment, suite.profile, settings.margin, keys)
+
+    def _cannot_time(self, keys: Sequence[str], diagnosis: Diagnosis) -> None:
+        for key in keys:
+            self.timed.append(
+                Verdict(
+                    cell=key,
+                    name=self.head.names[key],
+                    metric=TIME,
+                    verdict="INCONCLUSIVE",
+                    reason="machine-unfit",
+                    sentence=f"not timed: doctor found that {diagnosis}",
+                )
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of the verdicts on times, if there are any."""
+        if self.diagnosis is not None:
+            return [f"doctor, {self.diagnosis.created[:10]}: {self.diagnosis}"]
+        if any(each.timing for each in self.timed):
+            return ["how often timing is wrong on this machine: run `regtopk-bench doctor`"]
+        return []
 
     def _comparable(self, keys: Sequence[str], known: Mapping[str, object], why: str) -> list[str]:
         """Return the keys that have something to be compared with; note why others have not."""

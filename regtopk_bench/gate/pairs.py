@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from regtopk_bench.gate.process import Process
 from regtopk_bench.gate.suite import Suite
@@ -21,47 +22,73 @@ _BUDGET_SECONDS = 0.1
 """How long a cell is timed before it is the other process's turn, and at least three times."""
 
 
+@dataclass(frozen=True)
+class PairTimes:
+    """What a pair of processes took: logarithms of seconds, by key; the control is among them."""
+
+    head: Mapping[float, Mapping[str, float]]
+    """By the factor by which its cells were slowed down."""
+    base: Mapping[str, float]
+
+    def log_ratios(self, slowdown: float = 1.0) -> dict[str, float]:
+        """Return log(head seconds / base seconds) for each key, and for the control."""
+        return {key: seconds - self.base[key] for key, seconds in self.head[slowdown].items()}
+
+
 def pair(
+    head: Suite, base: Suite, keys: Sequence[str], *, timeout: float, swapped: bool
+) -> dict[str, float]:
+    """Return log(head seconds / base seconds) for each key, and for the control: see `times`."""
+    return times(head, base, {1.0: keys}, timeout=timeout, swapped=swapped).log_ratios()
+
+
+def times(
     head: Suite,
     base: Suite,
-    keys: Sequence[str],
+    wanted: Mapping[float, Sequence[str]],
     *,
     timeout: float,
     swapped: bool,
-    slowdown: float = 1.0,
-) -> dict[str, float]:
-    """Return log(head seconds / base seconds) for each key, and for the control.
+) -> PairTimes:
+    """Time cells in a pair of processes.
 
     Args:
         head: The suite of the code under test.
         base: That of the code that it is compared with.
-        keys: The cells to time, in both.
+        wanted: The keys of the cells to time, by the factor by which the head's are slowed down;
+            1 for the code as it is.
         timeout: Seconds that a process may take to time them once.
         swapped: Whether the base goes first.
-        slowdown: Factor by which the cells of the head are slowed down.
 
     Raises:
         RunError: If a process died or hangs, or a cell failed.
     """
+    every = list(dict.fromkeys(key for keys in wanted.values() for key in keys))
     with contextlib.ExitStack() as stack:
-        sides = {
-            suite.tree.name: stack.enter_context(Process(suite.tree, suite.request, timeout))
+        theirs, ours = (
+            stack.enter_context(Process(suite.tree, suite.request, timeout))
             for suite in (base, head)
-        }
-        for process in sides.values():
+        )
+        for process in (theirs, ours):
             process.suite()
-        for process in sides.values():  # compiles, loads, remembers thresholds
-            process.send(do="time", keys=list(keys), budget=0.0)
-        for process in sides.values():
+        for process in (theirs, ours):  # compiles, loads, remembers thresholds
+            process.send(do="time", keys=every, budget=0.0)
+        for process in (theirs, ours):
             process.receive()
-        ours, theirs = sides[head.tree.name], sides[base.tree.name]
+        heads: dict[float, list[dict[str, float]]] = {factor: [] for factor in wanted}
+        bases: list[dict[str, float]] = []
         order = [theirs, ours, ours, theirs] if swapped else [ours, theirs, theirs, ours]
-        sums: dict[Process, dict[str, float]] = {ours: {}, theirs: {}}
         for process in order:
-            factor = slowdown if process is ours else 1.0
-            for key, logarithm in _timed(process, keys, factor).items():
-                sums[process][key] = sums[process].get(key, 0.0) + logarithm / 2.0
-    return {key: sums[ours][key] - sums[theirs][key] for key in sums[ours]}
+            if process is theirs:
+                bases.append(_timed(process, every))
+                continue
+            for factor, keys in wanted.items():
+                heads[factor].append(_timed(process, keys, factor))
+    return PairTimes({factor: _mean(each) for factor, each in heads.items()}, _mean(bases))
+
+
+def _mean(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: sum(turn[key] for turn in turns) / len(turns) for key in turns[0]}
 
 
 def against_frozen(suite: Suite, keys: Sequence[str], *, timeout: float) -> dict[str, float]:

@@ -64,7 +64,8 @@ def verdict_tables(result: Result, *, everything: bool = False) -> list[Table]:
         below = [*_failures(result, timed), *_legend(timed)]
         tables.append(Table("Timing: pairs of processes", _TIMING_COLUMNS, times, below))
     last = tables[-1]
-    tables[-1] = Table(last.title, last.columns, last.rows, [*last.notes, counts(result)])
+    notes = [*last.notes, *result.notes, counts(result)]
+    tables[-1] = Table(last.title, last.columns, last.rows, notes)
     return tables
 
 

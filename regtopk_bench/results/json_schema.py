@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that others read: results and baselines.
+"""JSON Schemas of the files that others read: results, baselines and what doctor found.
 
 They are in the package, as `results/schemas/*.json`; `python -m regtopk_bench.results.json_schema`
 writes them anew after a change of the models.
@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from regtopk_bench.results.baseline import Baseline
+from regtopk_bench.results.diagnosis import Diagnosis
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.values import Model
 
@@ -25,6 +26,7 @@ FOLDER: Final = Path(__file__).parent / "schemas"
 FILES: Final[dict[str, type[BaseModel]]] = {
     "result.schema.json": Result,
     "baseline.schema.json": Baseline,
+    "diagnosis.schema.json": Diagnosis,
 }
 """The model that each file in the folder describes."""
 

@@ -9,26 +9,36 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.results.course import control_fails, follow
 from regtopk_bench.results.equivalence import Plan
 from regtopk_bench.results.ratios import finite
+from regtopk_bench.results.values import Model
 
 _LARGEST = 10.0
 _PRECISION = 0.002
 
 
-@dataclass(frozen=True)
-class Share:
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Share(Model):
     """The share of gate runs that end in a way, with its 95 % interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Probability
+    low: Probability
+    high: Probability
+
+    def __str__(self) -> str:
+        """Return the share in percent with its interval."""
+        value, low, high = (f"{100.0 * each:.3g}" for each in (self.value, self.low, self.high))
+        return f"{value} % ({low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ def rates(
         drawn[index] = rng.beta(counts + 0.5, few - counts + 0.5)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     shares = [
-        Share(float(value), float(min(value, below)), float(max(value, above)))
+        Share(value=float(value), low=float(min(value, below)), high=float(max(value, above)))
         for value, below, above in zip(ends, low, high, strict=True)
     ]
     failed, passed, inconclusive = shares

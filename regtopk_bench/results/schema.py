@@ -247,6 +247,9 @@ class Result(Header):
     verdicts: list[Verdict] = Field(default_factory=list)
     """What a check concluded, by metric and cell."""
 
+    notes: list[str] = Field(default_factory=list)
+    """What is to be known of the verdicts as a whole."""
+
     @model_validator(mode="after")
     def _fits_together(self) -> Result:
         """Hold runs to the command, to its settings and to each other."""

@@ -13,7 +13,7 @@ from regtopk_bench.settings.commands import (
 )
 from regtopk_bench.settings.declare import Declaration, declarations
 from regtopk_bench.settings.file import Profile, SettingsFile, load
-from regtopk_bench.settings.gate import BaselineSettings, CheckSettings
+from regtopk_bench.settings.gate import BaselineSettings, CheckSettings, DoctorSettings
 from regtopk_bench.settings.report import (
     FORMATS,
     PLOT_FORMATS,
@@ -35,6 +35,7 @@ __all__ = [
     "Claim",
     "ComparisonSettings",
     "Declaration",
+    "DoctorSettings",
     "FormatSettings",
     "KernelsSettings",
     "LinregSettings",

@@ -8,7 +8,7 @@ from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings.declare import Group, declarations, other_default
 from regtopk_bench.settings.execution import ExecutionSettings, ImageExecution, KernelsExecution
-from regtopk_bench.settings.gate import BaselineSettings, CheckSettings
+from regtopk_bench.settings.gate import BaselineSettings, CheckSettings, DoctorSettings
 from regtopk_bench.settings.kinds import Algorithms, Count, Density, Positive, Whole
 from regtopk_bench.settings.problem import (
     ImageProblemSettings,
@@ -110,6 +110,7 @@ COMMANDS: dict[str, type[FormatSettings]] = {
     **WORKLOADS,
     "check": CheckSettings,
     "baseline": BaselineSettings,
+    "doctor": DoctorSettings,
 }
 """Every command with settings."""
 

@@ -12,12 +12,16 @@ from regtopk_bench.settings.kinds import (
     AtMost,
     File,
     FileOrFolder,
+    Folder,
     Name,
     Positive,
     RunFolder,
 )
 from regtopk_bench.settings.paths import UserPath
 from regtopk_bench.settings.report import FormatSettings, SavedSettings
+
+Factor = Annotated[float, Above(1), AtMost(100)]
+"""By how much something takes longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,15 @@ class CheckExecution(CellExecution):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiagnosisCache(Group, panel="Execution", decides=False):
+    """Where doctor's answer is kept."""
+
+    cache: Folder = setting(
+        UserPath("~/.cache/regtopk-bench"), "Folder where doctor's answer is kept."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class BaselineFile(Group, panel="Gate", decides=True):
     """The file that a suite is compared with."""
 
@@ -65,7 +78,7 @@ class TimingSettings(Group, panel="Gate", decides=True):
         "Pattern over the names of the cells to time, repeatable; of cells that differ only in "
         "their seed, the first is timed.",
     )
-    margin: Annotated[float, Above(1), AtMost(100)] = setting(
+    margin: Factor = setting(
         1.1, "Ratio of times, above 1, from which a slower cell is a regression."
     )
 
@@ -98,7 +111,7 @@ class CheckReport(SavedSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckSettings(SelectionSettings, GateSettings, CheckExecution, CheckReport):
+class CheckSettings(SelectionSettings, GateSettings, CheckExecution, DiagnosisCache, CheckReport):
     """Cells of a profile, checked against a baseline or another checkout."""
 
 
@@ -115,3 +128,16 @@ class BaselineSettings(SelectionSettings, BaselineFile, CellExecution, FormatSet
     processes: Annotated[int, AtLeast(2), AtMost(1000)] = setting(
         8, "Processes that time these cells.", short="-p"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorSettings(CellExecution, DiagnosisCache, FormatSettings):
+    """How well timing sees on this machine, of what a check of the same profile would time."""
+
+    pairs: Annotated[int, AtLeast(4), AtMost(1000)] = setting(
+        16, "Pairs of processes to time; with more, what is found is more certain."
+    )
+    slowdown: Factor = setting(
+        1.2, "Factor by which cells are slowed down, to see whether that is found."
+    )
+    strict: bool = setting(False, "Exit with 4 if timing should not gate here.")
