@@ -9,6 +9,7 @@ from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
+from regtopk_bench.cli.training import train
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.grids import image_cells
 from regtopk_bench.experiments.images import images_of
@@ -32,7 +33,8 @@ def run_cifar(invocation: Invocation) -> None:
     with memory_for("the images", "give a smaller --image-size"):
         images = _images(invocation, settings)
     cells = image_cells(settings, images, device)
-    Session(invocation, "cifar", resumed).run(cells, unit="images", per_round=per_round)
+    session = Session(invocation, "cifar", resumed)
+    train(session, cells, unit="images", per_round=per_round)
 
 
 def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:

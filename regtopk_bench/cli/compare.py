@@ -14,7 +14,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.reports import print_result
 from regtopk_bench.results import CHECK, Result, Run, Scalar, baseline
 from regtopk_bench.results.baseline import Acceptance, Baseline, baseline_cell, differing
-from regtopk_bench.results.judging import Outcomes, exit_code, verdicts
+from regtopk_bench.results.judging import Outcomes, exit_code, notes, verdicts
 from regtopk_bench.results.names import names
 from regtopk_bench.results.schema import Setting
 
@@ -46,6 +46,7 @@ def compare_results(
         settings={name: Setting(value=value, source="flag") for name, value in settings.items()},
         runs=list(runs.values()),
         verdicts=found,
+        notes=notes(accepted, outcomes),
     )
     print_result(result, output_format, console())
     code = exit_code(found, strict=strict, allow_new=allow_new, allow_missing=allow_missing)

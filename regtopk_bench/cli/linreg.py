@@ -5,6 +5,7 @@ from __future__ import annotations
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
+from regtopk_bench.cli.training import train
 from regtopk_bench.experiments.grids import regression_cells
 
 
@@ -12,4 +13,4 @@ def run_linreg(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
     invocation, resumed = resume(invocation, "linreg")
     cells = regression_cells(invocation.resolved.settings)
-    Session(invocation, "linreg", resumed).run(cells)
+    train(Session(invocation, "linreg", resumed), cells)

@@ -6,16 +6,18 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.stored import damage_told, stored
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.experiments import Cell
 from regtopk_bench.report.reports import tables
 from regtopk_bench.results import Header, TrainingCell, journal, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.settings import resumed
+
+if TYPE_CHECKING:  # PyTorch is slow to import
+    from regtopk_bench.experiments import Cell
 
 
 def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | None]:

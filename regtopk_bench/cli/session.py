@@ -9,20 +9,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import Invocation
-from regtopk_bench.cli.progress import Counted
-from regtopk_bench.cli.resuming import check_same_cells, reopened
+from regtopk_bench.cli.resuming import reopened
 from regtopk_bench.cli.signals import held
 from regtopk_bench.cli.streams import UnwritableOutputError
 from regtopk_bench.errors import RunError
-from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.results.verdict import Verdict
 from regtopk_bench.settings import as_json
-from regtopk_bench.transport import TIMEOUT_SECONDS
 
-_CHECKPOINTS = "checkpoints"
+CHECKPOINTS = "checkpoints"
+"""The folder of checkpoints in that of a run."""
 
 
 @dataclass
@@ -41,33 +39,16 @@ class Session:
     """What is to be known of the verdicts as a whole."""
     failures: list[str] = field(default_factory=list, init=False)
     """What went wrong with runs that did not keep others from running."""
+    folder: Path | None = field(default=None, init=False)
+    """While the work is done: the folder of the run, if it is saved."""
+    journal: Journal | None = field(default=None, init=False)
+    """While the work is done: the journal, if the run is saved and can be resumed."""
     _order: Sequence[str] = field(default=(), init=False)
-    _folder: Path | None = field(default=None, init=False)
-    _journal: Journal | None = field(default=None, init=False)
     _created: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Note when the session began."""
         self._created = datetime.now(UTC).isoformat(timespec="seconds")
-
-    def run(self, cells: Sequence[Cell], *, unit: str = "rounds", per_round: int = 1) -> None:
-        """Run cells: see `keep`.
-
-        Args:
-            cells: What to run; cells that the resumed run has settled are not run again.
-            unit: What progress counts.
-            per_round: Units per round.
-        """
-        self.expect([cell.key for cell in cells])
-        if self.resumed:
-            check_same_cells(self.resumed, cells)
-        total = per_round * sum(cell.recipe.rounds for cell in cells)
-
-        def work() -> None:
-            with Counted(self.invocation.err, total, unit) as progress:
-                self._run(cells, _Watcher(self.invocation, progress, per_round))
-
-        self.keep(work)
 
     def keep(self, work: Callable[[], None]) -> None:
         """Do the work, then save and print its runs, whatever happened, and report failures.
@@ -91,17 +72,12 @@ class Session:
             try:
                 self._close(error)
             finally:
-                if self._journal:
-                    self._journal.close()
+                if self.journal:
+                    self.journal.close()
         if self.failures:
             others = len(self.failures) - 1
             more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
             raise RunError(self.failures[0] + more)
-
-    @property
-    def journal(self) -> Journal | None:
-        """The journal while the work is done, if the run is saved and can be resumed."""
-        return self._journal
 
     def expect(self, keys: Sequence[str]) -> None:
         """Say which runs there will be, in their order."""
@@ -111,36 +87,18 @@ class Session:
         """Add runs."""
         self.runs |= {each.cell.key: each for each in runs}
 
-    def _run(self, cells: Sequence[Cell], observer: Observer) -> None:
-        settings, names = self.invocation.resolved.settings, {cell.key: cell for cell in cells}
-        saving = None
-        if self._folder and hasattr(settings, "checkpoint_every"):
-            saving = Saving(self._folder / _CHECKPOINTS, settings.checkpoint_every)
-        for each in run(
-            cells,
-            journal=self._journal,
-            saving=saving,
-            processes=getattr(settings, "processes", 1),
-            jobs=getattr(settings, "jobs", 1),
-            timeout=getattr(settings, "timeout", TIMEOUT_SECONDS),
-            observer=observer,
-        ):
-            self.add([each])
-            if each.status == "diverged":
-                self.failures.append(f"{names[each.cell.key]}: {each.error}")
-
     def _open(self) -> None:
         """Create the folder and the journal, or open those of the resumed run."""
         settings = self.invocation.resolved.settings
         if self.resumed:
-            self._folder = self.resumed
-            self._journal = reopened(self._folder, self._header)
-            self._created = self._journal.contents.header.created
-            self.add(self._journal.contents.runs.values())
+            self.folder = self.resumed
+            self.journal = reopened(self.folder, self._header)
+            self._created = self.journal.contents.header.created
+            self.add(self.journal.contents.runs.values())
         elif settings.save:
-            self._folder = store.new_folder(Path(settings.output), self.command)
+            self.folder = store.new_folder(Path(settings.output), self.command)
             if hasattr(settings, "resume"):
-                self._journal = Journal.create(self._folder, self._header)
+                self.journal = Journal.create(self.folder, self._header)
 
     def _close(self, error: BaseException | None) -> None:
         """Save, print and draw what there is; a stopped run does not wait for its plot.
@@ -148,7 +106,7 @@ class Session:
         Args:
             error: What is on its way, if the work has not been finished.
         """
-        folder = self._folder
+        folder = self.folder
         if not (self.runs or self.verdicts):
             self._leave_nothing()
             return
@@ -191,17 +149,17 @@ class Session:
 
     def _leave_nothing(self) -> None:
         """Remove the folder that this session created, unless it holds a checkpoint."""
-        if not self._folder:
+        if not self.folder:
             return
-        if self.resumed or (self._folder / _CHECKPOINTS).exists():
-            self._say_how_to_resume(self._folder)
+        if self.resumed or (self.folder / CHECKPOINTS).exists():
+            self._say_how_to_resume(self.folder)
             return
         with contextlib.suppress(OSError):
-            (self._folder / JOURNAL_FILE).unlink(missing_ok=True)
-            self._folder.rmdir()
+            (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def _say_how_to_resume(self, folder: Path) -> None:
-        if self._journal:
+        if self.journal:
             self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
 
     @property
@@ -224,30 +182,3 @@ class Session:
         place = {key: number for number, key in enumerate(self._order)}
         ordered = sorted(self.runs.values(), key=lambda each: place.get(each.cell.key, len(place)))
         return Result(**dict(self._header), runs=ordered, verdicts=self.verdicts, notes=self.notes)
-
-
-class _Watcher(Observer):
-    """Shows progress, and describes runs if the call is verbose."""
-
-    def __init__(self, invocation: Invocation, progress: Counted, per_round: int) -> None:
-        self._invocation, self._progress, self._per_round = invocation, progress, per_round
-        self._finished = 0
-        self.watches_rounds = invocation.err.is_terminal and not invocation.quiet
-
-    def began(self, cell: Cell) -> None:
-        self._progress.begin(str(cell), self._finished * self._per_round)
-
-    def round(self, cell: Cell, finished: int) -> None:
-        self._progress.update(finished * self._per_round)
-
-    def ended(self, cell: Cell, run: Run) -> None:
-        self._finished += cell.recipe.rounds
-        if self.watches_rounds:
-            self._progress.begin(str(cell), self._finished * self._per_round)
-            self._progress.update(0)
-        if self._invocation.verbose:
-            seconds = sum(v for name, v in run.execution.items() if name.endswith("_seconds"))
-            self._invocation.note(
-                f"{cell}: {run.status}, {run.metrics['rounds']} rounds in {seconds:.2f} s, "
-                f"processes {run.execution['processes']}"
-            )

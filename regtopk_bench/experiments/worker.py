@@ -2,7 +2,7 @@
 
 It reads one JSON object to a line from stdin, and answers each with one on what was stdout; what
 the cells themselves print goes to stderr. It ends with its stdin. The first request describes the
-suite; then `list`, `run`, and `time` refer to its cells by their keys. A process of another
+suite; then `run` and `time` refer to its cells by their keys. A process of another
 version of the package may be at the other end: see `PROTOCOL`.
 """
 
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -70,15 +70,6 @@ class Worker:
             for command, values in request["workloads"].items()
         }
         self._tasks = {task.record.key: task for task in tasks_of(workloads)}
-        self._claims = [
-            Claim(
-                **{
-                    name: from_json(declarations(Claim)[name], value)
-                    for name, value in each.items()
-                }
-            )
-            for each in request["claims"]
-        ]
         return {
             "protocol": PROTOCOL,
             "frozen": FROZEN_VERSION,
@@ -86,11 +77,19 @@ class Worker:
             "files": sorted(_files(workloads)),
             "unknown": unknown,
             "cells": [_listed(task) for task in self._tasks.values()],
-            "claims": [self._claim(_read_claim(each)) for each in request["claims"]],
+            "claims": [self._claim(_read_claim(each), unknown) for each in request["claims"]],
         }
 
-    def _claim(self, claim: Claim) -> dict[str, Any]:
-        pairs = pairs_of(claim, list(self._tasks.values()))
+    def _claim(self, claim: Claim, unknown: Sequence[str]) -> dict[str, Any]:
+        """Return a claim with the cells that it is about.
+
+        Raises:
+            ConfigurationError: If it is about none, unless algorithms were left out.
+        """
+        known = not any(spec.name in unknown for spec in claim.pair)
+        pairs = pairs_of(claim, list(self._tasks.values())) if known else []
+        if known and not pairs:
+            raise ConfigurationError(f"a claim is about no two cells of the suite: {claim}")
         facts = {"metric": claim.metric, "decades": claim.decades, "text": str(claim)}
         return {**facts, "pairs": pairs}
 

@@ -17,7 +17,7 @@ from regtopk_bench.results import Run
 from regtopk_bench.results.baseline import Acceptance, Baseline, baseline_cell, differing
 from regtopk_bench.results.diagnosis import Diagnosis, stored
 from regtopk_bench.results.equivalence import Plan
-from regtopk_bench.results.judging import Outcomes, verdicts
+from regtopk_bench.results.judging import Outcomes, notes, verdicts
 from regtopk_bench.results.verdict import Reason, Verdict
 from regtopk_bench.settings import CheckSettings
 
@@ -146,12 +146,13 @@ class Check:
 
     @property
     def notes(self) -> list[str]:
-        """What is to be known of the verdicts on times, if there are any."""
+        """What is to be known of the verdicts as a whole."""
+        found = notes(self._against, self._outcomes)
         if self.diagnosis is not None:
-            return [f"doctor, {self.diagnosis.created[:10]}: {self.diagnosis}"]
-        if any(each.timing for each in self.timed):
-            return ["how often timing is wrong on this machine: run `regtopk-bench doctor`"]
-        return []
+            found.append(f"doctor, {self.diagnosis.created[:10]}: {self.diagnosis}")
+        elif any(each.timing for each in self.timed):
+            found.append("how often timing is wrong on this machine: run `regtopk-bench doctor`")
+        return found
 
     def _comparable(self, keys: Sequence[str], known: Mapping[str, object], why: str) -> list[str]:
         """Return the keys that have something to be compared with; note why others have not."""
@@ -190,8 +191,18 @@ class Check:
 
     def verdicts(self) -> list[Verdict]:
         """Return all verdicts on what was run so far: on metrics, claims and times."""
+        outcomes = self._outcomes
+        whole = not self.settings.select and all(key in outcomes.names for key in self.keys)
+        return [
+            *verdicts(self._against, outcomes, whole=whole),
+            *claims.verdicts(self.head, self.runs),
+            *self.timed,
+        ]
+
+    @property
+    def _outcomes(self) -> Outcomes:
         run = {*self.runs, *self.failures, *self.head.skipped}
-        outcomes = Outcomes(
+        return Outcomes(
             names={key: self.head.names[key] for key in self.keys if key in run},
             cells=self.head.cells,
             runs=self.runs,
@@ -199,13 +210,10 @@ class Check:
             skipped={key: ("no-cuda", why) for key, why in self.head.skipped.items()},
             failures=self.failures,
         )
-        whole = not self.settings.select and all(key in run for key in self.keys)
-        against = self.accepted or self._of_base()
-        return [
-            *verdicts(against, outcomes, whole=whole),
-            *claims.verdicts(self.head, self.runs),
-            *self.timed,
-        ]
+
+    @property
+    def _against(self) -> Baseline:
+        return self.accepted or self._of_base()
 
     def _of_base(self) -> Baseline:
         """Return what the base gives, as a baseline."""

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import tempfile
 import time
-from types import TracebackType
 from typing import IO, Any
 
 from regtopk_bench.errors import ConfigurationError, RunError
@@ -184,10 +183,5 @@ class Process:
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

@@ -55,23 +55,8 @@ def counts(result: Result) -> str:
     return f"{size}: {', '.join(kinds)}" if kinds else size
 
 
-def elsewhere(result: Result) -> str | None:
-    """Return a sentence on what another machine did to the comparison; None if it did nothing."""
-    found = [each for each in result.verdicts if each.reason in _ELSEWHERE]
-    if not found:
-        return None
-    why = dict.fromkeys(each.sentence.rpartition(", as ")[2] for each in found)
-    bits = sum(each.reason == "other-machine" for each in found)
-    told = [
-        f"{_counted(bits, 'digest')} not compared" if bits else "",
-        f"{_counted(len(found) - bits, 'number')} within tolerance" if bits < len(found) else "",
-    ]
-    counted = ", ".join(filter(None, told))
-    return f"not on the baseline's machine with its versions ({'; '.join(why)}): {counted}"
-
-
 def is_news(verdict: Verdict) -> bool:
-    """Tell whether a verdict is worth a line: no PASS, nor what `elsewhere` says of all at once."""
+    """Tell whether a verdict is worth a line: no PASS, nor what a note says of all at once."""
     return verdict.verdict != "PASS" and verdict.reason not in _ELSEWHERE
 
 

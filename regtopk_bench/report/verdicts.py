@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from regtopk_bench.report.checked import counts, elsewhere, headline, is_news, ordered, rerun
+from regtopk_bench.report.checked import counts, headline, is_news, ordered, rerun
 from regtopk_bench.report.failures import failure
 from regtopk_bench.report.table import Column, Command, Entry, Row, Table
 from regtopk_bench.results.schema import Result
-from regtopk_bench.results.verdict import Timing, Verdict
+from regtopk_bench.results.verdict import Timing, Verdict, told_apart
 
 _VERDICT = Column("verdict", "verdict", left=True)
 _CELL = Column("cell", "cell", left=True, breaks="/, ")
@@ -57,7 +57,7 @@ def verdict_tables(result: Result, *, everything: bool = False) -> list[Table]:
     timed = [each for each in verdicts if each.timing is not None]
     rows = [_row(result, each) for each in plain if everything or is_news(each)]
     marked = ["* fails the check"] if any(row.marked for row in rows) else []
-    notes = [*marked, *_failures(result, plain), *filter(None, [elsewhere(result)])]
+    notes = [*marked, *_failures(result, plain)]
     tables = [Table(headline(result), _COLUMNS if rows or everything else (), rows, notes)]
     if timed:
         times = [_timing_row(result, each) for each in timed]
@@ -83,7 +83,7 @@ def _failures(result: Result, verdicts: Iterable[Verdict]) -> Iterator[str | Com
 
 
 def _row(result: Result, verdict: Verdict) -> Row:
-    value, baseline = _told_apart(verdict.value, verdict.baseline)
+    value, baseline = told_apart(verdict.value, verdict.baseline)
     tolerance = "–" if verdict.tolerance is None else f"{verdict.tolerance:.2g}"
     return _of(
         result,
@@ -128,20 +128,6 @@ def _legend(timed: Iterable[Verdict]) -> list[str]:
     """Return what a column means that this report alone has."""
     detectable = "can detect: the least slowdown that would be found in 95 % of such checks"
     return [detectable] if any(each.timing and each.timing.detectable for each in timed) else []
-
-
-def _told_apart(value: int | float | None, baseline: int | float | None) -> tuple[str, str]:
-    """Return two numbers in nine digits, or in all that they have if they look the same then."""
-    short = _number(value), _number(baseline)
-    if short[0] == short[1] and value is not None and baseline is not None and value != baseline:
-        return repr(value), repr(baseline)
-    return short
-
-
-def _number(value: int | float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def interval(timing: Timing) -> str:

@@ -9,17 +9,14 @@ from regtopk_bench.results.baseline import Baseline, BaselineCell, Metric, diffe
 from regtopk_bench.results.names import differences
 from regtopk_bench.results.schema import KernelCell, Run, TrainingCell
 from regtopk_bench.results.values import Scalar
-from regtopk_bench.results.verdict import Kind, Reason, Verdict
+from regtopk_bench.results.verdict import Kind, Reason, Verdict, told_apart
 
-_LOWER_IS_BETTER = (
-    "gap",
-    "loss",
-    "uplink_bytes",
-    "downlink_bytes",
-    "coordination_bytes",
-    "rounds_to_target",
-)
+_LOWER_IS_BETTER = ("gap", "loss", "rounds_to_target")
 _HIGHER_IS_BETTER = ("accuracy", "exact")
+"""Shares, of which 1 is the best. Bytes are in neither list: to count fewer is a change."""
+
+_MUCH = 2.0
+"""A value is much better if what it lacks to the best, 0 or 1, is so many times less."""
 
 _BROKEN = ("crashed", "timed-out")
 _FEW = 2
@@ -62,6 +59,17 @@ def verdicts(baseline: Baseline, outcomes: Outcomes, *, whole: bool = True) -> l
         absent = [key for key in baseline.cells if key not in outcomes.names]
         found += [_missing(key, baseline, outcomes) for key in absent]
     return found
+
+
+def notes(baseline: Baseline, outcomes: Outcomes) -> list[str]:
+    """Return what is to be known of all verdicts: what another machine does to the comparison."""
+    other = differing(baseline.environment, outcomes.environment)
+    if other is None:
+        return []
+    return [
+        f"not on the baseline's machine with its versions ({other}): digests are not compared, and "
+        "numbers are held to the baseline's tolerances"
+    ]
 
 
 def _cell(
@@ -137,20 +145,27 @@ def _metric(
         return "MISSING", "missing-metric", lost
     if value == accepted.value:
         return "PASS", "equal", f"{metric} is {value:.9g}, as it was"
-    change = value - accepted.value
-    within = abs(change) <= accepted.tolerance
-    moved = f"{metric} was {accepted.value:.9g} and is {value:.9g}"
+    within = abs(value - accepted.value) <= accepted.tolerance
+    now, then = told_apart(value, accepted.value)
+    moved = f"{metric} was {then} and is {now}"
     if within and other:
         tolerated = f"{moved}, within {accepted.tolerance:.2g}, as {other}"
         return "PASS", "within-tolerance", tolerated
-    better = -change if metric in _LOWER_IS_BETTER else change
-    ordered = metric in (*_LOWER_IS_BETTER, *_HIGHER_IS_BETTER)
-    if ordered and better > 0.0 and not within:
-        return "BETTER", "better", f"{moved}: accept it"
-    reason: Reason = "worse" if ordered and not within else "changed"
+    lacks, lacked = _lacking(metric, value), _lacking(metric, accepted.value)
+    if lacks is not None and lacked is not None and _MUCH * lacks <= lacked and not within:
+        return "BETTER", "better", f"{moved}, much better: accept it"
+    worse = lacks is not None and lacked is not None and lacks > lacked and not within
+    reason: Reason = "worse" if worse else "changed"
     if other:
         return "FAIL", reason, f"{moved}; {accepted.tolerance:.2g} is tolerated, as {other}"
     return "FAIL", reason, f"{moved}; on this machine, with these versions, it must be equal"
+
+
+def _lacking(metric: str, value: int | float) -> float | None:
+    """Return how far a value is from the best there can be; None where nothing is best."""
+    if metric in _LOWER_IS_BETTER:
+        return value
+    return 1.0 - value if metric in _HIGHER_IS_BETTER else None
 
 
 def _digest(

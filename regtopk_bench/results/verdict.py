@@ -23,13 +23,11 @@ Reason = Literal[
     "missing-cell",
     "missing-metric",
     "no-cuda",
-    "not-installed",
     "crashed",
     "timed-out",
     "diverged",
     "claim-holds",
     "claim-broken",
-    "claim-unchecked",
     "equivalent",
     "slower",
     "faster",
@@ -84,3 +82,17 @@ class Verdict(Model):
     tolerance: Shown = None
     """How far the value may be from the baseline's; 0: not at all."""
     timing: Timing | None = None
+
+
+def told_apart(value: int | float | None, other: int | float | None) -> tuple[str, str]:
+    """Return two numbers in nine digits, or in all that they have if they look the same then."""
+    short = _number(value), _number(other)
+    if short[0] == short[1] and value is not None and other is not None and value != other:
+        return repr(value), repr(other)
+    return short
+
+
+def _number(value: int | float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)

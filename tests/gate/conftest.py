@@ -37,6 +37,7 @@ class Project:
         self.suite = folder / "benchmarks.toml"
         self.code = folder / "mine.py"
         self.baseline = folder / "baseline.json"
+        self.cache = folder / "cache"
         self.suite.write_text(PROFILE, encoding="utf-8")
         self.code.write_text(Path(mine.__file__).read_text(encoding="utf-8"), encoding="utf-8")
 
@@ -83,8 +84,9 @@ def accepted(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path, accepted: str) -> Project:
-    """A project with its baseline, in the working directory."""
+def project(tmp_path: Path, accepted: str, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with its baseline, in the working directory, that nobody's doctor has been at."""
     made = Project(tmp_path)
+    monkeypatch.setenv("REGTOPK_BENCH_CACHE", str(made.cache))
     made.baseline.write_text(accepted, encoding="utf-8")
     return made

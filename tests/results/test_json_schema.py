@@ -80,6 +80,7 @@ def test_each_says_which_version_of_which_files_it_describes() -> None:
     assert {name: (each["$id"], each["$schema"]) for name, each in schemas.items()} == {
         "result.schema.json": ("urn:regtopk-bench:result:2", json_schema.DIALECT),
         "baseline.schema.json": ("urn:regtopk-bench:baseline:1", json_schema.DIALECT),
+        "diagnosis.schema.json": ("urn:regtopk-bench:diagnosis:1", json_schema.DIALECT),
     }
 
 

@@ -28,13 +28,13 @@ METAVARS = {
     "INT": {
         *("workers", "samples", "dim", "image_size", "batch", "size", "rounds", "warm_up"),
         *("local_steps", "evaluate_every", "k", "jobs", "checkpoint_every", "repeats", "at"),
-        "processes",
+        *("processes", "pairs"),
     },
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
         *("mean_variance", "model_variance", "noise_variance", "learning_rate", "momentum"),
         *("weight_decay", "density", "timeout", "target", "unpacked_limit", "margin"),
-        *("cell_timeout", "time_budget"),
+        *("cell_timeout", "time_budget", "slowdown"),
     },
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
@@ -89,7 +89,7 @@ RUNNING = {"processes", "jobs", "timeout", "checkpoint_every", "resume"}
             "check",
             {
                 *("format", "output", "save", "junit", "summary"),
-                *("cell_timeout", "time_budget", "dry_run", "resume"),
+                *("cell_timeout", "time_budget", "dry_run", "resume", "cache"),
             },
         ),
     ],

@@ -21,7 +21,7 @@ PACKAGED = {"quick", "ci", "paper", "finetune"}
 def test_the_packages_and_the_repositorys_profiles_are_valid() -> None:
     assert set(load(None).profiles) == PACKAGED
     file = load(REPOSITORY / "benchmarks.toml")
-    assert set(file.profiles) == {*PACKAGED, "thresholds", "images"}
+    assert set(file.profiles) == {*PACKAGED, "thresholds", "images", "gate"}
     for profile in file.profiles:
         for command in COMMANDS:
             resolve(command, {}, {}, file, profile)
