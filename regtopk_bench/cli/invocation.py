@@ -198,7 +198,7 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Tell whether an error says that there is no memory, as PyTorch and the loader do in words."""
-    said = str(error).lower()
+    said = str(error).lower().replace("illegal memory access", "")  # CUDA's, after a wrong address
     words = ("memory", "calculation overflowed", "failed to map segment")
     in_words = any(each in said for each in words)
     return isinstance(error, MemoryError) or (
