@@ -45,7 +45,8 @@ class Check:
     timed: list[Verdict] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        """Refuse to compare code with itself."""
+        """Refuse to compare code with itself, and to time what is not there."""
+        self.head.matching(self.settings.time, "--time")
         if self.base is not None and self.base.files == self.head.files:
             raise ConfigurationError(
                 f"--against {self.base.tree.folder}: nothing in this suite comes from there, so "

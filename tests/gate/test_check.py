@@ -99,6 +99,16 @@ def test_a_claim_that_is_broken(project: Project) -> None:
     assert found[MINE, "claim"] == ("FAIL", "claim-broken")
 
 
+def test_a_claim_about_nothing_is_refused(project: Project) -> None:
+    project.changes("density = 0.5\ndecades", "density = 0.6\ndecades")
+    done = project.check()
+    assert done.returncode == 2
+    assert "a claim is about no two cells of the suite: the gap of mine.Mine at density 0.6" in (
+        " ".join(done.stderr.split())
+    )
+    assert done.stderr.count("\n") == 1
+
+
 def edited(change: Any) -> Any:
     def edit(project: Project) -> None:
         content = json.loads(project.baseline.read_text(encoding="utf-8"))
@@ -151,6 +161,7 @@ def test_an_unusable_baseline_is_told_before_anything_runs(
     ("arguments", "message"),
     [
         (["--select", "linreg/nothing*"], 'no cell of profile "ci" is named "linreg/nothing*"'),
+        (["--time", "cifar/*"], '--time: no cell of profile "ci" is named "cifar/*"'),
         (["--profile", "paper", "--against", "nowhere"], "--against nowhere: No such file"),
         (["--against", "."], "the code would be compared with itself"),
         (["--profile", "none"], 'no profile "none"'),
