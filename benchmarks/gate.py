@@ -175,15 +175,20 @@ def _said(record: Mapping[str, Any]) -> str:
 
 
 def _end(record: Mapping[str, Any], factor: str) -> str:
-    """Return how the gate ends: as its worst row."""
-    kinds = {verdict for verdict, _ in record["outcomes"][factor]["verdicts"].values()}
+    """Return how the gate ends: as its worst row, or as the one that was slowed down."""
+    found = record["outcomes"][factor]["verdicts"]
+    kinds = {found[row][0] for row in _rows(record, factor)}
     return "FAIL" if "FAIL" in kinds else "PASS" if kinds == {"PASS"} else "INCONCLUSIVE"
+
+
+def _rows(record: Mapping[str, Any], factor: str) -> Sequence[str]:
+    """Return the rows that count: those of the same code, or the one that was slowed down."""
+    return list(record["names"]) if factor == "1.0" else [record["slowed"]]
 
 
 def _rival(record: Mapping[str, Any], factor: str, rule: Any) -> bool:
     """Tell whether a rule finds any row slower."""
-    rows = record["names"] if factor == "1.0" else [record["slowed"]]
-    for row in rows:
+    for row in _rows(record, factor):
         both = [
             (pair["head"][factor][row], pair["base"][row])
             for pair in record["pairs"]

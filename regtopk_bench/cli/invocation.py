@@ -120,7 +120,8 @@ def command_options(
             **flags: Any,
         ) -> None:
             with reported_errors(debug):
-                file, chosen = load(config), profile or default_profile
+                kept = None if flags.get("resume") else default_profile  # it has its own
+                file, chosen = load(config), profile or kept
                 resolved = resolve(command, flags, os.environ, file, chosen)
                 out, err = console(), console(stderr=True)
                 run(Invocation(resolved, out, err, quiet, verbose, file, chosen))

@@ -24,7 +24,7 @@ from regtopk_bench.experiments.probe import Selections, lost
 from regtopk_bench.results import KernelCell, Run, Scalar, TrainingCell
 from regtopk_bench.results.baseline import CONSERVATION, gated
 from regtopk_bench.results.summary import first_round
-from regtopk_bench.timing import Candidate, Timed, candidate, measure
+from regtopk_bench.timing import Candidate, Step, Timed, candidate, measure
 
 _NUDGES = 2
 _NUDGE_ROUNDINGS = 64.0
@@ -170,12 +170,18 @@ class Kernel(Task):
         made = candidate(self._problem.data(), self._timed)
         measured = measure(made.data, [made], self._problem.clock(), repeats=_REPEATS)
         (run,) = runs_of(self._problem.facts, measured, environments=[_environment()])
+        assert isinstance(made, Step)
         made.prepare(0)
-        selected = made.run()
-        assert selected is not None
-        content = selected.sort().values.cpu().numpy().tobytes()
+        accumulated_J = made.residual[0] + made.grad[0]
+        selected_k = made.run()
+        assert selected_k is not None
+        content = selected_k.sort().values.cpu().numpy().tobytes()
+        lost = _lost(accumulated_J, selected_k, made)
         return run.model_copy(
-            update={"digests": {"selections": hashlib.sha256(content).hexdigest()[:16]}}
+            update={
+                "metrics": run.metrics | {CONSERVATION: lost},
+                "digests": {"selections": hashlib.sha256(content).hexdigest()[:16]},
+            }
         )
 
     def seconds(self) -> float:
@@ -183,6 +189,15 @@ class Kernel(Task):
         self._repeat += 1
         self._candidate.prepare(self._repeat)
         return self._problem.clock().seconds(self._candidate.run)
+
+
+def _lost(accumulated_J: Tensor, selected_k: Tensor, step: Step) -> float:
+    """Return by how much an entry differs that a step sent, or kept, from what it should be."""
+    assert step.sent_k is not None
+    sent_k, kept_J = accumulated_J[selected_k], accumulated_J.clone()
+    kept_J[selected_k] = 0.0
+    wrong = [(step.sent_k - sent_k).abs().max(), (step.residual[0] - kept_J).abs().max()]
+    return float(torch.stack(wrong).max())  # NaN if either is
 
 
 def slowed(seconds: Callable[[], float], factor: float) -> float:

@@ -71,7 +71,7 @@ def rerun(result: Result, verdict: Verdict) -> str | None:
     if profile is None or verdict.reason == "missing-cell":
         return None
     words = ["regtopk-bench", "check", "--profile", str(profile)]
-    for name in ("baseline", "against"):
+    for name in ("baseline", "against", "margin"):
         given = result.settings.get(name)
         if given and given.value is not None and not given.source.startswith(_FOUND_AGAIN):
             words += [f"--{name}", str(given.value)]

@@ -47,7 +47,7 @@ class Contents:
     order: dict[str, None] = field(default_factory=dict)
     """The cells' keys, in the order in which they began."""
 
-    base: dict[str, Run] = field(default_factory=dict)
+    base: dict[str, Base] = field(default_factory=dict)
     """What the code that a check compares with gave, by the cell's key."""
 
     pairs: list[dict[str, float]] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Contents:
             self.pairs.append(line.pair)
             return
         if isinstance(line, Base):
-            self.base[line.base.cell.key] = line.base
+            self.base[line.base.cell.key] = line
             return
         self.order.setdefault(line.cell.key if isinstance(line, Run) else line.started)
         if isinstance(line, Run):

@@ -41,6 +41,8 @@ class Outcomes:
     """Why cells were not run, as a reason and a sentence."""
     failures: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     """How cells failed, likewise."""
+    alone: Mapping[str, str] = field(default_factory=dict)
+    """Why there is nothing to compare cells with, if the baseline could have had them."""
 
 
 def verdicts(baseline: Baseline, outcomes: Outcomes, *, whole: bool = True) -> list[Verdict]:
@@ -90,7 +92,8 @@ def _cell(
     elif run is not None and before is None:
         left = [each.cell for key, each in baseline.cells.items() if key not in outcomes.names]
         like = _like(outcomes.cells[key], left)
-        yield verdict("NEW", "new-cell", f"the baseline does not have this cell{like}")
+        why = outcomes.alone.get(key, f"the baseline does not have this cell{like}")
+        yield verdict("NEW", "new-cell", why)
     elif run is not None and before is not None:
         yield from _metrics(key, name, run, before, other)
 
@@ -115,6 +118,10 @@ def _metrics(
     for metric in before.metrics | metrics:
         value, accepted = metrics.get(metric), before.metrics.get(metric)
         kind, reason, sentence = _metric(metric, value, accepted, other)
+        lost = run.metrics.get(metric)
+        if accepted is not None and value is None and lost is not None:
+            kind, reason = "FAIL", "changed" if _lacking(metric, 0.0) is None else "worse"
+            sentence = f"{metric} was {accepted.value:.9g} and is {lost}"
         yield Verdict(
             cell=key,
             name=name,

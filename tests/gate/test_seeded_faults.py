@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import regtopk_bench
 from tests.cli.processes import COMMAND, whole
 from tests.gate.conftest import Project
+from tests.gate.copies import Copy
 
 SUITE = """
 version = 1
@@ -40,9 +39,7 @@ TOPK = "linreg/topk/density=0.5/seed=0"
 REGTOPK = "linreg/regtopk/density=0.5/seed=0"
 TIES = "kernels/step/reference/ties/J=20000/density=0.01"
 
-Found = tuple[int, dict[tuple[str, str], tuple[str, str]]]
-"""The exit code, and verdict and reason by cell and metric."""
-Check = Callable[[str, str, str], Found]
+Check = Callable[..., tuple[int, dict[tuple[str, str], tuple[str, str]]]]
 
 
 @pytest.fixture(scope="session")
@@ -59,29 +56,17 @@ def baseline_of_the_package(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def check(tmp_path: Path, baseline_of_the_package: str) -> Check:
     """Check a copy of the package in which a line of a file reads otherwise."""
-    copy = tmp_path / "copy" / "regtopk_bench"
-    package = Path(regtopk_bench.__file__).parent
-    shutil.copytree(package, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    copy = Copy(tmp_path / "copy")
     (tmp_path / "benchmarks.toml").write_text(SUITE, encoding="utf-8")
     (tmp_path / "baseline.json").write_text(baseline_of_the_package, encoding="utf-8")
-
-    def edit(file: str, before: str, after: str) -> None:
-        path = copy / file
-        text = path.read_text(encoding="utf-8")
-        assert text.count(before) == 1, f"{file} no longer has one line that reads {before}"
-        path.write_text(text.replace(before, after), encoding="utf-8")
 
     def call(
         file: str, before: str, after: str
     ) -> tuple[int, dict[tuple[str, str], tuple[str, str]]]:
-        # Every copy would compile its own Numba kernels; the plain ones give the same bits.
-        edit(
-            "kernels/__init__.py", 'implementation("numba" if tensor.is_cpu else "triton")', "None"
-        )
-        edit(file, before, after)
+        copy.edit(file, before, after)
         done = subprocess.run(
             [*COMMAND, "check", "-f", "json", "--no-save"],
-            env=os.environ | {"PYTHONPATH": str(copy.parent)},
+            env=os.environ | {"PYTHONPATH": str(copy.folder)},
             capture_output=True,
             text=True,
             check=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -148,6 +149,33 @@ def test_metrics_and_cells_that_come_and_go() -> None:
     ]
     found = verdicts(accepted(run(), run(seed=1)), outcomes(run()), whole=False)
     assert {each.verdict for each in found} == {"PASS"}
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+@pytest.mark.parametrize("environment", [HERE, ELSEWHERE])
+def test_a_metric_that_is_no_number_is_not_missing_but_fails(
+    value: float, environment: Any
+) -> None:
+    found = judged(gap(0.01), gap(value), environment)["gap"]
+    assert (found.verdict, found.reason) == ("FAIL", "worse")
+    assert found.sentence == f"gap was 0.01 and is {value}"
+    assert exit_code([found], allow_missing=True) == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, {}), (HERE, {}), ({}, HERE)])
+def test_what_was_run_nobody_knows_where_is_not_held_to_bits(before: Any, after: Any) -> None:
+    known = accepted(gap(0.01)).model_copy(update={"environment": before})
+    found = verdicts(known, outcomes(gap(0.01 * (1 + 9e-7)), environment=after))
+    assert {each.verdict for each in found} == {"PASS"}
+    assert "as it is not known where one of them was run" in found[0].sentence
+
+
+def test_why_there_is_nothing_to_compare_a_cell_with() -> None:
+    new = run(seed=1)
+    given = outcomes(new, alone={new.cell.key: "the base could not run this cell: it died"})
+    (found, _) = verdicts(accepted(run()), given)
+    assert (found.verdict, found.reason) == ("NEW", "new-cell")
+    assert found.sentence == "the base could not run this cell: it died"
 
 
 def test_a_renamed_cell_is_recognised() -> None:
