@@ -161,7 +161,7 @@ def _metric(
     lacks, lacked = _lacking(metric, value), _lacking(metric, accepted.value)
     if lacks is not None and lacked is not None and _MUCH * lacks <= lacked and not within:
         return "BETTER", "better", f"{moved}, much better: accept it"
-    worse = lacks is not None and lacked is not None and lacks > lacked and not within
+    worse = lacks is not None and lacked is not None and lacks > lacked
     reason: Reason = "worse" if worse else "changed"
     if other:
         return "FAIL", reason, f"{moved}; {accepted.tolerance:.2g} is tolerated, as {other}"
