@@ -121,18 +121,23 @@ def _take_up(check: Check, journal: Journal | None) -> list[dict[str, float]]:
 
 def _report(result: Result, settings: CheckSettings, invocation: Invocation) -> None:
     """Write the reports for other programs, whatever happened."""
-    if settings.junit:
-        file = Path(settings.junit)
-        try:
-            with written_atomically(file) as begun:
-                begun.write(junit.junit(result))
-        except OSError as error:
-            raise RunError(f"cannot write {file}: {error.strerror}") from error
-    if settings.summary:
-        _append_summary(github.summary(result), invocation)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github.annotations(result):
             invocation.err.file.write(f"{line}\n")
+    try:
+        if settings.summary:
+            _append_summary(github.summary(result), invocation)
+    finally:
+        if settings.junit:
+            _write_junit(result, Path(settings.junit))
+
+
+def _write_junit(result: Result, file: Path) -> None:
+    try:
+        with written_atomically(file) as begun:
+            begun.write(junit.junit(result))
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _append_summary(text: str, invocation: Invocation) -> None:

@@ -138,7 +138,12 @@ class Check:
             against = "the base"
         elif settings.timing and self.accepted is not None:
             before_ratios = self._stored(self.accepted)
-            keys = self._comparable(keys, before_ratios, self._why_not_stored(self.accepted))
+            elsewhere = self._why_not_comparable(self.accepted)
+            if elsewhere:
+                self._not_timed(keys, "INCONCLUSIVE", "not-timed", f"not timed: {elsewhere}")
+                return
+            without = "the baseline has no times of it: see `regtopk-bench baseline accept --time`"
+            keys = self._comparable(keys, before_ratios, without)
             take = functools.partial(_beside_frozen, self.head, settings.cell_timeout)
             against = "the baseline, relative to the reference kernel"
         else:
@@ -206,19 +211,17 @@ class Check:
         return [key for key in keys if key in known]
 
     def _stored(self, accepted: Baseline) -> dict[str, list[float]]:
-        elsewhere = differing_in_time(accepted.environment, self.head.environment)
-        if elsewhere or accepted.frozen != self.head.frozen:
-            return {}
         cells = accepted.cells.items()
         return {key: each.log_ratios for key, each in cells if len(each.log_ratios) > 1}
 
-    def _why_not_stored(self, accepted: Baseline) -> str:
+    def _why_not_comparable(self, accepted: Baseline) -> str | None:
+        """Say why no time here can be compared with those of a baseline, if so."""
         other = differing_in_time(accepted.environment, self.head.environment)
         if other:
             return f"the baseline's times are of another machine ({other})"
         if accepted.frozen != self.head.frozen:
             return "the baseline's times are relative to another reference kernel"
-        return "the baseline has no times of it: see `regtopk-bench baseline accept --time`"
+        return None
 
     def verdicts(self) -> list[Verdict]:
         """Return all verdicts on what was run so far: on metrics, claims and times."""

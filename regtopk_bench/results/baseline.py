@@ -34,7 +34,7 @@ _ROUNDING = 1e-6
 _SAFETY = 10.0
 """How many times the change that a nudge made is tolerated on another machine."""
 
-_BITS_DEPEND_ON = ("processor", "instructions", "blas", "torch", "numpy")
+_BITS_DEPEND_ON = ("processor", "instructions", "blas", "torch", "numpy", "scipy", "gpu")
 """The facts about an environment that must agree for results to agree to the bit."""
 
 

@@ -203,7 +203,7 @@ def exit_code(
     allow_new: bool = False,
     allow_missing: bool = False,
 ) -> int:
-    """Return 1 for a regression, 3 for a cell that failed, 4 if strict and inconclusive, or 0."""
+    """Return 1 for a regression, 3 for a cell that failed, 4 if strict and undecided, or 0."""
     found = list(verdicts)
     failures = [
         each for each in found if failed(each, allow_new=allow_new, allow_missing=allow_missing)
@@ -212,7 +212,13 @@ def exit_code(
         return 1
     if failures:
         return 3
-    return 4 if strict and any(each.verdict == "INCONCLUSIVE" for each in found) else 0
+    undecided = any(each.verdict == "INCONCLUSIVE" for each in found) or nothing_judged(found)
+    return 4 if strict and undecided else 0
+
+
+def nothing_judged(verdicts: Iterable[Verdict]) -> bool:
+    """Tell whether there are verdicts, and all of them are SKIPPED."""
+    return {each.verdict for each in verdicts} == {"SKIPPED"}
 
 
 def _like(cell: Cell, others: Iterable[Cell]) -> str:

@@ -211,6 +211,9 @@ def test_cells_that_were_skipped_failed_or_diverged() -> None:
         (["NEW"], {"allow_new": True}, 0),
         (["NEW"], {"allow_missing": True}, 1),
         (["MISSING"], {"allow_missing": True}, 0),
+        (["SKIPPED", "SKIPPED"], {}, 0),
+        (["SKIPPED", "SKIPPED"], {"strict": True}, 4),
+        (["SKIPPED", "PASS"], {"strict": True}, 0),
         ([], {}, 0),
     ],
 )
