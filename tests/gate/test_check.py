@@ -463,6 +463,7 @@ def test_what_has_converged_passes_on_another_kind_of_processor(
 ) -> None:
     """Such training forgets a nudge at its start, but what it ends with is rounding."""
     project.changes("rounds = 40", "rounds = 3000")
+    project.changes("decades = -8", "decades = -30")
     project.baseline.unlink()
     assert whole("baseline", "create", "-q").returncode == 0
     before = json.loads(project.baseline.read_text(encoding="utf-8"))
