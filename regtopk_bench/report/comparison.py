@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from regtopk_bench.algorithms import algorithm
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import NAME, WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.labels import labels
 from regtopk_bench.results.schema import Run
 from regtopk_bench.results.summary import Comparison, Group, compare
@@ -45,13 +45,13 @@ def comparison_table(
         return None
     several = len({row.entries[0].text for row in rows}) > 1
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False, hidden=not several),
+        Column("algorithm", "algorithm", left=True, breaks=NAME, hidden=not several),
         Column("density", "density"),
-        Column("of", "of", left=True, compact=False),
+        Column("of", "of", left=True, breaks=WORDS),
         Column("difference", "difference"),
-        Column("p\n(t-test)", "p_t"),
-        Column("p\n(Wilcoxon)", "p_wilcoxon"),
-        Column("seeds", "seeds"),
+        Column("p\n(t-test)", "p_t", spare=1),
+        Column("p\n(Wilcoxon)", "p_wilcoxon", spare=2),
+        Column("seeds", "seeds", spare=3),
     ]
     title = " and ".join(sorted(titles))
     return Table(f"{title}{of_what}, paired by seed ({better})", columns, rows)

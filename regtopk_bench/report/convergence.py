@@ -13,7 +13,7 @@ from regtopk_bench.report import notes
 from regtopk_bench.report.comparison import comparison_table
 from regtopk_bench.report.rows import by_density, cost_of_target, naming, outcome
 from regtopk_bench.report.sparkline import sparkline
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of, target_of
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.schema import Result, Run
@@ -53,13 +53,13 @@ def _convergence(result: Result, unicode: bool) -> Table:
             rows.append(Row(entries, group is best, section_ends=group is section[-1]))
     reached = "target" if math.isnan(target) else f"{target:g}"
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False),
+        Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
         Column("log10\ngap", "log10_gap"),
-        Column(f"rounds\nto {reached}", "rounds_to_target"),
-        Column("kB/\nround", "sent_bytes_per_worker_round"),
-        Column(f"kB to\n{reached}", "sent_bytes_per_worker_to_target"),
-        Column("rounds/\ns", "rounds_per_second"),
+        Column(f"rounds\nto {reached}", "rounds_to_target", spare=1),
+        Column("kB/\nround", "sent_bytes_per_worker_round", spare=3),
+        Column(f"kB to\n{reached}", "sent_bytes_per_worker_to_target", spare=2),
+        Column("rounds/\ns", "rounds_per_second", spare=4),
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
     ]
     return Table(_title(result), columns, rows, _notes(everything, any(r.marked for r in rows)))

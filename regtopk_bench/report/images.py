@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regtopk_bench.report import notes
 from regtopk_bench.report.comparison import comparison_table
 from regtopk_bench.report.rows import by_density, cost_of_target, naming, outcome
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of, setting, target_of
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.schema import Result, Run
@@ -72,13 +72,13 @@ def _accuracies(result: Result) -> Table:
     ]
     reached = "target" if math.isnan(target) else f"{100 * target:g} %"
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False),
+        Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
-        Column("best\naccuracy, %", "best_accuracy"),
+        Column("best\naccuracy, %", "best_accuracy", spare=1),
         Column("final\naccuracy, %", "final_accuracy"),
-        Column(f"rounds\nto {reached}", "rounds_to_target"),
-        Column(f"MB to\n{reached}", "sent_bytes_per_worker_to_target"),
-        Column("images/\ns", "images_per_second"),
+        Column(f"rounds\nto {reached}", "rounds_to_target", spare=2),
+        Column(f"MB to\n{reached}", "sent_bytes_per_worker_to_target", spare=3),
+        Column("images/\ns", "images_per_second", spare=4),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
         Column("images", "images", hidden=True),
