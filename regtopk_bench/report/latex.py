@@ -130,10 +130,14 @@ def table(
         rf"\caption{{{latex(caption)}}}",
         rf"\label{{{label}}}",
     ]
-    if headings:
-        lines += [r"\smallskip", *_tabular(headings, left, rows)]
+    width = r"\linewidth"
+    if headings:  # in a box, for notes as wide as it is
+        tabular = _tabular(headings, left, rows)
+        lines += [r"\smallskip", r"\sbox{0}{%", *tabular, r"}\usebox{0}"]
+        width = r"\wd0"
     if notes:
-        lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\raggedright\footnotesize"]
+        lines += [r"\par\smallskip", rf"\begin{{minipage}}{{{width}}}"]
+        lines.append(r"\raggedright\footnotesize")
         lines += [rf"{_note(each)}\par" for each in notes]
         lines.append(r"\end{minipage}")
     return "\n".join([*lines, rf"\end{{{environment}}}"]) + "\n"
@@ -157,7 +161,7 @@ def _tabular(headings: Sequence[str], left: Sequence[bool], rows: Sequence[Row])
         lines.append(_line(texts))
         if row.section_ends and number + 1 < len(rows):
             lines.append(r"\midrule")
-    return [*lines, r"\bottomrule", r"\end{tabular}"]
+    return [*lines, r"\bottomrule", r"\end{tabular}%"]
 
 
 def _line(texts: Sequence[str]) -> str:

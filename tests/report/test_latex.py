@@ -83,6 +83,7 @@ def test_a_table_is_a_float_with_caption_label_and_notes() -> None:
 \caption{Runs, $\eta=0.1$}
 \label{tab:runs}
 \smallskip
+\sbox{0}{%
 \begin{tabular}{@{}lr@{}}
 \toprule
  & $\log_{10}$ \\
@@ -92,9 +93,10 @@ Top-$k$ & $-1.5 \pm 0.1$ \\
 \midrule
 \textbf{\boldmath RegTop-$k$}\textsuperscript{*} & \textbf{\boldmath $-2.5 \pm 0.1$} \\
 \bottomrule
-\end{tabular}
+\end{tabular}%
+}\usebox{0}
 \par\smallskip
-\begin{minipage}{\linewidth}
+\begin{minipage}{\wd0}
 \raggedright\footnotesize
 \textsuperscript{*}\,best\par
 RegTop-$k$: $\mu=4$\par

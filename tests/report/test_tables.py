@@ -75,7 +75,7 @@ FOLDABLE = Table(
         (33, [["one/two/three", "*", "12345", "67890123"]]),
         (27, [["one/two/", "12345", "67890123"], ["three", "*"]]),
         (18, [["one/two/", "12345"], ["three", "*"]]),
-        (15, [["one/", "12345"], ["two/", ""], ["three", "*"]]),
+        (14, [["one/", "12345"], ["two/", ""], ["three", "*"]]),
     ],
 )
 def test_names_are_folded_before_spare_columns_are_left_out(

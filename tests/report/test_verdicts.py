@@ -227,7 +227,14 @@ def test_an_ordinary_table_has_room_for_all_columns() -> None:
     lines = printed(check(found))
     assert {"value", "baseline", "tolerated", "reason"} <= set(" ".join(lines[:3]).split())
     row = next(line for line in lines if line.startswith(" FAIL"))
-    assert row.split()[2:] == ["linreg/", "gap", "1.23456789e-05", "1.23456788e-05", "0", "worse"]
+    assert row.split()[2:] == [
+        "linreg/regtopk/",
+        "gap",
+        "1.23456789e-05",
+        "1.23456788e-05",
+        "0",
+        "worse",
+    ]
 
 
 def test_a_name_is_whole_once_its_lines_are_joined() -> None:
