@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from regtopk_bench.gate import pairs
 from regtopk_bench.gate.bench import Bench, Ended
 from regtopk_bench.gate.pairs import CONTROL
 from regtopk_bench.gate.suite import Suite
-from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
+from regtopk_bench.report.baseline import baseline_tables, changes, changes_table
+from regtopk_bench.report.table import print_report
 from regtopk_bench.results import Scalar, baseline
 from regtopk_bench.results.baseline import (
     Acceptance,
@@ -53,7 +55,13 @@ def accept_baseline(invocation: Invocation) -> None:
 def show_baseline(file: Path, output_format: str) -> None:
     """Print a baseline: its history, and every number with its tolerance."""
     found = baseline.read(file)
-    print_tables([_history(file, found), _numbers(found)], output_format, console())
+    print_report(
+        console(),
+        output_format,
+        name="baseline",
+        tables=lambda: baseline_tables(str(file), found),
+        document=lambda: baseline.dump(found),
+    )
 
 
 def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None:
@@ -110,7 +118,14 @@ def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None
         )
         others = {key: each for key, each in before.cells.items() if key not in kept}
         changed = before.model_copy(update={"cells": others})
-        _print_changes(invocation, verdicts(changed, outcomes))
+        found = verdicts(changed, outcomes)
+        print_report(
+            invocation.out,
+            settings.format,
+            name="changes",
+            tables=lambda: [changes_table(found)],
+            document=lambda: _json(changes(found)),
+        )
     baseline.write(made, Path(settings.baseline))
     invocation.note(f"wrote {settings.baseline}: {len(cells)} cells")
 
@@ -163,74 +178,8 @@ def _times(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, l
     return found
 
 
-def _print_changes(invocation: Invocation, found: list[Verdict]) -> None:
-    changed = [each for each in found if each.verdict != "PASS"]
-    columns = [
-        Column("cell", "cell", left=True, compact=False),
-        Column("metric", "metric", left=True),
-        Column("was", "before"),
-        Column("is", "value"),
-        Column("", "sentence", left=True, compact=False, hidden=True),
-    ]
-    rows = [
-        Row(
-            [
-                Entry(each.name),
-                Entry(each.metric),
-                _number(each.baseline),
-                _number(each.value),
-                Entry(each.sentence),
-            ]
-        )
-        for each in changed
-    ]
-    title = f"What changes: {len(changed)} of {len(found)}"
-    table = Table(title, columns, rows)
-    print_tables([table], invocation.resolved.settings.format, invocation.out)
-
-
-def _history(file: Path, found: Baseline) -> Table:
-    where = found.environment
-    title = (
-        f"{file}: profile {found.profile}, {len(found.cells)} cells, {where.get('cpu')} "
-        f"({where.get('instructions')}), PyTorch {where.get('torch')}"
-    )
-    columns = [
-        Column("date", "date", left=True),
-        Column("reason", "reason", left=True, compact=False),
-        Column("commit", "commit", left=True),
-    ]
-    rows = [
-        Row([Entry(each.date), Entry(each.reason), Entry((each.commit or "")[:12])])
-        for each in found.history
-    ]
-    return Table(title, columns, rows)
-
-
-def _numbers(found: Baseline) -> Table:
-    columns = [
-        Column("cell", "cell", left=True, compact=False),
-        Column("metric", "metric", left=True),
-        Column("value", "value"),
-        Column("± elsewhere", "tolerance"),
-    ]
-    rows = []
-    for cell in found.cells.values():
-        own = [
-            Row([Entry(cell.name), Entry(name), _number(each.value), _number(each.tolerance, 2)])
-            for name, each in cell.metrics.items()
-        ]
-        own += [
-            Row([Entry(cell.name), Entry(name), Entry(value), Entry("–", "")])
-            for name, value in cell.digests.items()
-        ]
-        rows += own
-    notes = ["elsewhere: on another machine or with other versions; here numbers must be equal"]
-    return Table("Numbers", columns, rows, notes)
-
-
-def _number(value: float | None, digits: int = 9) -> Entry:
-    return Entry("–", "") if value is None else Entry(f"{value:.{digits}g}", value)
+def _json(found: list[Verdict]) -> str:
+    return json.dumps([each.model_dump(mode="json") for each in found], indent=1)
 
 
 def _text(fact: Scalar) -> str | None:

@@ -193,9 +193,14 @@ def write(baseline: Baseline, file: Path) -> None:
     Raises:
         RunError: If it cannot be written.
     """
-    document = baseline.model_dump(mode="json", by_alias=True)
     try:
         with written_atomically(file) as begun:
-            begun.write(f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode())
+            begun.write(f"{dump(baseline)}\n".encode())
     except OSError as error:
         raise RunError(f"cannot write baseline {file}: {error.strerror}") from error
+
+
+def dump(baseline: Baseline) -> str:
+    """Return a baseline as JSON."""
+    document = baseline.model_dump(mode="json", by_alias=True)
+    return json.dumps(document, indent=1, allow_nan=False)

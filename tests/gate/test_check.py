@@ -184,6 +184,14 @@ def test_cells_are_listed_and_selected(project: Project) -> None:
     listed = whole("check", "--dry-run", "-f", "csv")
     assert listed.returncode == 0
     assert [line.split(",")[0] for line in listed.stdout.splitlines()[1:]] == [DENSE, MINE, REGTOPK]
+    cells = json.loads(whole("check", "--dry-run", "-f", "json").stdout)
+    assert [set(each) for each in cells] == [{"key", "name", "seconds", "skipped"}] * 3
+    assert [(each["name"], each["skipped"]) for each in cells] == [
+        (DENSE, None),
+        (MINE, None),
+        (REGTOPK, None),
+    ]
+    assert all(each["seconds"] > 0 for each in cells)
     code, found = project.found("--select", "*dense*")
     assert code == 0
     assert {name for name, _ in found} == {DENSE}
@@ -389,6 +397,10 @@ def test_accepting_a_change(project: Project) -> None:
     assert project.found()[0] == 0
     shown = whole("baseline", "show")
     assert "another rival" in shown.stdout
+    document = whole("baseline", "show", "-f", "json").stdout
+    assert document == project.baseline.read_text(encoding="utf-8")
+    same = whole("baseline", "accept", "--reason", "once more", "-f", "json")
+    assert json.loads(same.stdout) == []
     again = whole("baseline", "create")
     assert again.returncode == 2
     assert "there is a baseline baseline.json already" in again.stderr
