@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         RunError,
         WorkerDiedError,
     )
+    from regtopk_bench.experiments.seeds import simulate_seeds
     from regtopk_bench.messages import DenseGradient, Message, SparseGradient, aggregate
     from regtopk_bench.sparsify import (
         Dense,
@@ -29,9 +30,12 @@ if TYPE_CHECKING:
         Sparsifier,
         TopK,
     )
+    from regtopk_bench.results import Result, Run
+    from regtopk_bench.results.store import load
     from regtopk_bench.trace import Trace
     from regtopk_bench.training import Checkpoints, RoundInfo, Schedule, simulate
     from regtopk_bench.workloads import LinearRegression, LogisticToy, Workload
+    from regtopk_bench.workloads.model import ModelWorkload, accuracy
 
 _HOME = {
     "Checkpoints": "training",
@@ -42,6 +46,7 @@ _HOME = {
     "LinearRegression": "workloads",
     "LogisticToy": "workloads",
     "Message": "messages",
+    "ModelWorkload": "workloads.model",
     "NonFiniteGradientError": "errors",
     "Oracle": "sparsify",
     "PerLayer": "sparsify",
@@ -49,7 +54,9 @@ _HOME = {
     "RandomK": "sparsify",
     "RegTopK": "sparsify",
     "RegtopkBenchError": "errors",
+    "Result": "results",
     "RoundInfo": "training",
+    "Run": "results",
     "RunError": "errors",
     "Schedule": "training",
     "SparseGradient": "messages",
@@ -58,8 +65,11 @@ _HOME = {
     "Trace": "trace",
     "WorkerDiedError": "errors",
     "Workload": "workloads",
+    "accuracy": "workloads.model",
     "aggregate": "messages",
+    "load": "results.store",
     "simulate": "training",
+    "simulate_seeds": "experiments.seeds",
 }
 
 __all__ = [
@@ -71,6 +81,7 @@ __all__ = [
     "LinearRegression",
     "LogisticToy",
     "Message",
+    "ModelWorkload",
     "NonFiniteGradientError",
     "Oracle",
     "PerLayer",
@@ -78,7 +89,9 @@ __all__ = [
     "RandomK",
     "RegTopK",
     "RegtopkBenchError",
+    "Result",
     "RoundInfo",
+    "Run",
     "RunError",
     "Schedule",
     "SparseGradient",
@@ -87,12 +100,20 @@ __all__ = [
     "Trace",
     "WorkerDiedError",
     "Workload",
+    "__version__",
+    "accuracy",
     "aggregate",
+    "load",
     "simulate",
+    "simulate_seeds",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("regtopk-bench")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

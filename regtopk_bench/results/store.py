@@ -6,11 +6,12 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
 from regtopk_bench.files import content_of, remove_unfinished, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
@@ -78,6 +79,25 @@ def clean(folder: Path) -> None:
     """
     for name in (RESULT_FILE, TRACES_FILE, journal.JOURNAL_FILE):
         remove_unfinished(folder / name)
+
+
+def load(path: str | os.PathLike[str]) -> Result:
+    """Read a saved result, for library users: see `read`.
+
+    Args:
+        path: A result file, or the folder of a run, finished or not; "~" is the home directory.
+
+    Raises:
+        ConfigurationError: If it is missing, damaged, of another kind or of another version.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"path {path!r} of a result is no path")
+    try:
+        return read(Path(path).expanduser())
+    except RegtopkBenchError:
+        raise
+    except (RuntimeError, ValueError) as error:  # no such home directory, a name with a zero
+        raise ConfigurationError(f"cannot read result {path!r}: {error}") from error
 
 
 def read(path: Path) -> Result:
