@@ -41,9 +41,6 @@ class Algorithm:
     achievable: bool = True
     """False for a bound that no real system can reach."""
 
-    baseline: str | None = None
-    """The algorithm it refines: reports compare the two, paired by seed."""
-
 
 _ROWS = (
     Algorithm(
@@ -65,7 +62,6 @@ _ROWS = (
         label="RegTop-k",
         colour="#0072B2",
         home="regtopk_bench.sparsify.regtopk:RegTopK",
-        baseline="topk",
     ),
     Algorithm(
         name="randomk",

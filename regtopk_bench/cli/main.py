@@ -66,7 +66,7 @@ def _main(
 def _linreg(invocation: Invocation) -> None:
     """Train a distributed linear regression and compare how sparsifiers converge.
 
-    Without options: the paper's setting, with dense, Top-k, RegTop-k and the oracle.
+    Without options: the paper's setting, with dense, Top-k, RegTop-k, Random-k and the oracle.
     """
     from regtopk_bench.cli.linreg import run_linreg
 

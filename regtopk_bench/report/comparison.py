@@ -1,87 +1,74 @@
-"""Algorithms against their baselines on the same seeds: how different, and how certain."""
+"""Every pair of algorithms at a density on the same seeds: how different, and how certain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 
-from regtopk_bench.algorithms import algorithm
+from regtopk_bench.report.phrases import number as written
 from regtopk_bench.report.table import Column, Entry, Row, Table
-from regtopk_bench.results.labels import labels
-from regtopk_bench.results.schema import Run
-from regtopk_bench.results.summary import Comparison, Group, compare
-
-Measure = Callable[[Run], float]
-
-_SELECTION = ("density", "k", "scope")
-"""What two sparsifiers must share to select the same number of entries."""
+from regtopk_bench.results.statistics import Comparison, Statistics
 
 
 def comparison_table(
-    groups: Sequence[Group], of_what: str, better: str, measures: Mapping[str, Measure], digits: int
+    statistics: Statistics,
+    title: str,
+    metrics: Mapping[str, str],
+    scale: float = 1.0,
+    notes: Sequence[str] = (),
 ) -> Table | None:
-    """Compare each algorithm with its baseline where the two differ in nothing else.
+    """Return a row for each pair at a density that has at least two seeds in common.
 
     Args:
-        groups: The runs of all algorithms.
-        of_what: What is compared, for the title; may be empty.
-        better: Which sign is good, for the title.
-        measures: What is compared, by name.
-        digits: Decimal places of a difference.
+        statistics: The comparisons.
+        title: Behind "First minus second".
+        metrics: What is compared, by the name of its rows.
+        scale: What a difference is multiplied by for people.
+        notes: Below the table.
 
     Returns:
         The table; None if no pair has two seeds in common.
     """
-    named = labels(group.cell for group in groups)
-    rows, titles = [], set()
-    for ours, theirs in _pairs(groups):
-        label = str(named[ours.cell.group])
-        for name, measure in measures.items():
-            found = compare(ours, theirs, measure)
-            if found:
-                which = [Entry(label), Entry(f"{ours.density:g}", ours.density), Entry(name)]
-                rows.append(Row([*which, *_entries(found, digits)]))
-                titles.add(f"{_label(ours)} minus {_label(theirs)}")
-    if not rows:
+    found = [
+        (name, pair)
+        for name, metric in metrics.items()
+        for pair in statistics.pairs(metric, "density")
+        if math.isfinite(pair.p)
+    ]
+    if not found:
         return None
-    several = len({row.entries[0].text for row in rows}) > 1
+    sections = [
+        [each for each in found if each[1].first.density == density]
+        for density in dict.fromkeys(pair.first.density for _, pair in found)
+    ]
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False, hidden=not several),
+        Column("first", "first", left=True, compact=False),
+        Column("second", "second", left=True, compact=False),
         Column("density", "density"),
-        Column("of", "of", left=True, compact=False),
+        Column("of", "of", left=True, compact=False, hidden=len(metrics) == 1),
         Column("difference", "difference"),
-        Column("p\n(t-test)", "p_t"),
+        Column("p\n(t-test)", "p"),
+        Column("p\n(Holm)", "p_corrected"),
         Column("p\n(Wilcoxon)", "p_wilcoxon"),
-        Column("seeds", "seeds"),
+        Column("seeds", "n"),
     ]
-    title = " and ".join(sorted(titles))
-    return Table(f"{title}{of_what}, paired by seed ({better})", columns, rows)
-
-
-def _label(group: Group) -> str:
-    return algorithm(group.cell.algorithm).label
-
-
-def _pairs(groups: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Return each group with that of its baseline: same problem, recipe and number of entries."""
-    return [
-        (ours, theirs)
-        for ours in groups
-        for theirs in groups
-        if theirs.cell.algorithm == algorithm(ours.cell.algorithm).baseline
-        and _setting(ours) == _setting(theirs)
+    rows = [
+        Row(_entries(name, pair, scale), section_ends=number == len(section))
+        for section in sections
+        for number, (name, pair) in enumerate(section, 1)
     ]
+    return Table(f"First minus second{title}, paired by seed", columns, rows, notes)
 
 
-def _setting(group: Group) -> tuple[object, ...]:
-    cell = group.cell
-    return cell.problem, cell.recipe, [cell.sparsifier.get(name) for name in _SELECTION]
-
-
-def _entries(found: Comparison, digits: int) -> list[Entry]:
-    difference, half_width = found.difference.mean, found.difference.half_width
+def _entries(name: str, pair: Comparison, scale: float) -> list[Entry]:
+    difference = pair.difference
+    sign = "+" if difference.mean >= 0.0 else ""
     return [
-        Entry(f"{difference:+.{digits}f}±{half_width:.{digits}f}", difference),
-        Entry(f"{found.p_t:.2g}", found.p_t),
-        Entry(f"{found.p_wilcoxon:.2g}", found.p_wilcoxon),
-        Entry(str(found.seeds), found.seeds),
+        Entry(pair.first.label),
+        Entry(pair.second.label),
+        Entry(f"{pair.first.density:g}", pair.first.density),
+        Entry(name),
+        Entry(sign + written(difference.times(scale)), difference.mean),
+        *(Entry(f"{p:.2g}", p) for p in (pair.p, pair.p_corrected, pair.p_wilcoxon)),
+        Entry(str(difference.n), difference.n),
     ]

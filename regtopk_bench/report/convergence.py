@@ -8,77 +8,95 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from regtopk_bench.algorithms import algorithm
 from regtopk_bench.report import notes
+from regtopk_bench.report.answer import Target, Wording, answers
 from regtopk_bench.report.comparison import comparison_table
-from regtopk_bench.report.rows import by_density, cost_of_target, naming, outcome
+from regtopk_bench.report.rows import (
+    COUNTS,
+    by_density,
+    cost_columns,
+    cost_entries,
+    count_entries,
+    mean_columns,
+    mean_entries,
+    naming,
+    outcome,
+    whole,
+)
 from regtopk_bench.report.sparkline import sparkline
 from regtopk_bench.report.table import Column, Entry, Row, Table
-from regtopk_bench.report.title import described, seeds_of, target_of
+from regtopk_bench.report.title import described, seeds_of
 from regtopk_bench.results.labels import Label, labels
-from regtopk_bench.results.schema import Result, Run
-from regtopk_bench.results.summary import Group, estimate, first_round, groups, log10, sent_bytes
+from regtopk_bench.results.measures import LOG10_GAP, target_of
+from regtopk_bench.results.schema import Result
+from regtopk_bench.results.standing import winners
+from regtopk_bench.results.statistics import Statistics, Summary, statistics_of
+from regtopk_bench.results.summary import Group, estimate
 
 _CURVE_WIDTH = 10
 _CURVE_FLOOR = -30.0
+_GAP = Wording(LOG10_GAP, "log10 gap", "decades")
+_EXACT = "a gap of exactly 0 is taken for 2.2e-308, the smallest number with a logarithm"
 
 
 def convergence_tables(result: Result, unicode: bool = True) -> list[Table]:
-    """Return the tables of a `linreg` result: convergence, and the comparison by seed."""
-    comparison = comparison_table(
-        groups(result.runs),
-        "",
-        "negative: the first is closer",
-        {"log10 gap": _log10_gap},
-        digits=3,
-    )
-    return [_convergence(result, unicode), *([comparison] if comparison else [])]
+    """Return the tables of a `linreg` result: convergence, and the comparison by seed.
 
-
-def _convergence(result: Result, unicode: bool) -> Table:
+    The last ends with the answer.
+    """
+    statistics = statistics_of(result)
     target = target_of(result)
+    reached = "" if math.isnan(target) else f"{target:g}"
+    told = answers(statistics, _GAP, Target(reached, "kB", 1e3))
+    compared = comparison_table(
+        statistics,
+        " (log10 gap; negative: the first is closer)",
+        {_GAP.name: LOG10_GAP},
+        notes=told,
+    )
+    below = [] if compared else told
+    first = _convergence(result, statistics, reached or "target", below, unicode)
+    return [first, *([compared] if compared else [])]
+
+
+def _convergence(
+    result: Result, statistics: Statistics, reached: str, below: Sequence[str], unicode: bool
+) -> Table:
     sections = by_density(result)
     everything = [group for section in sections for group in section]
     named = labels(group.cell for group in everything)
     curves = {group.cell.group: group.mean_log10_trace("gap") for group in everything}
     low, high = _range(list(curves.values()))
+    best = winners(statistics, LOG10_GAP)
 
     rows = []
     for section in sections:
-        best = _best(section)
         for group in section:
-            curve = curves[group.cell.group].clip(low)
-            entries = _entries(group, named[group.cell.group], target)
-            entries.append(Entry(sparkline(curve, low, high, _CURVE_WIDTH, unicode)))
-            rows.append(Row(entries, group is best, section_ends=group is section[-1]))
-    reached = "target" if math.isnan(target) else f"{target:g}"
+            key = group.cell.group
+            entries = _entries(group, statistics.of(group), named[key])
+            curve = sparkline(curves[key].clip(low), low, high, _CURVE_WIDTH, unicode)
+            ends = group is section[-1]
+            rows.append(Row([*entries, Entry(curve)], key in best, section_ends=ends))
     columns = [
         Column("algorithm", "algorithm", left=True, compact=False),
         Column("density", "density"),
-        Column("log10\ngap", "log10_gap"),
-        Column(f"rounds\nto {reached}", "rounds_to_target"),
-        Column("kB/\nround", "sent_bytes_per_worker_round"),
-        Column(f"kB to\n{reached}", "sent_bytes_per_worker_to_target"),
-        Column("rounds/\ns", "rounds_per_second"),
+        *mean_columns("log10\ngap", LOG10_GAP),
+        *cost_columns("kB", reached),
+        *mean_columns("rounds/\ns", "rounds_per_second"),
+        *COUNTS,
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
     ]
-    return Table(_title(result), columns, rows, _notes(everything, any(r.marked for r in rows)))
+    return Table(_title(result), columns, rows, [*_notes(everything, bool(best)), *below])
 
 
-def _entries(group: Group, label: Label, target: float) -> list[Entry]:
-    gap = estimate(log10(group.values("gap")))
-    reached = [first_round(np.array(run.traces["gap"]) <= target) for run in group.runs]
-    sent = [sent_bytes(run) for run in group.runs]
-    per_round = float(np.mean([each.mean() if len(each) else 0.0 for each in sent]))
-    speed = group.mean_execution("rounds_per_second")
-    rounds, to_target = cost_of_target(group, reached, unit=1e3, digits=4)
+def _entries(group: Group, summary: Summary, label: Label) -> list[Entry]:
+    speed = estimate(group.execution("rounds_per_second"))
     return [
         *naming(group, label),
-        outcome(group, gap),
-        rounds,
-        Entry(f"{per_round / 1e3:.3g}", per_round),
-        to_target,
-        Entry(f"{speed:.0f}", speed),
+        *outcome(group, summary.metrics[LOG10_GAP]),
+        *cost_entries(summary, in_bytes=1e3, digits=4),
+        *mean_entries(whole(speed), speed),
+        *count_entries(summary),
     ]
 
 
@@ -88,25 +106,6 @@ def _range(curves: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     finite = [curve for curve in finite if len(curve)]
     low = min((float(curve.min()) for curve in finite), default=0.0)
     return low, max((float(curve[0]) for curve in finite), default=0.0)
-
-
-def _log10_gap(run: Run) -> float:
-    return float(log10(np.array(run.metrics.get("gap", math.nan))))
-
-
-def _best(section: Sequence[Group]) -> Group | None:
-    """Return the sparsified group with the smallest gap that a real system could run."""
-    candidates = [
-        group
-        for group in section
-        if group.density < 1.0
-        and algorithm(group.cell.algorithm).achievable
-        and not group.failures
-        and np.isfinite(group.values("gap")).all()
-    ]
-    if len(candidates) < 2:
-        return None
-    return min(candidates, key=lambda group: estimate(log10(group.values("gap"))).mean)
 
 
 def _title(result: Result) -> str:
@@ -124,12 +123,14 @@ def _title(result: Result) -> str:
 def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
     if not everything:
         return []
-    mark = "* smallest gap at its density among sparsifiers that can be built"
+    runs = [run for group in everything for run in group.counted.values()]
+    mark = "* smaller gap than any other at its density that can be built"
     return [
         *([mark] if marked else []),
         *notes.on_runs(everything),
+        *([_EXACT] if any(run.metrics.get("gap") == 0.0 for run in runs) else []),
         *notes.on_coordination(everything),
         *notes.on_parameters(everything),
-        f"kB sent per worker{notes.encodings(everything)}; "
+        f"bytes sent (up) and received (down) per worker{notes.encodings(everything)}; "
         f"workers in {notes.processes(everything)}",
     ]

@@ -7,29 +7,53 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from regtopk_bench.report import notes
+from regtopk_bench.report.answer import Target, Wording, answers
 from regtopk_bench.report.comparison import comparison_table
-from regtopk_bench.report.rows import by_density, cost_of_target, naming, outcome
+from regtopk_bench.report.rows import (
+    COUNTS,
+    by_density,
+    cost_columns,
+    cost_entries,
+    count_entries,
+    mean_columns,
+    mean_entries,
+    naming,
+    outcome,
+    raw,
+)
 from regtopk_bench.report.table import Column, Entry, Row, Table
-from regtopk_bench.report.title import described, seeds_of, setting, target_of
+from regtopk_bench.report.title import described, seeds_of, setting
 from regtopk_bench.results.labels import Label, labels
-from regtopk_bench.results.schema import Result, Run
-from regtopk_bench.results.summary import Group, estimate, first_round, groups
+from regtopk_bench.results.measures import BEST_ACCURACY, FINAL_ACCURACY, target_of
+from regtopk_bench.results.schema import Result
+from regtopk_bench.results.standing import winners
+from regtopk_bench.results.statistics import Statistics, Summary, statistics_of
+from regtopk_bench.results.summary import Group, estimate
 from regtopk_bench.trace import PHASES
+
+_ACCURACY = Wording(FINAL_ACCURACY, "final accuracy", "points", unit=" %", scale=100.0)
 
 
 def image_tables(result: Result) -> list[Table]:
-    """Return the tables of a `cifar` result: accuracies, and the comparison by seed."""
-    comparison = comparison_table(
-        groups(result.runs),
-        f" in points of accuracy on {source(result)}",
-        "positive: the first is better",
-        {"best": lambda run: 100.0 * best(run), "final": lambda run: 100.0 * final(run)},
-        digits=2,
+    """Return the tables of a `cifar` result: accuracies, and the comparison by seed.
+
+    The last ends with the answer.
+    """
+    statistics = statistics_of(result)
+    target = target_of(result)
+    reached = "" if math.isnan(target) else f"{100 * target:g} %"
+    told = answers(statistics, _ACCURACY, Target(reached, "MB", 1e6))
+    compared = comparison_table(
+        statistics,
+        f" in points of accuracy on {source(result)} (positive: the first is better)",
+        {"best": BEST_ACCURACY, "final": FINAL_ACCURACY},
+        scale=100.0,
+        notes=told,
     )
-    return [_accuracies(result), *([comparison] if comparison else [])]
+    first = _accuracies(result, statistics, reached or "target", [] if compared else told)
+    return [first, *([compared] if compared else [])]
 
 
 def source(result: Result) -> str:
@@ -39,69 +63,52 @@ def source(result: Result) -> str:
     return Path(str(setting(result, "data") or "CIFAR-10")).name
 
 
-def accuracy(run: Run) -> NDArray[np.float64]:
-    """Return the accuracy after each round; NaN where it was not evaluated."""
-    return np.array(run.traces["accuracy"], dtype=np.float64)
-
-
-def best(run: Run) -> float:
-    """Return the largest accuracy of all evaluations."""
-    evaluated = accuracy(run)
-    evaluated = evaluated[np.isfinite(evaluated)]
-    return float(evaluated.max()) if len(evaluated) else math.nan
-
-
-def final(run: Run) -> float:
-    """Return the accuracy after the last round."""
-    return float(run.metrics.get("accuracy", math.nan))
-
-
-def _accuracies(result: Result) -> Table:
-    target = target_of(result)
+def _accuracies(
+    result: Result, statistics: Statistics, reached: str, below: Sequence[str]
+) -> Table:
     sections = by_density(result)
     everything = [group for section in sections for group in section]
     named = labels(group.cell for group in everything)
     images = Entry(source(result))
+    best = winners(statistics, FINAL_ACCURACY)
     rows = [
         Row(
-            [*_entries(group, named[group.cell.group], target), images],
+            [*_entries(group, statistics.of(group), named[group.cell.group]), images],
+            group.cell.group in best,
             section_ends=group is section[-1],
         )
         for section in sections
         for group in section
     ]
-    reached = "target" if math.isnan(target) else f"{100 * target:g} %"
     columns = [
         Column("algorithm", "algorithm", left=True, compact=False),
         Column("density", "density"),
-        Column("best\naccuracy, %", "best_accuracy"),
-        Column("final\naccuracy, %", "final_accuracy"),
-        Column(f"rounds\nto {reached}", "rounds_to_target"),
-        Column(f"MB to\n{reached}", "sent_bytes_per_worker_to_target"),
-        Column("images/\ns", "images_per_second"),
+        *mean_columns("best\naccuracy, %", BEST_ACCURACY),
+        *mean_columns("final\naccuracy, %", FINAL_ACCURACY),
+        *cost_columns("MB", reached),
+        *mean_columns("images/\ns", "images_per_second"),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
+        *COUNTS,
         Column("images", "images", hidden=True),
     ]
-    return Table(_title(result), columns, rows, _notes(everything))
+    return Table(_title(result), columns, rows, [*_notes(everything, bool(best)), *below])
 
 
-def _entries(group: Group, label: Label, target: float) -> list[Entry]:
-    bests = estimate(np.array([best(run) for run in group.runs]))
-    finals = estimate(np.array([final(run) for run in group.runs]))
-    reached = [first_round(accuracy(run) >= target) for run in group.runs]
-    speed = group.mean_execution("rounds_per_second") * images_per_round(group)
-    spent = [group.mean_execution(f"{phase}_seconds") for phase in PHASES]
+def _entries(group: Group, summary: Summary, label: Label) -> list[Entry]:
+    speed = estimate(group.execution("rounds_per_second")).times(images_per_round(group))
+    spent = [float(group.execution(f"{phase}_seconds").mean()) for phase in PHASES]
     shares = [each / sum(spent) if sum(spent) else math.nan for each in spent]
     shown = "/".join("–" if math.isnan(share) else f"{100 * share:.0f}" for share in shares)
     return [
         *naming(group, label),
-        Entry(outcome(group, bests.times(100.0)).text, bests.mean),
-        Entry(outcome(group, finals.times(100.0)).text, finals.mean),
-        *cost_of_target(group, reached, unit=1e6, digits=3),
-        Entry(f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}", speed),
+        *outcome(group, summary.metrics[BEST_ACCURACY], scale=100.0),
+        *outcome(group, summary.metrics[FINAL_ACCURACY], scale=100.0),
+        *cost_entries(summary, in_bytes=1e6, digits=3),
+        *mean_entries(f"{speed.mean:.0f}" if speed.mean >= 10 else f"{speed.mean:.2g}", speed),
         Entry(shown),
-        *(Entry("", share) for share in shares),
+        *(Entry("", raw(share)) for share in shares),
+        *count_entries(summary),
     ]
 
 
@@ -129,7 +136,7 @@ def _title(result: Result) -> str:
     return f"{source(result)}: {', '.join(filter(None, parts))}"
 
 
-def _notes(everything: Sequence[Group]) -> list[str]:
+def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
     if not everything:
         return []
     runs = [run for group in everything for run in group.runs]
@@ -141,12 +148,14 @@ def _notes(everything: Sequence[Group]) -> list[str]:
     sparse = [group.cell for group in everything if group.density < 1.0]
     scopes = sorted({str(cell.sparsifier.get("scope", "global")) for cell in sparse})
     devices = dict.fromkeys(str(run.cell.problem.get("device", "cpu")) for run in runs)
+    mark = "* larger final accuracy than any other at its density that can be built"
     return [
+        *([mark] if marked else []),
         *notes.on_runs(everything),
         *([skewed] if skews else []),
         *notes.on_coordination(everything),
         *notes.on_parameters(everything),
-        f"MB sent per worker{notes.encodings(everything)}"
+        f"bytes sent (up) and received (down) per worker{notes.encodings(everything)}"
         + (f"; selection scope: {', '.join(scopes)}" if scopes else ""),
         "time: gradient/sparsify/exchange/update, evaluation not counted; "
         f"{', '.join(devices)}, {notes.processes(everything)}",

@@ -19,7 +19,9 @@ def on_runs(groups: Sequence[Group]) -> list[str]:
         notes.append(f"± 95 % confidence interval of the mean over {len(seeds)} seeds")
     if stopped:
         plural = "s" if stopped > 1 else ""
-        notes.append(f"{stopped} run{plural} stopped early: the last round was not reached")
+        why = "the last round was not reached, so that no verdict counts "
+        why += "them" if stopped > 1 else "it"
+        notes.append(f"{stopped} run{plural} stopped early: {why}")
     return notes
 
 

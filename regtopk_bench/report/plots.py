@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from regtopk_bench.report.curves import Curve, curves
 from regtopk_bench.report.figures import FONT, finish, literal, panels, save
-from regtopk_bench.report.images import accuracy, source
+from regtopk_bench.report.images import source
 from regtopk_bench.report.rows import by_density
+from regtopk_bench.results.measures import accuracy
 from regtopk_bench.results.schema import Result, Run
 from regtopk_bench.results.summary import Group, groups, log10, sent_bytes
 

@@ -11,7 +11,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
-from regtopk_bench.report.table import Column, Table, print_tables
+from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.report.verdicts import verdict_tables
 from regtopk_bench.results import store
@@ -81,13 +81,35 @@ def _unknown(result: Result) -> ConfigurationError:
 
 
 def print_result(result: Result, output_format: str, console: Console) -> None:
-    """Print a result to a console: data only, in the requested format."""
+    """Print a result to a console: data only, in the requested format; CSV is one table."""
     if output_format == "json":
         console.file.write(store.dump(result) + "\n")
         return
     unicode = (console.encoding or "").lower().startswith("utf")
     everything = output_format in ("csv", "markdown", "latex")
-    print_tables(tables(result, unicode, everything=everything), output_format, console)
+    shown = tables(result, unicode, everything=everything)
+    if output_format == "csv":
+        shown = [_for_programs(shown)]
+    print_tables(shown, output_format, console)
+
+
+def _for_programs(shown: list[Table]) -> Table:
+    """Return the first table, with the rows of those that are about the same things.
+
+    Those begin with the same column; where one lacks another column, its cells are empty. What
+    else a result says is in its JSON: a stream of CSV is one table.
+    """
+    first = shown[0]
+    alike = [table for table in shown if table.columns[:1] == first.columns[:1]]
+    columns = {column.key: column for table in alike for column in table.columns}
+    rows = []
+    for table in alike:
+        keys = [column.key for column in table.columns]
+        for row in table.rows:
+            entries = dict(zip(keys, row.entries, strict=True))
+            whole = [entries.get(key, Entry("")) for key in columns]
+            rows.append(Row(whole, row.marked, row.section_ends))
+    return Table(first.title, list(columns.values()), rows)
 
 
 def _without_runs(result: Result) -> Table:

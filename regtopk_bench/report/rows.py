@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from regtopk_bench.report.table import Entry
+from regtopk_bench.report.table import Column, Entry
 from regtopk_bench.results.labels import Label
+from regtopk_bench.results.measures import (
+    RECEIVED_PER_ROUND,
+    ROUNDS_TO_TARGET,
+    SENT_PER_ROUND,
+    SENT_TO_TARGET,
+)
 from regtopk_bench.results.schema import Result
-from regtopk_bench.results.summary import Estimate, Group, groups, mean_if_all, sent_bytes_to
+from regtopk_bench.results.statistics import Summary
+from regtopk_bench.results.summary import Estimate, Group, groups
+
+COUNTS = (Column("runs", "n", hidden=True), Column("failed", "failed", hidden=True))
+"""Over how many runs the means of a row are, and how many others diverged or failed."""
 
 
 def by_density(result: Result) -> list[list[Group]]:
@@ -24,30 +33,64 @@ def naming(group: Group, label: Label) -> list[Entry]:
     return [Entry(str(label)), Entry(f"{group.density:g}", group.density)]
 
 
-def outcome(group: Group, value: Estimate, digits: int = 2) -> Entry:
+def mean_columns(heading: str, key: str) -> list[Column]:
+    """Return the column of a mean, and that of its interval for programs."""
+    return [Column(heading, key), Column("", f"{key}_half_width", hidden=True)]
+
+
+def mean_entries(text: str, value: Estimate) -> list[Entry]:
+    """Return a mean as people read it, and the half-width of its interval; empty if unknown."""
+    return [Entry(text, raw(value.mean)), Entry("", raw(value.half_width))]
+
+
+def whole(value: Estimate) -> str:
+    """Return a mean without decimal places."""
+    return f"{value.mean:.0f}" if math.isfinite(value.mean) else "–"
+
+
+def raw(value: float | None) -> float | str:
+    """Return a number for CSV; nothing for one that is unknown or not finite."""
+    return "" if value is None or not math.isfinite(value) else value
+
+
+def outcome(group: Group, value: Estimate, digits: int = 2, scale: float = 1.0) -> list[Entry]:
     """Return a mean with its interval, or the round in which runs diverged or failed."""
-    return Entry(_outcome(group, value, digits), value.mean)
+    return mean_entries(_outcome(group, value.times(scale), digits), value)
 
 
-def cost_of_target(
-    group: Group, reached: Sequence[int | None], unit: float, digits: int
-) -> list[Entry]:
-    """Return the rounds until a target is reached, and what a worker has sent by then.
+def cost_columns(unit: str, target: str) -> list[Column]:
+    """Return the columns of what it takes to reach the target, and of what a round costs."""
+    return [
+        *mean_columns(f"rounds\nto {target}", ROUNDS_TO_TARGET),
+        Column("kB/round\nup/down", SENT_PER_ROUND),
+        Column("", RECEIVED_PER_ROUND, hidden=True),
+        *mean_columns(f"{unit} to\n{target}", SENT_TO_TARGET),
+    ]
+
+
+def cost_entries(of: Summary, in_bytes: float, digits: int) -> list[Entry]:
+    """Return the entries of these columns, of means over the runs that count.
 
     Args:
-        group: The runs.
-        reached: The round in which each of them reached it, or None.
-        unit: Unit of the text, in bytes; programs get bytes.
-        digits: Significant digits of the text.
+        of: The runs.
+        in_bytes: The unit of the bytes until the target; programs get bytes.
+        digits: Significant digits of these.
     """
-    rounds = mean_if_all(reached)
-    sent = mean_if_all(
-        [sent_bytes_to(run, count) for run, count in zip(group.runs, reached, strict=True)]
-    )
+    rounds, sent = of.metrics[ROUNDS_TO_TARGET], of.metrics[SENT_TO_TARGET]
+    up, down = (of.metrics[name].mean for name in (SENT_PER_ROUND, RECEIVED_PER_ROUND))
     return [
-        Entry("–", "") if rounds is None else Entry(f"{rounds:.0f}", rounds),
-        Entry("–", "") if sent is None else Entry(f"{sent / unit:.{digits}g}", sent),
+        *mean_entries(whole(rounds), rounds),
+        Entry(f"{up / 1e3:.3g}/{down / 1e3:.3g}" if math.isfinite(up + down) else "–", raw(up)),
+        Entry("", raw(down)),
+        *mean_entries(
+            f"{sent.mean / in_bytes:.{digits}g}" if math.isfinite(sent.mean) else "–", sent
+        ),
     ]
+
+
+def count_entries(of: Summary) -> list[Entry]:
+    """Return the entries of `COUNTS`."""
+    return [Entry("", len(of.seeds)), Entry("", of.diverged + of.failed)]
 
 
 def _outcome(group: Group, value: Estimate, digits: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,12 +18,6 @@ def described(result: Result, forms: Mapping[str, str]) -> list[str]:
     """Return the settings that the result has, each in its form, such as `N={} workers`."""
     values = {name: setting(result, name) for name in forms}
     return [forms[name].format(value) for name, value in values.items() if value is not None]
-
-
-def target_of(result: Result) -> float:
-    """Return the metric value that runs should reach; NaN if none was set."""
-    value = setting(result, "target")
-    return math.nan if value is None else float(value)
 
 
 def seeds_of(result: Result) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.results.holm import significant
 from regtopk_bench.results.ratios import Estimates
 
 Finding = Literal["equivalent", "slower", "faster", "open"]
@@ -105,23 +106,8 @@ def judge(
     levels = np.full(estimates.mean.shape, level)
     for kind, p in p_of.items():
         judged = np.where(earlier == "open", p, math.inf)
-        found, at = _holm(judged, level, (earlier != kind).sum(axis=-1, keepdims=True))
+        found, at = significant(judged, level, (earlier != kind).sum(axis=-1, keepdims=True))
         # An open row is shown at the strictest of its three levels, an interval across a bound.
         levels = np.where(finding == "open", np.where(found, at, np.minimum(levels, at)), levels)
         finding[found] = kind
     return Judgement(finding, levels, p_of["slower"], p_of["faster"], p_of["equivalent"])
-
-
-def _holm(
-    p: NDArray[np.float64], level: float, counted: NDArray[np.int_]
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return which of (..., rows) are significant among `counted`, and at which level each."""
-    order = np.argsort(p, axis=-1, kind="stable")
-    remaining = np.maximum(counted - np.arange(p.shape[-1]), 1)
-    steps = level / remaining
-    passed = np.logical_and.accumulate(np.take_along_axis(p, order, axis=-1) <= steps, axis=-1)
-    failed = level / np.maximum(counted - passed.sum(axis=-1, keepdims=True), 1)
-    significant, levels = np.empty_like(passed), np.empty_like(p)
-    np.put_along_axis(significant, order, passed, axis=-1)
-    np.put_along_axis(levels, order, np.where(passed, steps, failed), axis=-1)
-    return significant, levels

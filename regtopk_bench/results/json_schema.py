@@ -18,13 +18,13 @@ from pydantic import BaseModel
 
 from regtopk_bench.results.baseline import Baseline
 from regtopk_bench.results.diagnosis import Diagnosis
-from regtopk_bench.results.schema import Result
+from regtopk_bench.results.document import Document
 from regtopk_bench.results.values import Model
 
 FOLDER: Final = Path(__file__).parent / "schemas"
 
 FILES: Final[dict[str, type[BaseModel]]] = {
-    "result.schema.json": Result,
+    "result.schema.json": Document,
     "baseline.schema.json": Baseline,
     "diagnosis.schema.json": Diagnosis,
 }

@@ -15,6 +15,7 @@ from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
 from regtopk_bench.files import content_of, remove_unfinished, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
+from regtopk_bench.results.document import document
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.schema import CHECK, KernelCell, Result, Run, TrainingCell
 from regtopk_bench.results.summary import density_of
@@ -49,8 +50,8 @@ def new_folder(parent: Path, command: str) -> Path:
 
 
 def dump(result: Result) -> str:
-    """Return the result as JSON text."""
-    return json.dumps(result.model_dump(mode="json", by_alias=True), allow_nan=False)
+    """Return the result, with its statistics, as JSON text."""
+    return json.dumps(document(result).model_dump(mode="json", by_alias=True), allow_nan=False)
 
 
 def write(result: Result, folder: Path) -> None:

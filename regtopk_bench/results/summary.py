@@ -1,35 +1,38 @@
-"""Statistics over runs that differ only in their seed, and comparisons paired by seed."""
+"""Runs that differ only in their seed, as groups, and means over them with their intervals."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.algorithms import algorithm
+from regtopk_bench.results.paired import spread_of
 from regtopk_bench.results.schema import Run, TrainingCell
+from regtopk_bench.results.values import Model, Number
 
 _SMALLEST = np.finfo(np.float64).tiny
-_MANY = 200
-_SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean with the half-width of its 95 % confidence interval."""
+class Estimate(Model):
+    """A mean over seeds with the half-width of its 95 % confidence interval."""
 
-    mean: float
+    mean: Number
+    """Not a number, which is null in JSON, unless every run has a value that is finite."""
+
     half_width: float | None
-    """From Student's t over the seeds; None for a single seed."""
+    """From Student's t over the seeds; None where it is unknown, as for a single one."""
+
+    n: int
+    """How many of the values are finite."""
 
     def times(self, factor: float) -> Estimate:
         """Return it in another unit."""
         half_width = None if self.half_width is None else factor * self.half_width
-        return Estimate(factor * self.mean, half_width)
+        return Estimate(mean=factor * self.mean, half_width=half_width, n=self.n)
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,27 @@ class Group:
         return list(self.by_seed.values())
 
     @property
+    def counted(self) -> dict[int, Run]:
+        """The runs that means are over, by seed: those that finished, or if none did, stopped."""
+        for status in ("finished", "stopped"):
+            found = {seed: run for seed, run in self.by_seed.items() if run.status == status}
+            if found:
+                return found
+        return {}
+
+    @property
     def density(self) -> float:
         """The density, k/J: see `density_of`."""
         return density_of(self.runs[0])
 
-    def values(self, name: str) -> NDArray[np.float64]:
-        """Return a metric of every run, (seeds,); NaN where a run has none."""
-        return np.array([run.metrics.get(name, math.nan) for run in self.runs])
+    @property
+    def has_density(self) -> bool:
+        """Whether the algorithm was given how much to send; dense, for one, was not."""
+        return not {"density", "k"}.isdisjoint(self.cell.sparsifier)
 
-    def mean_execution(self, name: str) -> float:
-        """Return the mean over seeds of a machine-dependent value."""
-        return float(np.mean([run.execution.get(name, math.nan) for run in self.runs]))
+    def execution(self, name: str) -> NDArray[np.float64]:
+        """Return a machine-dependent value of every run, (seeds,); NaN where a run has none."""
+        return np.array([run.execution.get(name, math.nan) for run in self.runs])
 
     @property
     def failures(self) -> list[Run]:
@@ -95,9 +108,9 @@ def sent_bytes(run: Run) -> NDArray[np.float64]:
     return sent / run.metrics["workers"]
 
 
-def sent_bytes_to(run: Run, rounds: int | None) -> float | None:
-    """Return the bytes that one worker has sent after this many rounds."""
-    return None if rounds is None else float(sent_bytes(run)[:rounds].sum())
+def received_bytes(run: Run) -> NDArray[np.float64]:
+    """Return the bytes that one worker receives in each round, (rounds,): its share of downlink."""
+    return np.array(run.traces["downlink_bytes"], dtype=np.float64) / run.metrics["workers"]
 
 
 def log10(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,14 +130,25 @@ def groups(runs: Iterable[Run]) -> list[Group]:
     return [Group(cells[key], by_seed[key]) for key in cells]
 
 
-def estimate(values: NDArray[np.float64]) -> Estimate:
-    """Return mean and 95 % confidence interval over seeds."""
-    if len(values) < 2:  # and SciPy, slow to import, is not needed
-        return Estimate(float(values.mean()) if len(values) else math.nan, None)
+def estimate(values: NDArray[np.float64], least_spread: float = 0.0) -> Estimate:
+    """Return mean and 95 % confidence interval over seeds.
+
+    Args:
+        values: One for each seed; one that is not finite is unknown.
+        least_spread: What their standard deviation is at least, as they are coarse.
+    """
+    known = values[np.isfinite(values)]
+    seeds = len(known)
+    mean = float(known.mean()) if seeds and seeds == len(values) else math.nan
+    if not math.isfinite(mean) or seeds < 2:  # and SciPy, slow to import, is not needed
+        return Estimate(mean=mean, half_width=None, n=seeds)
     from scipy import special
 
-    half_width = special.stdtrit(len(values) - 1, 0.975) * _standard_error(values)
-    return Estimate(float(values.mean()), float(half_width))
+    error = spread_of(known, least_spread) / math.sqrt(seeds)
+    half_width = float(special.stdtrit(seeds - 1, 0.975) * error)
+    return Estimate(
+        mean=mean, half_width=half_width if math.isfinite(half_width) else None, n=seeds
+    )
 
 
 def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -143,81 +167,7 @@ def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(ordered[outside]), float(ordered[-1 - outside])
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two configurations on the same seeds."""
-
-    difference: Estimate
-    """First minus second."""
-
-    p_t: float
-    """Paired t-test, two-sided."""
-
-    p_wilcoxon: float
-    """Wilcoxon signed-rank test, two-sided; it cannot go below 2^(1-seeds)."""
-
-    seeds: int
-
-
-def compare(first: Group, second: Group, value: Callable[[Run], float]) -> Comparison | None:
-    """Compare a value of runs by seed; None for fewer than two seeds in common."""
-    common = [seed for seed in first.by_seed if seed in second.by_seed]
-    pairs = [(value(first.by_seed[seed]), value(second.by_seed[seed])) for seed in common]
-    values_S2 = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    values_S2 = values_S2[np.isfinite(values_S2).all(axis=1)]
-    difference = values_S2[:, 0] - values_S2[:, 1]
-    if len(difference) < 2:
-        return None
-    return Comparison(
-        estimate(difference), paired_t(difference), signed_rank(difference), len(difference)
-    )
-
-
-def paired_t(differences: NDArray[np.float64]) -> float:
-    """Return p of the paired t-test, two-sided; 1 where nothing differs."""
-    error = _standard_error(differences)
-    if error == 0.0:
-        return 0.0 if differences.any() else 1.0
-    from scipy import special
-
-    t = abs(differences.mean()) / error
-    return float(2.0 * special.stdtr(len(differences) - 1, -t))
-
-
-def signed_rank(differences: NDArray[np.float64]) -> float:
-    """Return p of Wilcoxon's signed-rank test, two-sided; 1 where nothing differs.
-
-    Differences of 0 are left out, and equal ones share their mean rank. Below 200 differences,
-    p is exact, ties included: the share of all choices of signs that are as extreme. From 200 on,
-    the normal limit is used.
-    """
-    signed = differences[differences != 0.0]
-    sizes = np.sort(np.abs(signed))
-    left, right = (np.searchsorted(sizes, np.abs(signed), side) for side in _SIDES)
-    ranks = left + right + 1  # twice the mean rank, a whole number
-    smaller = min(ranks[signed > 0.0].sum(), ranks[signed < 0.0].sum())
-    if len(ranks) >= _MANY:
-        from scipy import special
-
-        z = (smaller - ranks.sum() / 2.0) / (np.linalg.norm(ranks) / 2.0)
-        return float(2.0 * special.ndtr(z))
-    chances = np.ones(1)  # of each sum of the ranks with one sign
-    for rank in ranks:
-        chances = (np.pad(chances, (0, rank)) + np.pad(chances, (rank, 0))) / 2.0
-    return min(1.0, float(2.0 * chances[: smaller + 1].sum()))
-
-
-def _standard_error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / math.sqrt(len(values)))
-
-
 def first_round(reached: NDArray[np.bool_]) -> int | None:
     """Return the first round, from 1, after which a condition holds."""
     rounds = np.flatnonzero(reached)
     return int(rounds[0]) + 1 if len(rounds) else None
-
-
-def mean_if_all(values: Sequence[float | None]) -> float | None:
-    """Return the mean if all values are known, else None."""
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None

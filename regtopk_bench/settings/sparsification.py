@@ -16,7 +16,7 @@ class SparsificationSettings(Group, panel="Sparsification", decides=True):
     """The algorithms with their hyper-parameters, and how much of a gradient they keep."""
 
     algorithm: Algorithms = setting(
-        tuple(map(parse_spec, ("dense", "topk", "regtopk:mu=4", "oracle"))),
+        tuple(map(parse_spec, ("dense", "topk", "regtopk:mu=4", "randomk", "oracle"))),
         "Algorithm to run, repeatable, with its parameters as in regtopk:mu=5: {choices}, or a "
         "class by its dotted name.",
         short="-a",

@@ -25,7 +25,7 @@ def test_the_table_fits_80_columns_and_says_that_images_are_made_up(run: Call) -
     assert done.exit_code == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "SYNTHETIC images: cnn (J=104,490), N=4 workers, iid, batch 20" in done.stdout
-    assert "RegTop-k minus Top-k in points of accuracy on SYNTHETIC images" in done.stdout
+    assert "First minus second in points of accuracy on SYNTHETIC images" in done.stdout
     assert "mean total variation distance" in done.stdout
     for name in ("dense", "topk", "regtopk", "±"):
         assert name in done.stdout

@@ -22,7 +22,7 @@ def test_the_table_fits_80_columns_and_marks_the_best(run: Call) -> None:
     assert done.stdout.count(" *") >= 2
     assert "paired by seed" in done.stdout
     assert "±" in done.stdout
-    for name in ("dense", "topk", "regtopk", "oracle"):
+    for name in ("dense", "topk", "regtopk", "randomk", "oracle"):
         assert name in done.stdout
 
 
@@ -63,7 +63,10 @@ def test_other_formats(run: Call, output_format: str) -> None:
     assert not Path("runs").exists()
     if output_format == "csv":
         rows = list(csv.DictReader(io.StringIO(done.stdout)))
-        assert [row["algorithm"] for row in rows] == ["dense", *["topk", "regtopk", "oracle"] * 2]
+        assert [row["algorithm"] for row in rows] == [
+            "dense",
+            *["topk", "regtopk", "randomk", "oracle"] * 2,
+        ]
         assert float(rows[0]["sent_bytes_per_worker_round"]) == 20 * 8
 
 
@@ -135,7 +138,7 @@ def test_no_rounds_give_an_empty_table(run: Call) -> None:
         (["--config", "absent.toml"], "cannot read absent.toml"),
         (["--output", "file/runs"], "cannot write to file/runs"),
         (["--workers", "100000000"], "GiB"),
-        (["--rounds", "99999999999"], "the traces of 699999999993 rounds in 7 runs take"),
+        (["--rounds", "99999999999"], "the traces of 899999999991 rounds in 9 runs take"),
         (["--learning-rate", "1e400"], "--learning-rate: '1e400' is not a finite number"),
         (["--seeds", "9223372036854775808"], "is beyond 9223372036854775807, the largest seed"),
         (["--jobs", "1000000000"], "--jobs: 1000000000 is above 1024"),

@@ -1,59 +1,39 @@
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from regtopk_bench.report.comparison import comparison_table
+from regtopk_bench.report.table import Table
 from regtopk_bench.results import Run
-from regtopk_bench.results.summary import groups
-from tests.results.samples import LINREG, RECIPE, run
+from regtopk_bench.results.measures import LOG10_GAP
+from regtopk_bench.results.statistics import statistics_of
+from tests.results.samples import result, run
 
 
-def rows(runs: Sequence[Run]) -> list[dict[str, str]]:
-    measures = {"gap": lambda run: run.metrics["gap"]}
-    table = comparison_table(groups(runs), "", "negative: closer", measures, 1)
-    return list(csv.DictReader(io.StringIO(table.csv()))) if table else []
+def table(runs: Sequence[Run]) -> Table | None:
+    return comparison_table(statistics_of(result(runs)), "", {"gap": LOG10_GAP}, 10.0, ["a note"])
 
 
-def both(gap: float, **changes: object) -> list[Run]:
-    """Return RegTop-k, which reaches a gap, and Top-k, which reaches 1, on two seeds."""
+def both(log: float, **changes: float) -> list[Run]:
+    """Return Top-k, which reaches a gap of about 0.1, and RegTop-k, which reaches another."""
     return [
-        run(algorithm, seed, gaps=[reached + seed * reached], **changes)  # type: ignore[arg-type]
-        for algorithm, reached in (("regtopk", gap), ("topk", 1.0))
+        run(name, seed, gaps=[10.0 ** (reached - seed * (0.1 + reached / 10))], **changes)  # type: ignore[arg-type]
+        for name, reached in (("topk", -1.0), ("regtopk", log))
         for seed in (0, 1)
     ]
 
 
-def test_each_density_is_compared_with_its_own() -> None:
-    found = rows([*both(3.0, density=0.5), *both(5.0, density=0.25), *both(9.0, k=1)])
-    assert [(row["density"], float(row["difference"])) for row in found] == [
-        ("0.5", 3.0),
-        ("0.25", 6.0),
-        ("0.25", 12.0),
+def test_each_pair_has_a_row_below_its_density() -> None:
+    found = table([*both(-3.0, density=0.5), *both(-5.0, density=0.25)])
+    assert found is not None
+    texts = [[entry.text for entry in row.entries[:5]] for row in found.rows]
+    assert texts == [
+        ["regtopk", "topk", "0.5", "gap", "-19.00±12.71"],
+        ["regtopk", "topk", "0.25", "gap", "-38.00±25.41"],
     ]
+    assert found.notes == ["a note"]
+    assert [row.section_ends for row in found.rows] == [True, True]
 
 
-def test_each_configuration_of_regtopk_has_a_row() -> None:
-    topk = [run("topk", seed, gaps=[1.0]) for seed in (0, 1)]
-    ours = [run("regtopk", seed, gaps=[mu], mu=mu) for mu in (4.0, 8.0) for seed in (0, 1)]
-    found = rows([*topk, *ours])
-    assert [(row["algorithm"], float(row["difference"])) for row in found] == [
-        ("regtopk:mu=4", 3.0),
-        ("regtopk:mu=8", 7.0),
-    ]
-
-
-def test_nothing_is_compared_across_problems_recipes_or_scopes() -> None:
-    topk = [run("topk", seed) for seed in (0, 1)]
-    for other in (
-        {"problem": LINREG | {"dim": 5}},
-        {"recipe": RECIPE | {"momentum": 0.9}},
-        {"scope": "layer"},
-        {"density": 0.25},
-    ):
-        assert rows([*topk, *(run("regtopk", seed, **other) for seed in (0, 1))]) == []  # type: ignore[arg-type]
-
-
-def test_one_seed_is_not_compared() -> None:
-    assert rows([run("topk"), run("regtopk")]) == []
+def test_there_is_no_table_of_one_seed() -> None:
+    assert table([run("topk"), run("regtopk")]) is None

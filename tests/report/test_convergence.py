@@ -5,6 +5,10 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import pytest
+import scipy.stats
+
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.table import Table
 from regtopk_bench.results import Run
@@ -49,15 +53,69 @@ def test_what_the_oracle_would_need_is_a_note_and_in_no_column() -> None:
     assert "16 kB per worker and round" in note
 
 
-def test_the_best_of_those_that_can_be_built_is_marked() -> None:
+def test_the_one_that_beats_all_others_that_can_be_built_is_marked() -> None:
     runs = [
-        run("oracle", gaps=[1e-9]),
-        run("dense", gaps=[1e-8]),
-        run("topk", gaps=[1e-1]),
-        run("pkg.Mine", gaps=[1e-2]),
-        run("regtopk", gaps=[1e-7], status="diverged"),
+        run(name, seed, gaps=[1.0, gap ** (1.0 + 0.01 * seed)])
+        for name, gap in (("oracle", 1e-9), ("dense", 1e-8), ("topk", 1e-1), ("pkg.Mine", 1e-2))
+        for seed in range(3)
     ]
+    runs += [run("regtopk", seed, gaps=[1.0, 1e-7 + seed], status="diverged") for seed in range(3)]
     assert [row["algorithm"] for row in rows(runs) if row["marked"] == "1"] == ["Mine"]
+    assert "* smaller gap than any other at its density that can be built" in table(runs).notes
+
+
+def test_nothing_is_marked_where_the_smallest_gap_may_be_chance() -> None:
+    one = [run("topk", gaps=[1e-1]), run("regtopk", gaps=[1e-9])]
+    noisy = [
+        run(name, seed, gaps=[gap])
+        for name, gaps in (("topk", (1e-1, 1e-2, 1e-1)), ("regtopk", (1e-9, 1e-1, 1.0)))
+        for seed, gap in enumerate(gaps)
+    ]
+    for runs in (one, noisy):
+        assert [row["marked"] for row in rows(runs)] == ["0", "0"]
+        assert not any(note.startswith("*") for note in table(runs).notes)
+
+
+def test_a_mean_has_its_interval_and_how_many_runs_it_is_of() -> None:
+    logs = [-2.0, -3.0, -2.5]
+    runs = [run(seed=seed, gaps=[1.0, 10.0**log]) for seed, log in enumerate(logs)]
+    two = {"recipe": {"rounds": 2}}
+    diverged = run("pkg.Mine", 0, gaps=[1.0], status="diverged", **two)
+    row, mine, dense = rows(
+        [*runs, diverged, run("pkg.Mine", 1, gaps=[1.0, 0.1], **two), run("dense")]
+    )
+    low, high = scipy.stats.t.interval(0.95, 2, np.mean(logs), scipy.stats.sem(logs))
+    assert float(row["log10_gap"]) == pytest.approx(-2.5)
+    assert float(row["log10_gap_half_width"]) == pytest.approx((high - low) / 2)
+    assert (row["n"], row["failed"]) == ("3", "0")
+    assert (mine["n"], mine["failed"], mine["log10_gap"]) == ("1", "1", "-1.0")
+    assert (dense["n"], dense["log10_gap_half_width"]) == ("1", "")
+
+
+def test_the_last_table_ends_with_the_answer() -> None:
+    one = [run("topk", gaps=[1e-1]), run("regtopk", gaps=[1e-9])]
+    (single,) = convergence_tables(result(one))
+    assert single.notes[-1].startswith("One seed supports no verdict")  # type: ignore[union-attr]
+    several = [
+        run(name, seed, gaps=[gap ** (1.0 + 0.01 * seed)])
+        for name, gap in (("topk", 1e-1), ("regtopk", 1e-2))
+        for seed in range(3)
+    ]
+    _, compared = convergence_tables(result(several))
+    assert compared.notes[0].startswith("At density 0.5 RegTop-k (log10 gap -2.0")  # type: ignore[union-attr]
+
+
+def test_a_gap_of_exactly_zero_is_explained() -> None:
+    assert any("exactly 0" in str(note) for note in table([run(gaps=[1.0, 0.0])]).notes)
+    assert not any("exactly 0" in str(note) for note in table([run()]).notes)
+
+
+def test_bytes_of_a_round_are_shown_both_ways() -> None:
+    (row,) = rows([run()])
+    assert row["sent_bytes_per_worker_round"] == "24.0"
+    assert row["received_bytes_per_worker_round"] == "32.0"
+    shown = table([run()], target=1e-9).markdown()
+    assert "| 0.024/0.032 |" in shown
 
 
 def test_a_run_that_diverged_and_one_that_failed_say_so() -> None:
@@ -87,13 +145,14 @@ def test_hyper_parameters_are_a_note_of_their_algorithm() -> None:
 
 
 def test_how_bytes_are_counted_is_said_once_or_by_algorithm() -> None:
-    assert table([run(), run("dense")]).notes[-1] == (
-        f"kB sent per worker ({ENCODING}); workers in 1 process"
-    )
+    once = f"bytes sent (up) and received (down) per worker ({ENCODING}); workers in 1 process"
+    assert once in table([run(), run("dense")]).notes
     other = run("pkg.Mine").model_copy(update={"encoding": "1-byte levels"})
-    assert table([run(), run("dense"), other]).notes[-1] == (
-        f"kB sent per worker (topk, dense: {ENCODING}; Mine: 1-byte levels); workers in 1 process"
+    told = (
+        f"bytes sent (up) and received (down) per worker (topk, dense: {ENCODING}; "
+        "Mine: 1-byte levels); workers in 1 process"
     )
+    assert told in table([run(), run("dense"), other]).notes
 
 
 def test_the_title_has_the_settings_that_are_known() -> None:
@@ -113,5 +172,5 @@ def test_stopped_runs_and_seeds_are_noted() -> None:
     notes = table([run(seed=0, status="stopped"), run(seed=1)]).notes
     assert notes[:2] == [
         "± 95 % confidence interval of the mean over 2 seeds",
-        "1 run stopped early: the last round was not reached",
+        "1 run stopped early: the last round was not reached, so that no verdict counts it",
     ]

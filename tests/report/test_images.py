@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from collections.abc import Sequence
+
+import scipy.stats
 
 from regtopk_bench.report.images import image_tables, source
+from regtopk_bench.results import Run
 from tests.results.samples import IMAGES, image_run, result, run
 
 SETTINGS = {"target": 0.7, "model": "resnet18", "workers": 2, "partition": "iid", "batch": 8}
@@ -21,8 +26,8 @@ def test_a_row_has_accuracies_what_they_cost_and_speed() -> None:
 def test_coordination_counts_here_too() -> None:
     runs = [image_run("pkg.Mine", coordination=8), image_run("oracle", coordination=8)]
     (table,) = image_tables(result(runs, "cifar", **SETTINGS))
-    sent = [row.entries[5].raw for row in table.rows]
-    assert sent == [96.0, 72.0]
+    rows = list(csv.DictReader(io.StringIO(table.csv())))
+    assert [row["sent_bytes_per_worker_to_target"] for row in rows] == ["96.0", "72.0"]
     assert sum("kB per worker and round" in note for note in table.notes) == 2
 
 
@@ -52,4 +57,43 @@ def test_the_scope_of_selection_is_noted() -> None:
 def test_the_comparison_is_in_points_of_accuracy() -> None:
     runs = [image_run(name, seed) for name in ("topk", "regtopk") for seed in (0, 1)]
     _, comparison = image_tables(result(runs, "cifar"))
-    assert [row.entries[2].text for row in comparison.rows] == ["best", "final"]
+    assert [row.entries[3].text for row in comparison.rows] == ["best", "final"]
+
+
+def accurate(name: str, accuracies: Sequence[float], reached: float = 0.5) -> list[Run]:
+    """Return runs on images with this accuracy at the end, and another in the second round."""
+    return [
+        run(name, seed, problem=IMAGES, traces={"accuracy": [math.nan, reached, accuracy]})
+        for seed, accuracy in enumerate(accuracies)
+    ]
+
+
+def test_who_wins_on_accuracy_is_marked_and_said() -> None:
+    runs = [*accurate("topk", [0.5, 0.52, 0.49]), *accurate("regtopk", [0.7, 0.73, 0.68])]
+    first, compared = image_tables(result([*runs, *accurate("dense", [0.9])], "cifar"))
+    rows = csv.DictReader(io.StringIO(first.csv()))
+    assert [row["algorithm"] for row in rows if row["marked"] == "1"] == ["regtopk"]
+    p = scipy.stats.ttest_rel([0.5, 0.52, 0.49], [0.7, 0.73, 0.68]).pvalue
+    assert str(compared.notes[0]).startswith("At density 0.5 RegTop-k (final accuracy 70.33±")
+    assert f"p = {p:.2g})" in str(compared.notes[0])
+
+
+def test_who_wins_on_bytes_is_said() -> None:
+    slow = accurate("topk", [0.7, 0.72, 0.75, 0.71, 0.73], reached=0.4)
+    fast = accurate("regtopk", [0.71, 0.72, 0.74, 0.75, 0.72], reached=0.6)
+    *_, last = image_tables(result([*slow, *fast], "cifar", target=0.55))
+    (least,) = (str(note) for note in last.notes if str(note).startswith("To 55 %"))
+    assert "least is sent by RegTop-k at density 0.5, 0.0000480" in least
+    assert "; Top-k at density 0.5 sends 1.5 times as much (p = " in least
+
+
+def test_bytes_of_a_round_are_shown_whether_or_not_the_target_was_reached() -> None:
+    (table,) = image_tables(result([image_run()], "cifar", target=0.99))
+    assert "| – | 0.024/0.032 | – |" in table.markdown()
+    (row,) = csv.DictReader(io.StringIO(table.csv()))
+    assert row["received_bytes_per_worker_round"] == "32.0"
+
+
+def test_one_seed_says_that_it_decides_nothing() -> None:
+    (table,) = image_tables(result([image_run("topk"), image_run("regtopk", mu=2)], "cifar"))
+    assert "One seed supports no verdict on which is better: --seeds 0-4 runs five" in table.notes

@@ -99,7 +99,13 @@ def test_all_that_does_not_decide(command: str, free: set[str]) -> None:
 
 
 def test_the_built_in_algorithms() -> None:
-    assert list(map(str, LinregSettings().algorithm)) == ["dense", "topk", "regtopk:mu=4", "oracle"]
+    assert list(map(str, LinregSettings().algorithm)) == [
+        "dense",
+        "topk",
+        "regtopk:mu=4",
+        "randomk",
+        "oracle",
+    ]
     assert list(map(str, CifarSettings().algorithm)) == ["dense", "topk", "regtopk:mu=5"]
     help = declarations(LinregSettings)["algorithm"].help
     assert ", ".join(ALGORITHMS) in help
