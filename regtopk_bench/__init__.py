@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     )
     from regtopk_bench.experiments.seeds import simulate_seeds
     from regtopk_bench.messages import DenseGradient, Message, SparseGradient, aggregate
+    from regtopk_bench.report.compared import compare
+    from regtopk_bench.results import Result, Run
+    from regtopk_bench.results.store import load
     from regtopk_bench.sparsify import (
         Dense,
         Oracle,
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
         Sparsifier,
         TopK,
     )
-    from regtopk_bench.results import Result, Run
-    from regtopk_bench.results.store import load
     from regtopk_bench.trace import Trace
     from regtopk_bench.training import Checkpoints, RoundInfo, Schedule, simulate
     from regtopk_bench.workloads import LinearRegression, LogisticToy, Workload
@@ -67,6 +68,7 @@ _HOME = {
     "Workload": "workloads",
     "accuracy": "workloads.model",
     "aggregate": "messages",
+    "compare": "report.compared",
     "load": "results.store",
     "simulate": "training",
     "simulate_seeds": "experiments.seeds",
@@ -103,6 +105,7 @@ __all__ = [
     "__version__",
     "accuracy",
     "aggregate",
+    "compare",
     "load",
     "simulate",
     "simulate_seeds",

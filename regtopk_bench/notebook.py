@@ -26,7 +26,7 @@ def short(value: object) -> object:
 
 
 def flat(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return mappings, and single values, by name as one; a name taken gets its part's before it."""
+    """Return mappings and single values as one mapping; a name that is taken gets its part's."""
     found: dict[str, Any] = {}
     for part, facts in parts.items():
         for name, value in facts.items() if isinstance(facts, Mapping) else [(part, facts)]:

@@ -12,7 +12,7 @@ import pytest
 
 import regtopk_bench as rb
 from regtopk_bench.results import store
-from tests.results.samples import sample
+from tests.results import samples
 
 ROUNDS = 3000
 
@@ -61,11 +61,11 @@ class Cells(HTMLParser):
 
 def test_a_repr_is_one_short_line(trace: rb.Trace, result: rb.Result) -> None:
     shown = repr(trace)
-    assert shown.startswith(f"Trace(rounds={ROUNDS}, workers=4, parameters=12, gap=")
+    assert shown.startswith(f"Trace(algorithm='topk', k=3, seed=0, rounds={ROUNDS}, workers=4, ")
     assert f"uplink_bytes={ROUNDS * 4 * 3 * 12}" in repr(trace.bytes_sent)
     assert "runs=20, algorithms='dense, topk', seeds=10" in repr(result)
     assert "algorithm='topk', density=0.25, seed=0, status='finished', gap=" in repr(result.runs[1])
-    for value in (trace, trace.bytes_sent, result, result.runs[0], sample().runs[0]):
+    for value in (trace, trace.bytes_sent, result, result.runs[0], samples.timed()):
         for text in (repr(value), str(value)):
             assert "\n" not in text
             assert len(text) < 250
@@ -126,10 +126,11 @@ def test_without_pandas_one_line_names_it(
 
 
 def test_load_takes_any_path_to_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.write(sample(), tmp_path)
+    saved = samples.result([samples.run(), samples.run("regtopk")])
+    store.write(saved, tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     for path in (tmp_path, str(tmp_path), tmp_path / "result.json", f"~/{tmp_path.name}"):
-        assert rb.load(path) == sample()
+        assert rb.load(path) == saved
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_load_takes_any_path_to_a_result(tmp_path: Path, monkeypatch: pytest.Mon
     [
         ("absent", "cannot read result absent: No such file"),
         ("~nobody-at-all/runs", "cannot read result .*home"),
-        ("a\0b", "cannot read result 'a.*null byte"),
+        ("a\0b", "cannot read result a.*null byte"),
         (3, "path 3 of a result is no path"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,14 @@ from regtopk_bench.notebook import data_frame, flat, html_table
 from regtopk_bench.report import notes
 from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
 from regtopk_bench.results.measures import (
+    BEST_ACCURACY,
+    FINAL_ACCURACY,
+    LOG10_GAP,
     LOG10_SENT_TO_TARGET,
+    RECEIVED_PER_ROUND,
+    ROUNDS_TO_TARGET,
     SENT_PER_ROUND,
+    SENT_TO_TARGET,
     Better,
     measures_of,
 )
@@ -33,7 +40,22 @@ if TYPE_CHECKING:
 _BYTES = 1e3
 """The unit in which people read bytes."""
 
-_FINDINGS = {"same": "the same runs", "open": "no difference found"}
+_WIDTH = 100
+"""Characters in a line, where the terminal has no more."""
+
+_MOST_DIGITS = 6
+"""Behind the point; smaller numbers have an exponent."""
+
+_HEADINGS = {
+    LOG10_GAP: "log10\ngap",
+    FINAL_ACCURACY: "accuracy",
+    BEST_ACCURACY: "best\naccuracy",
+    ROUNDS_TO_TARGET: "rounds\nto target",
+    SENT_PER_ROUND: "kB sent\nper round",
+    RECEIVED_PER_ROUND: "kB received\nper round",
+    SENT_TO_TARGET: "kB sent\nto target",
+}
+_FINDINGS = {"same": "same runs", "open": "–"}
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,8 +94,8 @@ class Compared:
 
     def __repr__(self) -> str:
         """Return the tables as text."""
-        text = io.StringIO()
-        print_tables(self.tables, "table", Console(file=text, color_system=None))
+        text, width = io.StringIO(), max(_WIDTH, shutil.get_terminal_size().columns)
+        print_tables(self.tables, "table", Console(file=text, color_system=None, width=width))
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
@@ -204,7 +226,7 @@ def _means(found: Statistics, everything: Sequence[Group], shown: Sequence[str])
         Column("density", "density"),
         *(Column(name, name, left=True, compact=False) for name in varying),
         Column("seeds", "seeds"),
-        *(Column(_heading(name), name) for name in shown),
+        *(Column(_HEADINGS.get(name, name), name) for name in shown),
     ]
     below = [*notes.on_runs(everything), *_ended_badly(found)]
     sent = [f"kB sent per worker{notes.encodings(everything)}"] if SENT_PER_ROUND in shown else []
@@ -229,7 +251,7 @@ def _pairs(pairs: Sequence[Comparison]) -> Table:
                 Entry(each.first.label),
                 Entry(each.second.label),
                 Entry(f"{each.first.density:g}", each.first.density),
-                Entry(each.metric.replace("_", " ")),
+                Entry(_HEADINGS.get(each.metric, each.metric).replace("\n", " ")),
                 _entry(each.metric, each.difference, signed=True),
                 Entry(f"{each.p:.2g}", each.p),
                 Entry(f"{each.p_corrected:.2g}", each.p_corrected),
@@ -239,7 +261,8 @@ def _pairs(pairs: Sequence[Comparison]) -> Table:
         )
         for each in pairs
     ]
-    return Table("First minus second, paired by seed", columns, rows)
+    found = "better: where p, corrected for all pairs of its kind (Holm), is at most 0.05"
+    return Table("First minus second, paired by seed", columns, rows, [found])
 
 
 def _finding(pair: Comparison) -> str:
@@ -259,13 +282,9 @@ def _ended_badly(found: Statistics) -> list[str]:
     return told
 
 
-def _heading(name: str) -> str:
-    first, _, rest = name.replace("bytes", "kB").partition("_")
-    return f"{first}\n{rest.replace('_', ' ')}" if rest else first
-
-
 def _entry(name: str, value: Estimate, *, signed: bool = False) -> Entry:
-    scaled = value.times(1.0 / _BYTES) if "bytes" in name and "log10" not in name else value
+    in_bytes = name in (SENT_PER_ROUND, RECEIVED_PER_ROUND, SENT_TO_TARGET)
+    scaled = value.times(1.0 / _BYTES) if in_bytes else value
     return Entry(_written(scaled, "+" if signed else ""), value.mean)
 
 
@@ -274,12 +293,12 @@ def _written(value: Estimate, sign: str) -> str:
     mean, half_width = value.mean, value.half_width
     if not math.isfinite(mean):
         return "–"
-    if not math.isfinite(half_width):
+    if half_width is None or not 0.0 < half_width < math.inf:
         return f"{mean:{sign}.4g}"
-    digits = 1 - math.floor(math.log10(half_width)) if half_width > 0.0 else 3
-    if digits > 6:
+    digits = max(0, 1 - math.floor(math.log10(half_width)))
+    if digits > _MOST_DIGITS:
         return f"{mean:{sign}.4g}±{half_width:.2g}"
-    return f"{mean:{sign}.{max(0, digits)}f}±{half_width:.{max(0, digits)}f}"
+    return f"{mean:{sign}.{digits}f}±{half_width:.{digits}f}"
 
 
 def _html(table: Table) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.files import content_of, remove_unfinished, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
@@ -94,11 +94,10 @@ def load(path: str | os.PathLike[str]) -> Result:
     if not isinstance(path, str | os.PathLike):
         raise ConfigurationError(f"path {path!r} of a result is no path")
     try:
-        return read(Path(path).expanduser())
-    except RegtopkBenchError:
-        raise
-    except (RuntimeError, ValueError) as error:  # no such home directory, a name with a zero
-        raise ConfigurationError(f"cannot read result {path!r}: {error}") from error
+        found = Path(path).expanduser()
+    except RuntimeError as error:  # there is no such home
+        raise ConfigurationError(f"cannot read result {path}: {error}") from error
+    return read(found)
 
 
 def read(path: Path) -> Result:

@@ -26,7 +26,7 @@ from regtopk_bench.workloads.network import (
     STATISTICS_BATCHES,
     NetworkWorkload,
 )
-from regtopk_bench.workloads.samples import Samples, samples_of
+from regtopk_bench.workloads.samples import samples_of
 
 Measure = Callable[[Tensor, Tensor], Any]
 """A mean over a batch, from outputs (B, …) and targets (B, …)."""

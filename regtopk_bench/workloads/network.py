@@ -134,7 +134,7 @@ class NetworkWorkload(Workload):
         return self._order(worker, epoch)[position * self._batch :][: self._batch]
 
     def _order(self, worker: int, epoch: int) -> NDArray[np.int64]:
-        """Return the order in which a worker visits its samples in an epoch, kept until the next."""
+        """Return the order of a worker's samples in an epoch, which is kept until the next."""
         known = self._orders.get(worker)
         if known is None or known[0] != epoch:
             draw = np.random.default_rng([self._seed, worker, epoch, 0])

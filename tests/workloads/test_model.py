@@ -302,7 +302,7 @@ class Failing(Noisy):
 def test_what_a_data_set_raises_is_named_and_the_trace_kept() -> None:
     problem = workload(datasets=[points(40, 0), Failing(40, 1)])
     with pytest.raises(
-        rb.RunError, match="^the data of worker 1 failed: OSError: the disk is gone$"
+        rb.RunError, match=r"^the data of worker 1 failed: OSError: the disk is gone$"
     ) as caught:
         rb.simulate(problem, rb.Dense(), rounds=50, learning_rate=0.1, processes=1)
     assert caught.value.trace is not None
