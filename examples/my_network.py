@@ -22,5 +22,5 @@ def problem(seed: int) -> rb.ModelWorkload:
 
 if __name__ == "__main__":  # other processes import this file
     sparsifiers = [rb.Dense(), rb.TopK(density=0.01), rb.RegTopK(density=0.01, mu=5.0)]
-    options = {"rounds": 400, "learning_rate": 0.2, "evaluate_every": 40}
+    options = {"rounds": 300, "learning_rate": 0.2, "evaluate_every": 50}
     print(rb.compare(rb.simulate_seeds(problem, sparsifiers, seeds=range(5), **options)))
