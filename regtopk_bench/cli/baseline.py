@@ -12,9 +12,17 @@ from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.gate import pairs
 from regtopk_bench.gate.bench import Bench, Ended
 from regtopk_bench.gate.pairs import CONTROL
+from regtopk_bench.gate.suite import Suite
 from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
 from regtopk_bench.results import Scalar, baseline
-from regtopk_bench.results.baseline import Acceptance, Baseline, BaselineCell, baseline_cell
+from regtopk_bench.results.baseline import (
+    Acceptance,
+    Baseline,
+    BaselineCell,
+    baseline_cell,
+    differing,
+    differing_in_time,
+)
 from regtopk_bench.results.judging import Outcomes, verdicts
 from regtopk_bench.results.verdict import Verdict
 from regtopk_bench.settings import BaselineSettings
@@ -53,21 +61,31 @@ def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None
     with bench_of(invocation) as bench:
         suite = bench.suite
         keys = suite.matching(settings.select, "--select")
+        moved = differing(before.environment, suite.environment) if before else None
+        if moved and settings.select:
+            raise ConfigurationError(
+                f"--select: the other cells were run on another machine or with other versions "
+                f"({moved}): accept the whole suite"
+            )
         ended = _run(invocation, bench, [key for key in keys if key not in suite.skipped])
         bench.close()
         ratios = _times(invocation, bench, list(ended)) if settings.time else {}
+    old = _comparable_in_time(before, suite) if before else {}
     cells: dict[str, BaselineCell] = {}
-    if before is not None and settings.select:  # the others stay as they are
-        cells |= before.cells
+    if settings.select:  # the others stay as they are
+        cells |= old
+    elif not moved:
+        cells |= {key: each for key, each in old.items() if key in suite.skipped}
+    kept = [key for key in cells if key not in ended]
     for key, each in ended.items():
         assert each.run is not None
-        old = before.cells.get(key) if before else None
+        stored = old[key].log_ratios if key in old and not settings.time else []
         cells[key] = baseline_cell(
             suite.names[key],
             each.run,
             nudged=each.nudged,
             seconds=each.seconds,
-            log_ratios=ratios.get(key, old.log_ratios if old and not settings.time else []),
+            log_ratios=ratios.get(key, stored),
         )
     made = Baseline(
         profile=suite.profile,
@@ -90,9 +108,19 @@ def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None
             runs={key: each.run for key, each in ended.items() if each.run},
             environment=suite.environment,
         )
-        _print_changes(invocation, verdicts(before, outcomes, whole=not settings.select))
+        others = {key: each for key, each in before.cells.items() if key not in kept}
+        changed = before.model_copy(update={"cells": others})
+        _print_changes(invocation, verdicts(changed, outcomes))
     baseline.write(made, Path(settings.baseline))
     invocation.note(f"wrote {settings.baseline}: {len(cells)} cells")
+
+
+def _comparable_in_time(before: Baseline, suite: Suite) -> dict[str, BaselineCell]:
+    """Return the cells of a baseline, without times that would be of another machine now."""
+    moved = differing_in_time(before.environment, suite.environment)
+    if not moved and before.frozen == suite.frozen:
+        return before.cells
+    return {key: each.model_copy(update={"log_ratios": []}) for key, each in before.cells.items()}
 
 
 def _run(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, Ended]:

@@ -15,6 +15,16 @@ _FACTS = (
     Column("remark", "remark", left=True, breaks=" "),
 )
 
+_LABELS = {
+    "usable_processors": "usable processors",
+    "processor_limit": "container's limit",
+    "threads_per_core": "threads per core",
+    "virtual_machine": "virtual machine",
+    "gpu": "GPU",
+    "gpu_clock_mhz": "GPU clock, MHz",
+    "gpu_persistence": "GPU persistence mode",
+}
+
 
 def doctor_tables(diagnosis: Diagnosis) -> list[Table]:
     """Return the facts of the machine, and what was measured on it."""
@@ -23,7 +33,7 @@ def doctor_tables(diagnosis: Diagnosis) -> list[Table]:
 
 def _facts(diagnosis: Diagnosis) -> Table:
     rows = [
-        Row([Entry(name), Entry(_value(value)), Entry(remark(name, value))])
+        Row([Entry(_LABELS.get(name, name)), Entry(_value(value)), Entry(remark(name, value))])
         for name, value in diagnosis.machine.items()
     ]
     threads = {

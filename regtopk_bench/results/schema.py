@@ -284,6 +284,8 @@ class Base(Model):
     """A line of a journal: a run of the code that a check compares with."""
 
     base: Run
+    nudged: dict[str, float] = Field(default_factory=dict)
+    """How much each metric changed with nudged initial parameters, where bits may differ."""
 
 
 class Pair(Model):
