@@ -24,6 +24,9 @@ from regtopk_bench.results.paired import MOST_SEEDS
 from regtopk_bench.results.standing import Beaten, Standing, standing, standings
 from regtopk_bench.results.statistics import Comparison, Statistics, Summary
 
+_FEW = 2
+"""Densities that have a sentence each, even where they say the same."""
+
 _MOST_NAMED = 3
 """Configurations in a list; of more, the first are named and the others counted."""
 
@@ -127,7 +130,8 @@ def _verdicts(
     for density, each in found.items():
         if each.beaten or len(each.leaders) > 1:
             beaten = tuple((name(one.by), name(one.loser)) for one in each.beaten)
-            key = (tuple(sorted(map(name, each.leaders))), beaten)
+            each_alone = density if len(found) <= _FEW else None
+            key = (each_alone, tuple(sorted(map(name, each.leaders))), beaten)
             alike.setdefault(key, {})[density] = each
     return [
         sentence(f"at {densities(list(at), everything)} {_verdict(at, wording)}")
@@ -220,7 +224,7 @@ def _against_references(
             parts.append(f"{how}: {who}" + (f" ({p})" if how != "the same runs" else ""))
         reference = by_group[key]
         value = f"{wording.name} {wording.value(reference)}"
-        told.append(f"Against {name(reference)} ({value}) {'; '.join(parts)}")
+        told.append(f"Against {name(reference)} ({value}), {'; '.join(parts)}")
     return told
 
 

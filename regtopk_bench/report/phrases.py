@@ -93,7 +93,8 @@ def amount(value: Estimate, digits: int = 3) -> str:
 def p_value(values: Sequence[float], bound: Bound = "at most") -> str:
     """Return p; of several, the largest or the smallest."""
     value = max(values) if bound == "at most" else min(values)
-    sign = "=" if len(values) == 1 else "≤" if bound == "at most" else "≥"
+    exactly = len(values) == 1 or (bound == "at least" and value == 1.0)
+    sign = "=" if exactly else "≤" if bound == "at most" else "≥"
     return f"p {sign} {value:.2g}" if value else "the same with every seed"
 
 
