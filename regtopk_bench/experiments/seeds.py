@@ -88,7 +88,8 @@ def simulate_seeds(
     Raises:
         ConfigurationError: If an argument cannot be used.
         RunError: If a run failed for any other reason than a gradient that is not finite.
-        KeyboardInterrupt: On Ctrl-C.
+        KeyboardInterrupt: On Ctrl-C; the runs so far are lost, as with a RunError. What takes long
+            is better run by `experiments.run`, which yields them and keeps a journal.
     """
     if isinstance(make, Workload) or not callable(make):
         raise ConfigurationError(

@@ -156,5 +156,5 @@ def unsendable(reason: str) -> ConfigurationError:
     """Describe an object that cannot be sent."""
     return ConfigurationError(
         f"the workload or sparsifier cannot be sent to another process ({reason}); "
-        "define its class at the top level of a module, or use processes=1"
+        "define what it consists of at the top level of a module, or use one process"
     )

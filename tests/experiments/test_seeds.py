@@ -100,6 +100,7 @@ def test_a_run_that_diverges_stops_no_other() -> None:
         ({"sparsifiers": "topk"}, 'sparsifiers "topk" are not a list'),
         ({"sparsifiers": ["topk"]}, 'expected a sparsifier, not "topk"'),
         ({"jobs": 0}, "jobs 0 is not at least 1"),
+        ({"make": lambda seed: regression(seed), "jobs": 2}, "cannot be sent to another process"),
         ({"rounds": -1}, "rounds -1 is not at least 0"),
     ],
 )
