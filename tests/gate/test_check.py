@@ -108,7 +108,7 @@ def test_a_claim_about_nothing_is_refused(project: Project) -> None:
     project.changes("density = 0.5\ndecades", "density = 0.6\ndecades")
     done = project.check()
     assert done.returncode == 2
-    assert "a claim is about no two cells of the suite: the gap of mine.Mine at density 0.6" in (
+    assert "a claim is about no two cells of the suite: the gap of Mine at density 0.6" in (
         " ".join(done.stderr.split())
     )
     assert done.stderr.count("\n") == 1
@@ -462,12 +462,12 @@ def test_what_has_converged_passes_on_another_kind_of_processor(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such training forgets a nudge at its start, but what it ends with is rounding."""
-    project.changes("rounds = 40", "rounds = 1500")
+    project.changes("rounds = 40", "rounds = 3000")
     project.baseline.unlink()
     assert whole("baseline", "create", "-q").returncode == 0
     before = json.loads(project.baseline.read_text(encoding="utf-8"))
     gaps = [each["metrics"]["gap"] for each in before["cells"].values()]
-    assert any(gap["value"] < 1e-20 < gap["value"] / gap["tolerance"] * 1e-19 for gap in gaps)
+    assert any(gap["value"] < 1e-20 and gap["tolerance"] > 1e-4 * gap["value"] for gap in gaps)
     monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
     code, found = project.found()

@@ -49,7 +49,7 @@ def gap(value: float, **changes: Any) -> Run:
     ("value", "kind", "reason"),
     [
         (0.01, "PASS", "equal"),
-        (0.010000000000000002, "FAIL", "changed"),
+        (0.010000000000000002, "FAIL", "worse"),
         (0.009999999999999998, "FAIL", "changed"),
         (0.02, "FAIL", "worse"),
         (0.008, "FAIL", "changed"),  # better, but by less than anybody would accept unseen
