@@ -42,7 +42,7 @@ MAY_IMPORT = {
     },
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "trace", "algorithms"},
-    "report": {"errors", "trace", "algorithms", "results"},
+    "report": {"errors", "files", "trace", "algorithms", "results"},
     "settings": {"errors", "arguments", "files", "algorithms"},
     "gate": {"errors", "results", "settings"},
     "experiments": {

@@ -178,9 +178,9 @@ def _gain(run: Run) -> Entry:
 
 
 def _with_range(low: float, middle: float, high: float) -> str:
-    return f"{_short(middle, 3 if middle >= 1.0 else 2)} [{_short(low, 2)}, {_short(high, 2)}]"
+    return f"{short(middle, 3 if middle >= 1.0 else 2)} [{short(low, 2)}, {short(high, 2)}]"
 
 
-def _short(value: float, digits: int) -> str:
+def short(value: float, digits: int) -> str:
     """Return this many significant digits, or the whole integer part if it is longer."""
     return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"
