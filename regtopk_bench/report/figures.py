@@ -23,7 +23,7 @@ from PIL import Image
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.files import written_atomically
 from regtopk_bench.report.table import printable
-from regtopk_bench.report.thinning import thin
+from regtopk_bench.report.thinning import compact, thin
 
 _STYLE: dict[Any, Any] = {
     "font.size": 8,
@@ -53,7 +53,10 @@ _HANDLE = 7
 
 _LEGEND_LINE = 0.16
 _TITLE = 0.2
-_DPI = 200
+_DPIS = (200, 140, 100, 70)
+"""Pixels per inch of a PNG: as many as make a file of no more than `_MOST_BYTES`."""
+
+_MOST_BYTES = 300_000
 _COLOURS = 256
 _MOST_PIXELS = 2**16
 _METADATA: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -203,25 +206,31 @@ def save(figure: Figure, path: Path) -> None:
     name = path.suffix.lower().removeprefix(".")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a box is drawn in its place
-        content = _picture(figure) if name == "png" else _drawn(figure, name)
+        content = _picture(figure) if name == "png" else _vectors(figure, name)
     with written_atomically(path) as file:
         file.write(content)
 
 
-def _drawn(figure: Figure, name: str) -> bytes:
+def _vectors(figure: Figure, name: str) -> bytes:
     content = io.BytesIO()
-    figure.savefig(content, format=name, dpi=_DPI, metadata=_METADATA.get(name))
-    return content.getvalue()
+    figure.savefig(content, format=name, metadata=_METADATA[name])
+    if name != "svg":
+        return content.getvalue()
+    return compact(content.getvalue().decode()).encode()
 
 
 def _picture(figure: Figure) -> bytes:
     """Return a PNG with a palette: a third of the bytes, and nobody sees the difference."""
-    if max(figure.get_size_inches()) * _DPI >= _MOST_PIXELS:
+    if max(figure.get_size_inches()) * _DPIS[0] >= _MOST_PIXELS:
         raise ConfigurationError(
             "the plot is too large for PNG: give --plot-format svg or pdf, or --no-plot"
         )
-    content = io.BytesIO()
-    with Image.open(io.BytesIO(_drawn(figure, "png"))) as image:
-        few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-        few.save(content, format="png", optimize=True, dpi=(_DPI, _DPI))
+    for dpi in _DPIS:
+        drawn, content = io.BytesIO(), io.BytesIO()
+        figure.savefig(drawn, format="png", dpi=dpi)
+        with Image.open(drawn) as image:
+            few = image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+            few.save(content, format="png", optimize=True, dpi=(dpi, dpi))
+        if content.tell() <= _MOST_BYTES:
+            break
     return content.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -131,7 +132,7 @@ def _draw(
         finish(axes)
 
 
-def _draw_curve(axes: Axes, x_R: NDArray[np.float64], drawn: Trajectory, look: Curve) -> None:
+def _draw_curve(axes: Axes, x_R: NDArray[Any], drawn: Trajectory, look: Curve) -> None:
     """Draw the mean and its interval; the panel has room for all values, if not for the band."""
     axes.plot(x_R, drawn.mean_R, **look.style)
     for values_R in drawn.values_SR:

@@ -30,7 +30,6 @@ from regtopk_bench.report.kernels import (
     short,
 )
 from regtopk_bench.results.schema import Result, Run
-from regtopk_bench.results.values import Scalar
 
 # Okabe and Ito's palette: distinct in any colour vision. Markers are distinct without colour.
 _COLOURS = ("#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00", "#56B4E9", "#000000")
@@ -98,7 +97,7 @@ def throughput_figure(result: Result, page: Page) -> Figure:
 
 def _panels(steps: Sequence[Run]) -> list[_Panel]:
     density = _of(steps[0], "density") if steps else None
-    largest = max((_of(run, "dim") for run in steps), key=lambda dim: int(dim or 0), default=None)
+    largest = max((_of(run, "dim") for run in steps), default=None)
     speed = _Panel(
         [run for run in steps if _of(run, "density") == density], "dim", "J", "GB/s",
         lambda run: _speed(run, "moved_bytes", "seconds"),
@@ -151,7 +150,7 @@ def _draw_bars(axes: Axes, panel: _Panel, looks: Mapping[str, Mapping[str, Any]]
     axes.set(xlabel=panel.unit, xlim=(0, None), ylim=(len(panel.steps) - 0.7, -0.8), yticks=[])
 
 
-def _of(run: Run, name: str) -> Scalar:
+def _of(run: Run, name: str) -> Any:
     """Return what a run's problem has under this name."""
     return cell_of(run).problem[name]
 
