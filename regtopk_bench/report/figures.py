@@ -172,6 +172,7 @@ def finish(axes: Axes) -> None:
     """Leave out what carries no data, and add a faint grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, linewidth=0.3, alpha=0.5)
+    axes.set_axisbelow(True)
     axes.margins(x=0.01)
 
 

@@ -13,8 +13,8 @@ from matplotlib.path import Path as Outline
 from matplotlib.transforms import Affine2D, Transform
 from numpy.typing import NDArray
 
-_TOLERANCE = 0.25
-"""Typographic points by which a curve may move, a sixth of its width; more if too many are left."""
+_TOLERANCES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Typographic points by which a curve may move; more only where too many are left."""
 
 _MOST = 16_000
 """Points of all curves and bands in a figure, each up to ten bytes of a vector file."""
@@ -33,17 +33,14 @@ def thin(figure: Figure) -> None:
 
     The figure must not be given another size afterwards.
     """
-    dense, tolerance = list(_dense(figure)), _TOLERANCE
-    while True:
+    dense = list(_dense(figure))
+    for tolerance in _TOLERANCES:
         thinned = [
             (artist, [_thinned(part, to_points, tolerance) for part in parts])
             for artist, parts, to_points in dense
         ]
-        if sum(len(part) for _, parts in thinned for part in parts) <= max(
-            _MOST, _FEW * len(dense)
-        ):
+        if sum(len(part) for _, parts in thinned for part in parts) <= _MOST:
             break
-        tolerance *= 1.5
     for artist, parts in thinned:
         _replace(artist, parts)
 
