@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _TOLERANCES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Typographic points by which a curve may move; more only where too many are left."""
 
-_MOST = 8_000
+_MOST = 12_000
 """Points of all curves and bands in a figure, each up to ten bytes of a vector file."""
 
 _FEW = 128
