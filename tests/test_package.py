@@ -44,7 +44,7 @@ MAY_IMPORT = {
     },
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "notebook", "trace", "algorithms"},
-    "report": {"errors", "machine", "notebook", "trace", "algorithms", "results"},
+    "report": {"errors", "files", "machine", "notebook", "trace", "algorithms", "results"},
     "settings": {"errors", "arguments", "files", "algorithms"},
     "gate": {"errors", "machine", "results", "settings"},
     "experiments": {

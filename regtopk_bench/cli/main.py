@@ -17,7 +17,17 @@ from regtopk_bench.cli.invocation import (
     command_options,
     reported_errors,
 )
-from regtopk_bench.settings import COMMANDS, FORMATS, PLOT_FORMATS, load, parsers, resolve
+from regtopk_bench.settings import (
+    COMMANDS,
+    FORMATS,
+    PLOT_FORMATS,
+    PLOT_WIDTHS,
+    ReportSettings,
+    declarations,
+    load,
+    parsers,
+    resolve,
+)
 
 _EPILOG = (
     "Every option can also be set in the environment (--learning-rate as "
@@ -49,6 +59,30 @@ baseline_app = typer.Typer(no_args_is_help=True, epilog=_BASELINE_EPILOG)
 
 Format = Annotated[
     str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
+]
+
+_PLOT = declarations(ReportSettings)
+
+PlotOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR|FILE",
+        help="Folder for the plot, if not RESULT; or the plot's file, "
+        f"whose name ends in {', '.join(f'.{each}' for each in PLOT_FORMATS)}.",
+    ),
+]
+PlotFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Format of a plot in a folder: {', '.join(PLOT_FORMATS)}; png if not given.",
+    ),
+]
+PlotWidth = Annotated[str, typer.Option(metavar="NAME", help=_PLOT["plot_width"].help)]
+PlotTitle = Annotated[
+    bool, typer.Option("--plot-title/--no-plot-title", help=_PLOT["plot_title"].help)
 ]
 
 
@@ -224,23 +258,23 @@ def _show(
         Path, typer.Argument(metavar="RESULT", help="Folder of a run, or its result.json.")
     ],
     output_format: Format = "table",
-    plot_format: Annotated[
-        str, typer.Option(metavar="NAME", help=", ".join(PLOT_FORMATS) + ".")
-    ] = "png",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for the plot, if not RESULT."),
-    ] = None,
     draw: Annotated[bool, typer.Option("--plot/--no-plot", help="Redraw the plot.")] = True,
+    output: PlotOutput = None,
+    plot_format: PlotFormat = None,
+    plot_width: PlotWidth = "double",
+    plot_title: PlotTitle = True,
     debug: Debug = False,
 ) -> None:
     """Print a saved result again, in any format, and redraw its plot."""
     with reported_errors(debug):
         output_format = _choice("--format", output_format, FORMATS)
-        plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
-        from regtopk_bench.cli.show import show_result
+        if plot_format is not None:
+            plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
+        plot_width = _choice("--plot-width", plot_width, PLOT_WIDTHS)
+        from regtopk_bench.cli.show import Drawing, show_result
 
-        path = show_result(result, output_format, plot_format, output, draw)
+        drawing = Drawing(output=output, format=plot_format, width=plot_width, titles=plot_title)
+        path = show_result(result, output_format, drawing if draw else None)
         if path:
             typer.echo(f"drew {path}", err=True)
 

@@ -17,7 +17,7 @@ from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.results.verdict import Verdict
-from regtopk_bench.settings import as_json
+from regtopk_bench.settings import ReportSettings, as_json
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints in that of a run."""
@@ -141,8 +141,17 @@ class Session:
             return
         with contextlib.suppress(OSError):  # the result has everything in it
             (folder / JOURNAL_FILE).unlink()
+        settings = self.invocation.resolved.settings
+        if not isinstance(settings, ReportSettings):
+            return
         try:
-            plot(result, folder, getattr(self.invocation.resolved.settings, "plot_format", "png"))
+            plot(
+                result,
+                folder,
+                settings.plot_format,
+                width=settings.plot_width,
+                titles=settings.plot_title,
+            )
         except Exception as error:  # without a plot, the run is still worth having
             reason = f"{type(error).__name__}: {error}"
             self.invocation.note(f"the plot could not be drawn ({reason}); all else is saved")
