@@ -25,6 +25,7 @@ COMMAND = ("settings",)
 MAY_IMPORT = {
     "errors": {"trace"},
     "files": {"errors"},
+    "image_cache": {"errors"},
     "arguments": {"errors"},
     "memory": {"errors"},
     "shared": set(),
@@ -34,7 +35,9 @@ MAY_IMPORT = {
     "kernels": {"errors", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
     "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "arguments", "files", "memory", "shared", "threads"},
+    "workloads": {
+        *("errors", "arguments", "files", "image_cache", "memory", "shared", "threads"),
+    },
     "transport": {"errors", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
@@ -53,6 +56,7 @@ MAY_IMPORT = {
     "cli": {
         "errors",
         "files",
+        "image_cache",
         "threads",
         "memory",
         *COMPUTE,

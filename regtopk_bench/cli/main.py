@@ -17,6 +17,8 @@ from regtopk_bench.cli.invocation import (
     command_options,
     reported_errors,
 )
+from regtopk_bench.cli.once import App
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings import COMMANDS, FORMATS, PLOT_FORMATS, load, parsers, resolve
 
 _EPILOG = (
@@ -29,7 +31,7 @@ _GATE_EPILOG = (
     "failed, 4 inconclusive (with --strict), 130 interrupted."
 )
 
-app = typer.Typer(
+app = App(
     name="regtopk-bench",
     help="What does sparsifying my gradients cost me, and which sparsifier should I use?",
     epilog=_EPILOG,
@@ -38,8 +40,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(invoke_without_command=True)
-baseline_app = typer.Typer(no_args_is_help=True, epilog=_GATE_EPILOG)
+config_app = App(invoke_without_command=True)
+baseline_app = App(no_args_is_help=True, epilog=_GATE_EPILOG)
+
+_RUN = "Folder of a run, its result.json, or: latest"
 
 Format = Annotated[
     str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
@@ -68,6 +72,7 @@ def _linreg(invocation: Invocation) -> None:
 
     Without options: the paper's setting, with dense, Top-k, RegTop-k and the oracle.
     """
+    invocation.starting()
     from regtopk_bench.cli.linreg import run_linreg
 
     run_linreg(invocation)
@@ -79,6 +84,7 @@ def _cifar(invocation: Invocation) -> None:
 
     Without options: a small network on CIFAR-10, with dense, Top-k and RegTop-k.
     """
+    invocation.starting()
     from regtopk_bench.cli.cifar import run_cifar
 
     run_cifar(invocation)
@@ -87,6 +93,7 @@ def _cifar(invocation: Invocation) -> None:
 @command_options("toy")
 def _toy(invocation: Invocation) -> None:
     """Show the paper's motivational example: two workers whose gradients cancel."""
+    invocation.starting()
     from regtopk_bench.cli.toy import run_toy
 
     run_toy(invocation)
@@ -95,6 +102,7 @@ def _toy(invocation: Invocation) -> None:
 @command_options("kernels")
 def _kernels(invocation: Invocation) -> None:
     """Time the compression step and its parts against the memory limit and other kernels."""
+    invocation.starting()
     # OpenMP's threads would spin on a core for milliseconds after each call, whatever runs next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from regtopk_bench.cli.kernels import run_kernels
@@ -116,6 +124,7 @@ def _check(invocation: Invocation) -> None:
     baseline, and within a measured tolerance elsewhere. With --against, both sides are run, and
     timed in pairs of fresh processes until every verdict is clear. Without a profile: ci.
     """
+    invocation.starting()
     from regtopk_bench.cli.check import run_check
 
     run_check(invocation)
@@ -127,6 +136,7 @@ app.command("check", epilog=_GATE_EPILOG)(_check)
 @command_options("baseline", default_profile="ci")
 def _create(invocation: Invocation) -> None:
     """Run the cells of a profile and write a new baseline file."""
+    invocation.starting()
     from regtopk_bench.cli.baseline import create_baseline
 
     create_baseline(invocation)
@@ -138,6 +148,7 @@ def _accept(invocation: Invocation) -> None:
 
     With --select, the other cells of the baseline stay as they are.
     """
+    invocation.starting()
     from regtopk_bench.cli.baseline import accept_baseline
 
     accept_baseline(invocation)
@@ -173,6 +184,7 @@ def _doctor(invocation: Invocation) -> None:
     sides and with one side slowed down: how often would a check be wrong, and what would it find?
     The answer is kept for a week; checks heed it.
     """
+    invocation.starting()
     from regtopk_bench.cli.doctor import run_doctor
 
     run_doctor(invocation)
@@ -184,11 +196,10 @@ app.command("doctor", epilog=_GATE_EPILOG)(_doctor)
 @app.command("compare", epilog=_GATE_EPILOG)
 def _compare(
     before: Annotated[
-        Path, typer.Argument(metavar="A", help="A run, its result.json, or a baseline.")
+        Path,
+        typer.Argument(metavar="A", help="A run, its result.json, a baseline, or: latest."),
     ],
-    after: Annotated[
-        Path, typer.Argument(metavar="B", help="Folder of a run, or its result.json.")
-    ],
+    after: Annotated[Path, typer.Argument(metavar="B", help=f"{_RUN}.")],
     output_format: Format = "table",
     allow_new: Annotated[
         bool, typer.Option("--allow-new", help="Let cells and metrics pass that A does not have.")
@@ -201,7 +212,11 @@ def _compare(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two saved results without running anything: B against A."""
+    """Compare two saved results without running anything: B against A.
+
+    The verdicts decide about the exit code; below them is what changed, with intervals over the
+    seeds. To see the values without verdicts: `regtopk-bench show A B`.
+    """
     with reported_errors(debug):
         output_format = _choice("--format", output_format, FORMATS)
         from regtopk_bench.cli.compare import compare_results
@@ -216,36 +231,80 @@ def _compare(
         )
 
 
+@command_options("runs")
+def _runs(invocation: Invocation) -> None:
+    """List saved runs, newest first: what they are, how they ended, and what they take.
+
+    `regtopk-bench show latest` shows the newest.
+    """
+    from regtopk_bench.cli.runs import list_runs
+
+    list_runs(invocation)
+
+
+@command_options(
+    "cache",
+    switches={"clear": Annotated[bool, typer.Option("--clear", help="Remove all images first.")]},
+)
+def _cache(invocation: Invocation, *, clear: bool) -> None:
+    """Show where fetched, unpacked and decoded images are kept, and what they take.
+
+    With --clear, they are removed; nothing else in that folder is.
+    """
+    from regtopk_bench.cli.cache import show_cache
+
+    show_cache(invocation, clear=clear)
+
+
+app.command("runs", epilog=_EPILOG)(_runs)
+app.command("cache", epilog=_EPILOG)(_cache)
+
+
 @app.command("show")
 def _show(
-    result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="Folder of a run, or its result.json.")
-    ],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help=f"{_RUN}.")],
+    other: Annotated[
+        Path | None,
+        typer.Argument(metavar="OTHER", help="Another, to be printed side by side with it."),
+    ] = None,
     output_format: Format = "table",
     plot_format: Annotated[
-        str, typer.Option(metavar="NAME", help=", ".join(PLOT_FORMATS) + ".")
-    ] = "png",
+        str | None,
+        typer.Option(metavar="NAME", help=", ".join(PLOT_FORMATS) + "; the first by default."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Folder for the plot, if not RESULT."),
     ] = None,
-    draw: Annotated[bool, typer.Option("--plot/--no-plot", help="Redraw the plot.")] = True,
+    draw: Annotated[
+        bool | None,
+        typer.Option("--plot/--no-plot", help="Redraw the plot, as by default, or not."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Print a saved result again, in any format, and redraw its plot."""
+    """Print a saved result again, in any format, and redraw its plot.
+
+    With another one, print the values of both and their differences, cell by cell.
+    """
     with reported_errors(debug):
         output_format = _choice("--format", output_format, FORMATS)
-        plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
-        from regtopk_bench.cli.show import show_result
+        plotting = {"--output": output, "--plot-format": plot_format, "--plot": draw}
+        plot_format = _choice("--plot-format", plot_format or PLOT_FORMATS[0], PLOT_FORMATS)
+        from regtopk_bench.cli.show import show_result, show_two
 
-        path = show_result(result, output_format, plot_format, output, draw)
+        if other is not None:
+            if given_plot := [flag for flag, value in plotting.items() if value]:
+                raise ConfigurationError(
+                    f"{given_plot[0]} with two results, which have no plot: leave it out"
+                )
+            show_two(result, other, output_format)
+            return
+        path = show_result(result, output_format, plot_format, output, draw is not False)
         if path:
             typer.echo(f"drew {path}", err=True)
 
 
 def _choice(flag: str, value: str, known: tuple[str, ...]) -> str:
-    from regtopk_bench.errors import ConfigurationError
-
     try:
         return str(parsers.choice(known)(value))
     except ValueError as error:

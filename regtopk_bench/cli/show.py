@@ -1,15 +1,20 @@
-"""`regtopk-bench show`: a saved result again, in any format."""
+"""`regtopk-bench show`: a saved result again, in any format, or two side by side."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import console
-from regtopk_bench.cli.stored import damage_told, stored
+from regtopk_bench.cli.stored import damage_told, located, stored
 from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
+from regtopk_bench.report.listing import print_listing
 from regtopk_bench.report.reports import plot, print_result
+from regtopk_bench.report.side_by_side import side_by_side
 from regtopk_bench.report.table import printable
 from regtopk_bench.results import Result
+from regtopk_bench.results.names import names
+from regtopk_bench.results.pairing import measured
 from regtopk_bench.settings import parsers
 
 
@@ -17,10 +22,31 @@ def show_result(
     path: Path, output_format: str, plot_format: str, output: Path | None, draw: bool
 ) -> Path | None:
     """Print a result to stdout and redraw its plot; return the plot's path, if there is one."""
+    path = located(path)
     with damage_told(path):
         result = stored(path)
         print_result(result, output_format, console())
         return _drawn(result, _folder(path, output), plot_format) if draw else None
+
+
+def show_two(first: Path, second: Path, output_format: str) -> None:
+    """Print the values of two results side by side, cell by cell."""
+    first, second = located(first), located(second)
+    sides, notes = [], []
+    for path, letter in ((first, "A"), (second, "B")):
+        with damage_told(path):
+            result = stored(path)
+            finished = [run for run in result.runs if run.status == "finished"]
+            sides.append(list(map(measured, finished)))
+            named = names(run.cell for run in result.runs)
+            notes += [
+                f"not compared: {named[run.cell.key]} of {letter} {run.status}"
+                for run in result.runs
+                if run.status != "finished"
+            ]
+    title = f"A: {first}, B: {second}"
+    table = side_by_side(title, *sides)
+    print_listing(replace(table, notes=[*table.notes, *notes]), output_format, console())
 
 
 def _folder(path: Path, output: Path | None) -> Path:

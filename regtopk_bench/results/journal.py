@@ -13,6 +13,7 @@ import fcntl
 import io
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ from regtopk_bench.results.values import Scalar
 JOURNAL_FILE = "journal.jsonl"
 Line = Started | Run | Base | Pair
 _OF_CHECKS: dict[str, type[Base | Pair]] = {"base": Base, "pair": Pair}
+
+_ATTEMPTS = 10
+_ATTEMPT_SECONDS = 0.02
 
 _VARYING = "load_average"
 """The fact about a machine that changes from one reading to the next."""
@@ -168,14 +172,17 @@ class Journal:
 
     def _lock(self) -> None:
         """Have the run's folder to ourselves until the journal is closed."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"{self._folder} is being written to by another process: wait until it has ended"
-            ) from None
-        except OSError:  # some network file systems know no locks
-            pass
+        for _ in range(_ATTEMPTS):  # `in_use` may have it for a moment
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(_ATTEMPT_SECONDS)
+            except OSError:  # some network file systems know no locks
+                return
+        raise ConfigurationError(
+            f"{self._folder} is being written to by another process: wait until it has ended"
+        )
 
     def _append(self, line: bytes) -> None:
         length = os.fstat(self._descriptor).st_size
@@ -189,6 +196,23 @@ class Journal:
                 with contextlib.suppress(OSError):  # or a later line would follow half of this one
                     os.truncate(self._descriptor, length)
                 raise
+
+
+def in_use(folder: Path) -> bool:
+    """Tell whether a process writes to the journal in a run's folder, if that can be known."""
+    try:
+        descriptor = os.open(folder / JOURNAL_FILE, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some network file systems know no locks
+        pass
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def read(folder: Path) -> Contents:

@@ -14,10 +14,12 @@ from regtopk_bench.settings.kinds import (
     AtOnce,
     AtOnceOrAuto,
     Count,
+    Folder,
     Kind,
     Positive,
     RunFolder,
 )
+from regtopk_bench.settings.paths import CACHE
 
 _IMPLEMENTATIONS = (
     "numba",
@@ -100,4 +102,13 @@ class KernelsExecution(Group, panel="Execution", decides=False):
     )
     threads: AtOnceOrAuto = setting(
         "auto", "Threads on the CPU; auto takes as many as PyTorch does.", decides=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheFolder(Group, panel="Execution", decides=False):
+    """Where whatever can be made again is kept."""
+
+    cache: Folder = setting(
+        CACHE, "Folder for what is fetched, unpacked and decoded, and for answers of doctor."
     )

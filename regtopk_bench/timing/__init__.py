@@ -7,6 +7,8 @@ from regtopk_bench.timing.candidates import (
     candidate,
     candidates,
     planned,
+    runs_on,
+    unavailable,
 )
 from regtopk_bench.timing.clock import Clock, CpuClock, CudaClock
 from regtopk_bench.timing.frozen import FrozenStep
@@ -29,4 +31,6 @@ __all__ = [
     "measure",
     "planned",
     "problem",
+    "runs_on",
+    "unavailable",
 ]

@@ -26,6 +26,14 @@ from regtopk_bench.timing.selections import RIVALS
 OURS = ("numba", "triton")
 IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
 
+_ONLY_ON = {
+    "numba": "cpu",
+    "numpy.argpartition": "cpu",
+    "triton": "cuda",
+    "cupy.argpartition": "cuda",
+}
+"""The device of implementations that run on one kind."""
+
 _MU = 4.0
 _OFF = 2.0
 """The factor by which a threshold is off in the case "missed"."""
@@ -238,39 +246,65 @@ class Timed:
     case: str = ""
 
 
+def runs_on(implementation: str, device: str) -> bool:
+    """Tell whether an implementation is made for a kind of device, "cpu" or "cuda"."""
+    return _ONLY_ON.get(implementation, device) == device
+
+
+def unavailable(implementations: Iterable[str], *, device: str) -> dict[str, str]:
+    """Return why implementations cannot run here, in words, by the names of those that cannot.
+
+    Args:
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ConfigurationError: If one of them is unknown.
+    """
+    reasons = {name: _lack(name, device) for name in implementations}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _lack(name: str, device: str) -> str | None:
+    if name not in IMPLEMENTATIONS:
+        if "." not in name:
+            raise ConfigurationError(
+                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
+            )
+        return None
+    if not runs_on(name, device):
+        return f"it runs on {_ONLY_ON[name]} only"
+    load = selections_of.failure_to_load if name in RIVALS else kernels.failure_to_load
+    return load(name)
+
+
 def planned(implementations: Iterable[str], *, device: str, restored: bool) -> list[Timed]:
     """Return what can be timed, without making it: steps first, then selections, then scores.
 
     Args:
-        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what cannot
-            run here is left out.
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; those that
+            are `unavailable` are left out.
         device: "cpu" or "cuda".
         restored: Whether every step starts from the same residual: see `KernelData`.
 
     Raises:
         ConfigurationError: If one of them is unknown.
     """
-    on_gpu, names = device == "cuda", list(implementations)
-    for name in names:
-        if name not in IMPLEMENTATIONS and "." not in name:
-            raise ConfigurationError(
-                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
-            )
+    asked, on_gpu = list(implementations), device == "cuda"
+    lacking = unavailable(asked, device=device)
+    names = [name for name in asked if name not in lacking]
     steps, selections = [], []
     for name in names:
         if name == "reference":
             steps.append(Timed("step", name))
             selections.append(name)
         elif name in RIVALS:
-            if selections_of.available(name, on_gpu):
-                selections.append(name)
-        elif (name == "triton") == on_gpu or name not in OURS:
+            selections.append(name)
+        else:
             try:
-                module = kernels.implementation(name)
+                kernels.implementation(name)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
-            if module is None:
-                continue
             cases = ["warm"]
             if restored and name in OURS:
                 cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]

@@ -226,3 +226,24 @@ def test_a_full_disk_is_told_to_whoever_interrupts(
     assert done.exit_code == 130
     assert f"cannot save to {folder}: No space left on device" in " ".join(done.stderr.split())
     assert f"--resume {folder}" in " ".join(done.stderr.split())
+
+
+WITHOUT_MATPLOTLIB = """
+import sys
+sys.modules["matplotlib"] = None
+from regtopk_bench.__main__ import main
+main()
+"""
+
+
+def test_without_matplotlib_all_but_the_plot_is_there() -> None:
+    command = [sys.executable, "-c", WITHOUT_MATPLOTLIB, "linreg", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "regtopk" in done.stdout
+    (folder,) = Path("runs").iterdir()
+    saved, told = done.stderr.splitlines()
+    assert saved == f"saved {folder}"
+    assert told.startswith("the plot could not be drawn (ModuleNotFoundError: import of matplotlib")
+    assert told.endswith("; all else is saved")
+    assert sorted(file.name for file in folder.iterdir()) == ["result.json", "traces.csv"]
