@@ -129,7 +129,8 @@ class Counted:
         assert self._first is not None
         began, first = self._first
         elapsed, worked = now - began, completed - first - self._skipped
-        left = elapsed / worked * (self._total - completed) if worked > 0.0 else None
+        rest = self._total - completed
+        left = elapsed / worked * rest if worked > 0.0 and rest > 0.0 else None
         return elapsed, worked, left
 
 
@@ -168,11 +169,11 @@ class _Bar:
             auto_refresh=False,
         )
         self._task = self._progress.add_task("", total=total, completed=completed)  # type: ignore[arg-type]
-        self._progress.start()
 
     def show(self, description: str, completed: float) -> None:
         """Draw it."""
         self._progress.update(self._task, completed=completed, description=description)
+        self._progress.start()
         self._progress.refresh()
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_linreg import SMALL
+from tests.cli.test_linreg import PROBLEM, SMALL
 
 Call = Callable[..., Any]
 
@@ -200,7 +200,7 @@ def test_nobody_reads_and_all_is_saved(output_format: str) -> None:
 
 
 def test_a_failure_is_not_hidden_by_nobody_reading() -> None:
-    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(SMALL)} -r 3000 -l 10"
+    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(PROBLEM)} -r 3000 -l 10"
     shell = f"set -o pipefail; {command} | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert done.returncode == 3

