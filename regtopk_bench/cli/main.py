@@ -293,11 +293,7 @@ def _show(
         from regtopk_bench.cli.show import show_result, show_two
 
         if other is not None:
-            if given_plot := [flag for flag, value in plotting.items() if value]:
-                raise ConfigurationError(
-                    f"{given_plot[0]} with two results, which have no plot: leave it out"
-                )
-            show_two(result, other, output_format)
+            show_two(result, other, output_format, [flag for flag in plotting if plotting[flag]])
             return
         path = show_result(result, output_format, plot_format, output, draw is not False)
         if path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,8 +30,14 @@ def show_result(
         return _drawn(result, _folder(path, output), plot_format) if draw else None
 
 
-def show_two(first: Path, second: Path, output_format: str) -> None:
-    """Print the values of two results side by side, cell by cell."""
+def show_two(first: Path, second: Path, output_format: str, unused: Sequence[str] = ()) -> None:
+    """Print the values of two results side by side, cell by cell.
+
+    Raises:
+        ConfigurationError: If there are flags that would do nothing.
+    """
+    if unused:
+        raise ConfigurationError(f"{unused[0]} with two results, which have no plot: leave it out")
     first, second = located(first), located(second)
     sides, notes = [], []
     for path, letter in ((first, "A"), (second, "B")):

@@ -90,8 +90,8 @@ class KernelsExecution(Group, panel="Execution", decides=False):
         ),
     ] = setting(
         tuple(name for name in _IMPLEMENTATIONS if name != "reference"),
-        "Implementation to time, repeatable: {choices}, or a module of your own by its dotted name. "
-        "By default, all but reference that run here.",
+        "Implementation to time, repeatable: {choices}, or a module of your own by its dotted "
+        "name. By default, all but reference that run here.",
         short="-i",
         decides=True,
     )

@@ -1,14 +1,12 @@
 """How long kernels take, measured in a way that a rival's author would accept."""
 
+from regtopk_bench.timing.available import IMPLEMENTATIONS, runs_on, unavailable
 from regtopk_bench.timing.candidates import (
-    IMPLEMENTATIONS,
     Candidate,
     Timed,
     candidate,
     candidates,
     planned,
-    runs_on,
-    unavailable,
 )
 from regtopk_bench.timing.clock import Clock, CpuClock, CudaClock
 from regtopk_bench.timing.frozen import FrozenStep

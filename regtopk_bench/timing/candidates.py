@@ -20,19 +20,9 @@ from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.kernels import Guess, Implementation
 from regtopk_bench.kernels.guess import misses
 from regtopk_bench.timing import selections as selections_of
+from regtopk_bench.timing.available import IMPLEMENTATIONS, OURS, unavailable
 from regtopk_bench.timing.problem import KernelData
 from regtopk_bench.timing.selections import RIVALS
-
-OURS = ("numba", "triton")
-IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
-
-_ONLY_ON = {
-    "numba": "cpu",
-    "numpy.argpartition": "cpu",
-    "triton": "cuda",
-    "cupy.argpartition": "cuda",
-}
-"""The device of implementations that run on one kind."""
 
 _MU = 4.0
 _OFF = 2.0
@@ -244,38 +234,6 @@ class Timed:
     """"step", "select" or "score"."""
     implementation: str
     case: str = ""
-
-
-def runs_on(implementation: str, device: str) -> bool:
-    """Tell whether an implementation is made for a kind of device, "cpu" or "cuda"."""
-    return _ONLY_ON.get(implementation, device) == device
-
-
-def unavailable(implementations: Iterable[str], *, device: str) -> dict[str, str]:
-    """Return why implementations cannot run here, in words, by the names of those that cannot.
-
-    Args:
-        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names.
-        device: "cpu" or "cuda".
-
-    Raises:
-        ConfigurationError: If one of them is unknown.
-    """
-    reasons = {name: _lack(name, device) for name in implementations}
-    return {name: reason for name, reason in reasons.items() if reason}
-
-
-def _lack(name: str, device: str) -> str | None:
-    if name not in IMPLEMENTATIONS:
-        if "." not in name:
-            raise ConfigurationError(
-                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
-            )
-        return None
-    if not runs_on(name, device):
-        return f"it runs on {_ONLY_ON[name]} only"
-    load = selections_of.failure_to_load if name in RIVALS else kernels.failure_to_load
-    return load(name)
 
 
 def planned(implementations: Iterable[str], *, device: str, restored: bool) -> list[Timed]:

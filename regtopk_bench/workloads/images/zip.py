@@ -33,6 +33,7 @@ def zip_members(archive: Path, file: IO[bytes]) -> Iterator[tuple[str, Iterator[
     """
     with zipfile.ZipFile(file) as zipped:
         _check_end(file, zipped)
+        file.seek(0)  # for whoever looks how far it has been read
         for entry in zipped.infolist():
             _check_kind(archive, entry)
             yield entry.filename, None if entry.is_dir() else _content(zipped, entry)
