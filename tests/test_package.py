@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "errors": {"trace"},
     "notebook": set(),
     "files": {"errors"},
+    "image_cache": {"errors"},
     "arguments": {"errors"},
     "memory": {"errors"},
     "machine": set(),
@@ -36,7 +37,9 @@ MAY_IMPORT = {
     "kernels": {"errors", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
     "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "arguments", "files", "memory", "shared", "threads"},
+    "workloads": {
+        *("errors", "arguments", "files", "image_cache", "memory", "shared", "threads"),
+    },
     "transport": {"errors", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
@@ -55,6 +58,7 @@ MAY_IMPORT = {
     "cli": {
         "errors",
         "files",
+        "image_cache",
         "threads",
         "memory",
         *COMPUTE,

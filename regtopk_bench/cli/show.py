@@ -1,16 +1,21 @@
-"""`regtopk-bench show`: a saved result again, in any format."""
+"""`regtopk-bench show`: a saved result again, in any format, or two side by side."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import console
-from regtopk_bench.cli.stored import damage_told, stored
+from regtopk_bench.cli.stored import damage_told, located, stored
 from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
+from regtopk_bench.report.listing import print_listing
 from regtopk_bench.report.reports import plot, print_result
+from regtopk_bench.report.side_by_side import side_by_side
 from regtopk_bench.report.table import printable
 from regtopk_bench.results import Result
+from regtopk_bench.results.names import names
+from regtopk_bench.results.pairing import measured
 from regtopk_bench.settings import parsers, plot_format_of
 
 
@@ -28,11 +33,38 @@ class Drawing:
 
 def show_result(path: Path, output_format: str, drawing: Drawing | None) -> Path | None:
     """Print a result to stdout and redraw its plot; return the plot's path, if there is one."""
+    path = located(path)
     where = _where(path, drawing) if drawing else path
     with damage_told(path):
         result = stored(path)
         print_result(result, output_format, console())
         return _drawn(result, where, drawing) if drawing else None
+
+
+def show_two(first: Path, second: Path, output_format: str, unused: Sequence[str] = ()) -> None:
+    """Print the values of two results side by side, cell by cell.
+
+    Raises:
+        ConfigurationError: If there are flags that would do nothing.
+    """
+    if unused:
+        raise ConfigurationError(f"{unused[0]} with two results, which have no plot: leave it out")
+    first, second = located(first), located(second)
+    sides, notes = [], []
+    for path, letter in ((first, "A"), (second, "B")):
+        with damage_told(path):
+            result = stored(path)
+            finished = [run for run in result.runs if run.status == "finished"]
+            sides.append(list(map(measured, finished)))
+            named = names(run.cell for run in result.runs)
+            notes += [
+                f"not compared: {named[run.cell.key]} of {letter} {run.status}"
+                for run in result.runs
+                if run.status != "finished"
+            ]
+    title = f"A: {first}, B: {second}"
+    table = side_by_side(title, *sides)
+    print_listing(replace(table, notes=[*table.notes, *notes]), output_format, console())
 
 
 def _where(path: Path, drawing: Drawing) -> Path:

@@ -49,6 +49,7 @@ __all__ = [
     "check_weights",
     "check_within",
     "described",
+    "failure_to_load",
     "gather",
     "implementation",
     "ratio",
@@ -231,17 +232,29 @@ def implementation(name: str) -> Implementation | None:
     """
     if name not in _MODULES:
         return _from_outside(name)
-    try:
-        module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
-    except (ImportError, OSError) as error:
+    module, error = _ours(name)
+    if module is None:
         warnings.warn(
-            f"the {name} kernels cannot be loaded ({error}); the plain PyTorch ones serve, "
-            "which are exact but slower",
+            f"{error}; the plain PyTorch ones serve, which are exact but slower",
             RuntimeWarning,
             stacklevel=2,
         )
-        return None
-    return cast(Implementation, module)
+    return module
+
+
+def failure_to_load(name: str) -> str | None:
+    """Return why "reference", "numba" or "triton" does not load, in words, if so."""
+    return _ours(name)[1]
+
+
+@functools.cache
+def _ours(name: str) -> tuple[Implementation | None, str | None]:
+    """Return one of our modules, or why it does not load."""
+    try:
+        module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
+    except (ImportError, OSError) as error:
+        return None, f"the {name} kernels cannot be loaded ({error})"
+    return cast(Implementation, module), None
 
 
 def _from_outside(name: str) -> Implementation:

@@ -45,12 +45,18 @@ class FormatSettings(Group, panel="Report", decides=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedSettings(FormatSettings):
+class OutputSettings(FormatSettings):
     """Where results are kept."""
 
     output: Annotated[UserPath, Kind(_folder_of_runs, "DIR")] = setting(
         UserPath("runs"), "Folder in which each run creates its own.", short="-o"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedSettings(OutputSettings):
+    """Whether results are kept."""
+
     save: bool = setting(True, "Save the results and, if there is one, the plot.")
 
 

@@ -1,7 +1,7 @@
 """How long kernels take, measured in a way that a rival's author would accept."""
 
+from regtopk_bench.timing.available import IMPLEMENTATIONS, runs_on, unavailable
 from regtopk_bench.timing.candidates import (
-    IMPLEMENTATIONS,
     Candidate,
     Step,
     Timed,
@@ -31,4 +31,6 @@ __all__ = [
     "measure",
     "planned",
     "problem",
+    "runs_on",
+    "unavailable",
 ]

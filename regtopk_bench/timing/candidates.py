@@ -20,11 +20,9 @@ from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.kernels import Guess, Implementation
 from regtopk_bench.kernels.guess import misses
 from regtopk_bench.timing import selections as selections_of
+from regtopk_bench.timing.available import IMPLEMENTATIONS, OURS, unavailable
 from regtopk_bench.timing.problem import KernelData
 from regtopk_bench.timing.selections import RIVALS
-
-OURS = ("numba", "triton")
-IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
 
 _MU = 4.0
 _OFF = 2.0
@@ -245,35 +243,29 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     """Return what can be timed, without making it: steps first, then selections, then scores.
 
     Args:
-        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what cannot
-            run here is left out.
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; those that
+            are `unavailable` are left out.
         device: "cpu" or "cuda".
         restored: Whether every step starts from the same residual: see `KernelData`.
 
     Raises:
         ConfigurationError: If one of them is unknown.
     """
-    on_gpu, names = device == "cuda", list(implementations)
-    for name in names:
-        if name not in IMPLEMENTATIONS and "." not in name:
-            raise ConfigurationError(
-                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
-            )
+    asked, on_gpu = list(implementations), device == "cuda"
+    lacking = unavailable(asked, device=device)
+    names = [name for name in asked if name not in lacking]
     steps, selections = [], []
     for name in names:
         if name == "reference":
             steps.append(Timed("step", name))
             selections.append(name)
         elif name in RIVALS:
-            if selections_of.available(name, on_gpu):
-                selections.append(name)
-        elif (name == "triton") == on_gpu or name not in OURS:
+            selections.append(name)
+        else:
             try:
-                module = kernels.implementation(name)
+                kernels.implementation(name)
             except ConfigurationError as error:
                 raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
-            if module is None:
-                continue
             cases = ["warm"]
             if restored and name in OURS:
                 cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from regtopk_bench.cli.invocation import is_out_of_memory
-from tests.cli.test_linreg import SMALL
+from tests.cli.test_linreg import PROBLEM, SMALL
 
 Call = Callable[..., Any]
 
@@ -227,7 +227,7 @@ def test_nobody_reads_and_all_is_saved(output_format: str) -> None:
 
 
 def test_a_failure_is_not_hidden_by_nobody_reading() -> None:
-    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(SMALL)} -r 3000 -l 10"
+    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(PROBLEM)} -r 3000 -l 10"
     shell = f"set -o pipefail; {command} | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert done.returncode == 3
@@ -269,3 +269,24 @@ def test_a_full_disk_is_told_to_whoever_interrupts(
 )
 def test_a_lack_of_memory_is_known_by_its_words(error: Exception, is_one: bool) -> None:
     assert is_out_of_memory(error) == is_one
+
+
+WITHOUT_MATPLOTLIB = """
+import sys
+sys.modules["matplotlib"] = None
+from regtopk_bench.__main__ import main
+main()
+"""
+
+
+def test_without_matplotlib_all_but_the_plot_is_there() -> None:
+    command = [sys.executable, "-c", WITHOUT_MATPLOTLIB, "linreg", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "regtopk" in done.stdout
+    (folder,) = Path("runs").iterdir()
+    saved, told = done.stderr.splitlines()
+    assert saved == f"saved {folder}"
+    assert told.startswith("the plot could not be drawn (ModuleNotFoundError: import of matplotlib")
+    assert told.endswith("; all else is saved")
+    assert sorted(file.name for file in folder.iterdir()) == ["result.json", "traces.csv"]
