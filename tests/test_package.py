@@ -20,21 +20,23 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, arguments, files, memory, shared, threads, and the tables trace
-# and algorithms are for all.
+# experiments and in cli; errors, extras, arguments, files, machine, memory, shared, threads, and
+# the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
+    "extras": {"errors"},
     "files": {"errors"},
     "arguments": {"errors"},
+    "machine": set(),
     "memory": {"errors"},
     "shared": set(),
     "threads": set(),
     "trace": set(),
     "algorithms": {"errors"},
-    "kernels": {"errors", "arguments"},
+    "kernels": {"errors", "extras", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
     "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "arguments", "files", "memory", "shared", "threads"},
+    "workloads": {"errors", "extras", "arguments", "files", "memory", "shared", "threads"},
     "transport": {"errors", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
@@ -42,11 +44,11 @@ MAY_IMPORT = {
     },
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "trace", "algorithms"},
-    "report": {"errors", "trace", "algorithms", "results"},
+    "report": {"errors", "extras", "machine", "trace", "algorithms", "results"},
     "settings": {"errors", "arguments", "files", "algorithms"},
-    "gate": {"errors", "results", "settings"},
+    "gate": {"errors", "machine", "results", "settings"},
     "experiments": {
-        *("errors", "files", "threads", "memory", "trace", "algorithms"),
+        *("errors", "extras", "files", "machine", "threads", "memory", "trace", "algorithms"),
         *COMPUTE,
         *("results", "settings"),
     },

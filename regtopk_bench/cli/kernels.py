@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -11,12 +11,13 @@ from regtopk_bench.cli.device import choose_device, memory_for
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.session import Session
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.environment import environment
 from regtopk_bench.experiments.kernel_cells import KernelProblem, kernel_problems
 from regtopk_bench.experiments.measurements import runs_of
 from regtopk_bench.report.kernels import noise
 from regtopk_bench.settings import KernelsSettings
-from regtopk_bench.timing import Measurement, candidates, measure, planned
+from regtopk_bench.timing import Measurement, absence, candidates, measure, planned
 
 _BUSY_LOAD = 0.5
 
@@ -25,7 +26,7 @@ def run_kernels(invocation: Invocation) -> None:
     """Time kernels on every distribution, size and density."""
     settings: KernelsSettings = invocation.resolved.settings
     device = choose_device(settings.device)
-    planned(settings.implementation, device=device, restored=True)  # what is unknown is told first
+    _check(settings.implementation, device)
     if isinstance(settings.threads, int):
         torch.set_num_threads(settings.threads)
     if os.getloadavg()[0] > _BUSY_LOAD:
@@ -40,6 +41,14 @@ def run_kernels(invocation: Invocation) -> None:
         warning = noise(list(session.runs.values()))
         if warning:
             invocation.note(warning)
+
+
+def _check(implementations: Sequence[str], device: str) -> None:
+    """Raise ConfigurationError where one is unknown, or none that is to be timed is installed."""
+    wanted = planned(implementations, device=device, restored=True)
+    reasons = [absence(each) for each in wanted if each.operation != "score"]
+    if reasons and all(reasons):
+        raise ConfigurationError(str(reasons[0]))
 
 
 def _measure_all(session: Session, settings: KernelsSettings, device: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from regtopk_bench.cli.invocation import console
 from regtopk_bench.cli.stored import damage_told, stored
-from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
+from regtopk_bench.errors import ConfigurationError, MissingPackageError, RegtopkBenchError
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.report.table import printable
 from regtopk_bench.results import Result
@@ -42,9 +42,11 @@ def _drawn(result: Result, folder: Path, plot_format: str) -> Path | None:
             f"cannot draw into {folder}: {error.strerror}; choose a folder with --output, "
             "or --no-plot"
         ) from error
+    except MissingPackageError as error:
+        reason = str(error)
     except RegtopkBenchError:
         raise
     except Exception as error:  # without a plot, the table is still worth having
-        reason = printable(f"the plot could not be drawn ({type(error).__name__}: {error})")
-        console(stderr=True).print(reason, markup=False, highlight=False, soft_wrap=True)
-        return None
+        reason = f"the plot could not be drawn ({type(error).__name__}: {error})"
+    console(stderr=True).print(printable(reason), markup=False, highlight=False, soft_wrap=True)
+    return None

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.extras import needed_by
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
@@ -55,10 +56,12 @@ def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know.
+        MissingPackageError: If Matplotlib is not installed.
     """
     if not result.runs or result.command == CHECK:
         return None
-    from regtopk_bench.report import plots, throughput  # Matplotlib is slow to import
+    with needed_by("the plot"):
+        from regtopk_bench.report import plots, throughput  # Matplotlib is slow to import
 
     plotted = {
         "linreg": (plots.convergence_plot, "convergence"),

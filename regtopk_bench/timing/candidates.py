@@ -242,8 +242,8 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     """Return what can be timed, without making it: steps first, then selections, then scores.
 
     Args:
-        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what cannot
-            run here is left out.
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what does not
+            run on the device is left out.
         device: "cpu" or "cuda".
         restored: Whether every step starts from the same residual: see `KernelData`.
 
@@ -265,12 +265,8 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
             if selections_of.available(name, on_gpu):
                 selections.append(name)
         elif (name == "triton") == on_gpu or name not in OURS:
-            try:
-                module = kernels.implementation(name)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
-            if module is None:
-                continue
+            if name not in OURS:
+                _check_outside(name)
             cases = ["warm"]
             if restored and name in OURS:
                 cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]
@@ -283,6 +279,11 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     if any(name in names for name in OURS):
         scores = [Timed("score", each.implementation) for each in (DenseScore, OurScore)]
     return [*steps, *(Timed("select", name) for name in selections), *scores]
+
+
+def absence(timed: Timed) -> str | None:
+    """Return why something planned cannot be timed here, if so: Numba, for one, is optional."""
+    return kernels.absence(timed.implementation)
 
 
 def candidate(data: KernelData, timed: Timed) -> Candidate:
@@ -312,7 +313,16 @@ def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Can
     """
     device = data.start_1J.device.type
     for timed in planned(implementations, device=device, restored=data.restored):
-        yield candidate(data, timed)
+        if not absence(timed):
+            yield candidate(data, timed)
+
+
+def _check_outside(name: str) -> None:
+    """Raise ConfigurationError unless a dotted name is that of a module with kernels."""
+    try:
+        kernels.implementation(name)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
 
 
 def _select_with(module: Implementation, score_J: Tensor, k: int) -> Tensor:

@@ -69,9 +69,13 @@ def check(tmp_path: Path, baseline_of_the_package: str) -> Check:
         assert text.count(before) == 1, f"{file} no longer has one line that reads {before}"
         path.write_text(text.replace(before, after), encoding="utf-8")
 
-    def call(file: str, before: str, after: str) -> tuple[int, dict[tuple[str, str], tuple[str, str]]]:
+    def call(
+        file: str, before: str, after: str
+    ) -> tuple[int, dict[tuple[str, str], tuple[str, str]]]:
         # Every copy would compile its own Numba kernels; the plain ones give the same bits.
-        edit("kernels/__init__.py", 'implementation("numba" if tensor.is_cpu else "triton")', "None")
+        edit(
+            "kernels/__init__.py", 'implementation("numba" if tensor.is_cpu else "triton")', "None"
+        )
         edit(file, before, after)
         done = subprocess.run(
             [*COMMAND, "check", "-f", "json", "--no-save"],
@@ -182,7 +186,9 @@ KERNEL = "kernels/step/kernels_of_mine/ties/J=200000/density=0.01"
 
 
 @pytest.mark.timeout(400)
-def test_a_kernel_that_is_slower_than_in_the_other_checkout(project: Project, tmp_path: Path) -> None:
+def test_a_kernel_that_is_slower_than_in_the_other_checkout(
+    project: Project, tmp_path: Path
+) -> None:
     suite = SUITE.replace('"reference"', '"kernels_of_mine"').replace("20_000", "200_000")
     other = tmp_path / "other"
     other.mkdir()
