@@ -17,7 +17,8 @@ from tests.installed.environment import Environment
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 SMALLER = {
-    "ROUNDS": "4",
+    "ROUNDS": "2",
+    "WORKERS": "2",
     "DATA": "pictures",
     "BATCH": "2",
     "WEIGHTS": "none",
@@ -124,7 +125,7 @@ def test_it_runs(command: str, full: Environment, shared: Path, tmp_path: Path) 
     assert done.stdout or "baseline" in command
 
 
-@pytest.mark.parametrize("command", ["linreg -r 4", "cifar --data pictures -r 2 -b 2", "toy"])
+@pytest.mark.parametrize("command", ["linreg -r 4", "cifar --data pictures -r 2 -b 2", "kernels -n 1000 -d 0.1 -r 3"])
 def test_its_plot_is_drawn(command: str, full: Environment, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").symlink_to(shared / "pictures")
     done = full.run(["regtopk-bench", *command.split()], tmp_path)
