@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,9 @@ def command_options(
                 file, chosen = load(config), profile or kept
                 resolved = resolve(command, flags, os.environ, file, chosen)
                 out, err = console(), console(stderr=True)
-                run(Invocation(resolved, out, err, quiet, verbose, file, chosen), **switched)
+                invocation = Invocation(resolved, out, err, quiet, verbose, file, chosen)
+                with _warnings_noted(invocation):
+                    run(invocation, **switched)
 
         declared = declarations(COMMANDS[command])
         annotations = {name: _annotation(setting) for name, setting in declared.items()}
@@ -156,6 +159,18 @@ def command_options(
         return call
 
     return decorate
+
+
+@contextlib.contextmanager
+def _warnings_noted(invocation: Invocation) -> Iterator[None]:
+    """Show warnings as notes, in one line each and without the place in the code."""
+
+    def show(message: Warning | str, *_where: object) -> None:
+        invocation.note(f"warning: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _in_paragraphs(text: str) -> str:

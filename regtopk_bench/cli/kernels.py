@@ -20,6 +20,7 @@ from regtopk_bench.report.kernels import noise
 from regtopk_bench.settings import KernelsSettings
 from regtopk_bench.timing import (
     Measurement,
+    absence,
     candidates,
     measure,
     planned,
@@ -57,9 +58,9 @@ def _check_implementations(invocation: Invocation, device: str) -> None:
     """Check that what was asked for by name can run here; say what else is left out.
 
     Raises:
-        ConfigurationError: If something is unknown, or made for another device than the one that
-            was chosen.
-        RunError: If a device or a package is missing, or nothing is left to be timed.
+        ConfigurationError: If something is unknown, is not installed, or is made for another device
+            than the one that was chosen; or if nothing is left to be timed.
+        RunError: If a device is missing.
     """
     settings: KernelsSettings = invocation.resolved.settings
     lacking = unavailable(settings.implementation, device=device)
@@ -71,9 +72,9 @@ def _check_implementations(invocation: Invocation, device: str) -> None:
                 if settings.device != "auto" or device == "cuda":
                     raise ConfigurationError(f"{why}; give another --device, or leave it out")
                 raise RunError(f"{why}, and PyTorch sees no CUDA device here")
-            raise RunError(why)
-    if not left:
-        raise RunError(f"there is nothing to time: {told[0]}")
+            raise ConfigurationError(why)
+    if not any(absence(each) is None for each in left if each.operation != "score"):
+        raise ConfigurationError(f"there is nothing to time: {told[0]}")
     if lacking:
         reasons = ", ".join(f"{name} ({why})" for name, why in lacking.items())
         invocation.note(f"left out: {reasons}")

@@ -13,7 +13,7 @@ from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.resuming import reopened
 from regtopk_bench.cli.signals import held
 from regtopk_bench.cli.streams import UnwritableOutputError
-from regtopk_bench.errors import RunError
+from regtopk_bench.errors import MissingPackageError, RunError
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
@@ -158,6 +158,8 @@ class Session:
                 width=settings.plot_width,
                 titles=settings.plot_title,
             )
+        except MissingPackageError as error:
+            self.invocation.note(f"{error}; all else is saved")
         except Exception as error:  # without a plot, the run is still worth having
             reason = f"{type(error).__name__}: {error}"
             self.invocation.note(f"the plot could not be drawn ({reason}); all else is saved")

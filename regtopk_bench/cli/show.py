@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regtopk_bench.cli.invocation import console
 from regtopk_bench.cli.stored import damage_told, located, stored
-from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
+from regtopk_bench.errors import ConfigurationError, MissingPackageError, RegtopkBenchError
 from regtopk_bench.report.listing import print_listing
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.report.side_by_side import side_by_side
@@ -94,9 +94,11 @@ def _drawn(result: Result, where: Path, drawing: Drawing) -> Path | None:
         raise ConfigurationError(
             f"cannot draw into {where}: {error.strerror}; choose another --output, or --no-plot"
         ) from error
+    except MissingPackageError as error:
+        reason = str(error)
     except RegtopkBenchError:
         raise
     except Exception as error:  # without a plot, the table is still worth having
-        reason = printable(f"the plot could not be drawn ({type(error).__name__}: {error})")
-        console(stderr=True).print(reason, markup=False, highlight=False, soft_wrap=True)
-        return None
+        reason = f"the plot could not be drawn ({type(error).__name__}: {error})"
+    console(stderr=True).print(printable(reason), markup=False, highlight=False, soft_wrap=True)
+    return None

@@ -10,10 +10,12 @@ from multiprocessing import connection as connections
 from multiprocessing.connection import Connection
 from typing import Any
 
+from regtopk_bench import kernels
 from regtopk_bench.errors import RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
+from regtopk_bench.extras import installed
 from regtopk_bench.training import RoundInfo
 from regtopk_bench.transport.children import POLL_SECONDS, Child, Launcher, picklable
 
@@ -60,6 +62,8 @@ class Jobs:
             KeyboardInterrupt: On Ctrl-C, at the end; if pressed twice, at once.
             RunError: If a cell could not be started, at the end.
         """
+        if not installed("numba"):
+            kernels.implementation("numba")  # warns, once: the processes that run cells do not
         task = functools.partial(_run_cells, cells, self._saving)
         launcher = Launcher(task, self._timeout, _ADVICE)
         left, stopped_by = iter(range(len(cells))), None

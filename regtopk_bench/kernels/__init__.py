@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.arguments import whole
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, MissingPackageError
+from regtopk_bench.extras import needed_by
 from regtopk_bench.kernels import reference
 from regtopk_bench.kernels.checks import (
     check_ascending,
@@ -40,6 +41,7 @@ from regtopk_bench.kernels.guess import Guess
 __all__ = [
     "Guess",
     "Implementation",
+    "absence",
     "check_ascending",
     "check_divisor",
     "check_finite",
@@ -49,7 +51,6 @@ __all__ = [
     "check_weights",
     "check_within",
     "described",
-    "failure_to_load",
     "gather",
     "implementation",
     "ratio",
@@ -232,29 +233,34 @@ def implementation(name: str) -> Implementation | None:
     """
     if name not in _MODULES:
         return _from_outside(name)
-    module, error = _ours(name)
-    if module is None:
+    module = _own(name)
+    if isinstance(module, str):
         warnings.warn(
-            f"{error}; the plain PyTorch ones serve, which are exact but slower",
+            f"{module}; the plain PyTorch kernels serve, which are exact but slower",
             RuntimeWarning,
             stacklevel=2,
         )
+        return None
     return module
 
 
-def failure_to_load(name: str) -> str | None:
-    """Return why "reference", "numba" or "triton" does not load, in words, if so."""
-    return _ours(name)[1]
+def absence(name: str) -> str | None:
+    """Return why an implementation of this package does not load, if so, and what to install."""
+    module = _own(name) if name in _MODULES else None
+    return module if isinstance(module, str) else None
 
 
 @functools.cache
-def _ours(name: str) -> tuple[Implementation | None, str | None]:
-    """Return one of our modules, or why it does not load."""
+def _own(name: str) -> Implementation | str:
+    """Return an implementation of this package, or why it does not load."""
     try:
-        module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
+        with needed_by(f"the {name} implementation"):
+            module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
+    except MissingPackageError as error:
+        return str(error)
     except (ImportError, OSError) as error:
-        return None, f"the {name} kernels cannot be loaded ({error})"
-    return cast(Implementation, module), None
+        return f"the {name} kernels cannot be loaded ({error})"
+    return cast(Implementation, module)
 
 
 def _from_outside(name: str) -> Implementation:

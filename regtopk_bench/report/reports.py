@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.extras import needed_by
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
@@ -70,11 +71,13 @@ def plot(
     Raises:
         ConfigurationError: If the result is of a command that this version does not know, or the
             plot is too large for its format.
+        MissingPackageError: If Matplotlib is not installed.
         OSError: If it cannot be written.
     """
     if not result.runs or result.command == CHECK:
         return None
-    from regtopk_bench.report import figures, plots, throughput  # Matplotlib is slow to import
+    with needed_by("the plot"):
+        from regtopk_bench.report import figures, plots, throughput  # Matplotlib is slow to import
 
     drawings = {
         "linreg": (plots.convergence_figure, "convergence"),

@@ -40,14 +40,20 @@ def unavailable(implementations: Iterable[str], *, device: str) -> dict[str, str
     return {name: reason for name, reason in reasons.items() if reason}
 
 
+def is_known(name: str) -> bool:
+    """Return true for one of `IMPLEMENTATIONS`, or a dotted name.
+
+    Raises:
+        ConfigurationError: If it is neither.
+    """
+    if name in IMPLEMENTATIONS or "." in name:
+        return True
+    raise ConfigurationError(
+        f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
+    )
+
+
 def _lack(name: str, device: str) -> str | None:
-    if name not in IMPLEMENTATIONS:
-        if "." not in name:
-            raise ConfigurationError(
-                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
-            )
-        return None
-    if not runs_on(name, device):
+    if is_known(name) and not runs_on(name, device):
         return f"it runs on {_ONLY_ON[name]} only"
-    load = selections.failure_to_load if name in RIVALS else kernels.failure_to_load
-    return load(name)
+    return selections.failure_to_load(name) if name in RIVALS else kernels.absence(name)

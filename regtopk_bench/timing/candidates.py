@@ -20,7 +20,7 @@ from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.kernels import Guess, Implementation
 from regtopk_bench.kernels.guess import misses
 from regtopk_bench.timing import selections as selections_of
-from regtopk_bench.timing.available import IMPLEMENTATIONS, OURS, unavailable
+from regtopk_bench.timing.available import IMPLEMENTATIONS, OURS, is_known, runs_on
 from regtopk_bench.timing.problem import KernelData
 from regtopk_bench.timing.selections import RIVALS
 
@@ -243,17 +243,16 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     """Return what can be timed, without making it: steps first, then selections, then scores.
 
     Args:
-        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; those that
-            are `unavailable` are left out.
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what does not
+            run on the device is left out.
         device: "cpu" or "cuda".
         restored: Whether every step starts from the same residual: see `KernelData`.
 
     Raises:
         ConfigurationError: If one of them is unknown.
     """
-    asked, on_gpu = list(implementations), device == "cuda"
-    lacking = unavailable(asked, device=device)
-    names = [name for name in asked if name not in lacking]
+    on_gpu = device == "cuda"
+    names = [name for name in implementations if is_known(name) and runs_on(name, device)]
     steps, selections = [], []
     for name in names:
         if name == "reference":
@@ -262,10 +261,8 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
         elif name in RIVALS:
             selections.append(name)
         else:
-            try:
-                kernels.implementation(name)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
+            if name not in OURS:
+                _check_outside(name)
             cases = ["warm"]
             if restored and name in OURS:
                 cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]
@@ -278,6 +275,12 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     if any(name in names for name in OURS):
         scores = [Timed("score", each.implementation) for each in (DenseScore, OurScore)]
     return [*steps, *(Timed("select", name) for name in selections), *scores]
+
+
+def absence(timed: Timed) -> str | None:
+    """Return why something planned cannot be timed here, if so: Numba, for one, is optional."""
+    name = timed.implementation
+    return selections_of.failure_to_load(name) if name in RIVALS else kernels.absence(name)
 
 
 def candidate(data: KernelData, timed: Timed) -> Candidate:
@@ -307,7 +310,16 @@ def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Can
     """
     device = data.start_1J.device.type
     for timed in planned(implementations, device=device, restored=data.restored):
-        yield candidate(data, timed)
+        if not absence(timed):
+            yield candidate(data, timed)
+
+
+def _check_outside(name: str) -> None:
+    """Raise ConfigurationError unless a dotted name is that of a module with kernels."""
+    try:
+        kernels.implementation(name)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
 
 
 def _select_with(module: Implementation, score_J: Tensor, k: int) -> Tensor:

@@ -142,7 +142,7 @@ def test_a_plot_that_fails_costs_nothing_else(run: Call, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ModuleNotFoundError("No module named 'matplotlib'"), "ModuleNotFoundError: No module"),
+        (ModuleNotFoundError("No module named 'kiwisolver'"), "ModuleNotFoundError: No module"),
         (AttributeError("_ARRAY_API not found"), "AttributeError: _ARRAY_API not found"),
         (RuntimeError("no font"), "RuntimeError: no font"),
     ],

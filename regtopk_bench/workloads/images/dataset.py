@@ -17,6 +17,7 @@ from torch import Tensor
 
 from regtopk_bench import image_cache
 from regtopk_bench.errors import ConfigurationError, RunError
+from regtopk_bench.extras import needed_by
 from regtopk_bench.workloads.images.archive import OnRead, is_archive, unpack
 from regtopk_bench.workloads.images.cache import Pixels, cached, keeping, own_folder
 from regtopk_bench.workloads.images.damage import reason
@@ -94,6 +95,7 @@ def load_images(
 
     Raises:
         ConfigurationError: If `side` is below 1.
+        MissingPackageError: If torchvision, or for folders Pillow, is not installed.
         RunError: If a file is missing, damaged or does not fit the others, naming it; or if
             the cache cannot be written.
     """
@@ -101,6 +103,8 @@ def load_images(
         raise ConfigurationError(f"images cannot be brought to {side} pixels: at least 1")
     if path is None:
         return _cifar(image_cache.fetched(cache), cache, side, on_images, download=True)
+    with needed_by("reading images"):
+        import PIL  # noqa: F401 - told before an archive is unpacked
     try:
         if not path.exists():
             raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
@@ -132,7 +136,7 @@ def _root(path: Path) -> Path:
 def _cifar(
     root: Path, cache: Path, side: int | None, on_images: OnImages | None, *, download: bool
 ) -> ImageData:
-    read = torchvision("datasets").CIFAR10
+    read = torchvision("datasets", "CIFAR-10").CIFAR10
 
     if download:
         with keeping("CIFAR-10", root):
