@@ -125,7 +125,9 @@ def test_it_runs(command: str, full: Environment, shared: Path, tmp_path: Path) 
     assert done.stdout or "baseline" in command
 
 
-@pytest.mark.parametrize("command", ["linreg -r 4", "cifar --data pictures -r 2 -b 2", "kernels -n 1000 -d 0.1 -r 3"])
+@pytest.mark.parametrize(
+    "command", ["linreg -r 4", "cifar --data pictures -r 2 -b 2", "kernels -n 1000 -d 0.1 -r 3"]
+)
 def test_its_plot_is_drawn(command: str, full: Environment, shared: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").symlink_to(shared / "pictures")
     done = full.run(["regtopk-bench", *command.split()], tmp_path)
