@@ -1,8 +1,8 @@
 """The gate on code that has not changed, and on code that is slower: how often is it right?
 
 Run `python benchmarks/gate.py --runs 40` with nothing else on the machine, then
-`python benchmarks/gate.py --runs 40 --burner`. Runs are appended to a file, so that what was
-stopped goes on, and `--runs 0` only prints the table.
+`python benchmarks/gate.py --runs 40 --burner`, on the same code only. Runs are appended to a file,
+so that what was stopped goes on, and `--runs 0` only prints the table.
 
 A run is what `regtopk-bench check --profile gate --against COPY` does with a copy of the package,
 so that nothing differs: its cells are compared, then timed in pairs of fresh processes until every
@@ -66,7 +66,7 @@ def main() -> None:
         shutil.copytree(Path(regtopk_bench.__file__).parent, copy / "regtopk_bench")
         for number in range(options.runs):
             with _burning() if options.burner else contextlib.nullcontext():
-                record = _run(copy, number)
+                record = _run(copy, number, () if options.burner else SLOWDOWNS)
             record["burner"] = options.burner
             with options.file.open("a") as file:
                 file.write(json.dumps(record) + "\n")
@@ -95,7 +95,7 @@ def _burning() -> Iterator[None]:
             burner.wait()
 
 
-def _run(copy: Path, number: int) -> dict[str, Any]:
+def _run(copy: Path, number: int, slowdowns: Sequence[float]) -> dict[str, Any]:
     """Return what a run of the gate gave: counts of verdicts, and the times of its pairs."""
     began = time.monotonic()
     file = load(ROOT / "benchmarks.toml")
@@ -114,7 +114,7 @@ def _run(copy: Path, number: int) -> dict[str, Any]:
     verdicts = [each.verdict for each in check.verdicts()]
     rows = head.suite.timed(settings.time, head.suite.cells)
     slowed = rows[number % len(rows)]
-    taken, outcomes = _timed(head.suite, base.suite, rows, slowed, settings)
+    taken, outcomes = _timed(head.suite, base.suite, rows, slowed, slowdowns, settings)
     return {
         "metrics": {kind: verdicts.count(kind) for kind in sorted(set(verdicts))},
         "slowed": slowed,
@@ -128,11 +128,16 @@ def _run(copy: Path, number: int) -> dict[str, Any]:
 
 
 def _timed(
-    head: Suite, base: Suite, rows: Sequence[str], slowed: str, settings: CheckSettings
+    head: Suite,
+    base: Suite,
+    rows: Sequence[str],
+    slowed: str,
+    slowdowns: Sequence[float],
+    settings: CheckSettings,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Take pairs until the gate has all its verdicts, on each slowdown."""
     plan = Plan(margin=settings.margin)
-    gates = {factor: Procedure(rows, plan) for factor in (1.0, *SLOWDOWNS)}
+    gates = {factor: Procedure(rows, plan) for factor in (1.0, *slowdowns)}
     taken: list[dict[str, Any]] = []
     used = dict.fromkeys(gates, 0)
     while len(taken) < MOST_PAIRS:
@@ -140,7 +145,7 @@ def _timed(
             break
         few = len(taken) < LEAST_PAIRS
         wanted = {1.0: [row for row in rows if few or any(row in g.wanted for g in gates.values())]}
-        for factor in SLOWDOWNS:
+        for factor in slowdowns:
             if few or slowed in gates[factor].wanted:
                 wanted[factor] = [slowed]
         seen = pairs.times(
@@ -170,15 +175,20 @@ def _said(record: Mapping[str, Any]) -> str:
 
 
 def _end(record: Mapping[str, Any], factor: str) -> str:
-    """Return how the gate ends: as its worst row."""
-    kinds = {verdict for verdict, _ in record["outcomes"][factor]["verdicts"].values()}
+    """Return how the gate ends: as its worst row, or as the one that was slowed down."""
+    found = record["outcomes"][factor]["verdicts"]
+    kinds = {found[row][0] for row in _rows(record, factor)}
     return "FAIL" if "FAIL" in kinds else "PASS" if kinds == {"PASS"} else "INCONCLUSIVE"
+
+
+def _rows(record: Mapping[str, Any], factor: str) -> Sequence[str]:
+    """Return the rows that count: those of the same code, or the one that was slowed down."""
+    return list(record["names"]) if factor == "1.0" else [record["slowed"]]
 
 
 def _rival(record: Mapping[str, Any], factor: str, rule: Any) -> bool:
     """Tell whether a rule finds any row slower."""
-    rows = record["names"] if factor == "1.0" else [record["slowed"]]
-    for row in rows:
+    for row in _rows(record, factor):
         both = [
             (pair["head"][factor][row], pair["base"][row])
             for pair in record["pairs"]
@@ -198,7 +208,9 @@ def _table(records: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="right" if heading else "left")
     for factor in map(str, (1.0, *SLOWDOWNS)):
         for burner in (False, True):
-            of = [each for each in records if each["burner"] == burner]
+            of = [
+                each for each in records if each["burner"] == burner and factor in each["outcomes"]
+            ]
             if not of:
                 continue
             ends = [_end(each, factor) for each in of]

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
         RunError,
         WorkerDiedError,
     )
+    from regtopk_bench.experiments.seeds import simulate_seeds
     from regtopk_bench.messages import DenseGradient, Message, SparseGradient, aggregate
+    from regtopk_bench.report.compared import compare
+    from regtopk_bench.results import Result, Run
+    from regtopk_bench.results.store import load
     from regtopk_bench.sparsify import (
         Dense,
         Oracle,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from regtopk_bench.trace import Trace
     from regtopk_bench.training import Checkpoints, RoundInfo, Schedule, simulate
     from regtopk_bench.workloads import LinearRegression, LogisticToy, Workload
+    from regtopk_bench.workloads.model import ModelWorkload, accuracy
 
 _HOME = {
     "Checkpoints": "training",
@@ -42,6 +47,7 @@ _HOME = {
     "LinearRegression": "workloads",
     "LogisticToy": "workloads",
     "Message": "messages",
+    "ModelWorkload": "workloads.model",
     "NonFiniteGradientError": "errors",
     "Oracle": "sparsify",
     "PerLayer": "sparsify",
@@ -49,7 +55,9 @@ _HOME = {
     "RandomK": "sparsify",
     "RegTopK": "sparsify",
     "RegtopkBenchError": "errors",
+    "Result": "results",
     "RoundInfo": "training",
+    "Run": "results",
     "RunError": "errors",
     "Schedule": "training",
     "SparseGradient": "messages",
@@ -58,8 +66,12 @@ _HOME = {
     "Trace": "trace",
     "WorkerDiedError": "errors",
     "Workload": "workloads",
+    "accuracy": "workloads.model",
     "aggregate": "messages",
+    "compare": "report.compared",
+    "load": "results.store",
     "simulate": "training",
+    "simulate_seeds": "experiments.seeds",
 }
 
 __all__ = [
@@ -71,6 +83,7 @@ __all__ = [
     "LinearRegression",
     "LogisticToy",
     "Message",
+    "ModelWorkload",
     "NonFiniteGradientError",
     "Oracle",
     "PerLayer",
@@ -78,7 +91,9 @@ __all__ = [
     "RandomK",
     "RegTopK",
     "RegtopkBenchError",
+    "Result",
     "RoundInfo",
+    "Run",
     "RunError",
     "Schedule",
     "SparseGradient",
@@ -87,12 +102,21 @@ __all__ = [
     "Trace",
     "WorkerDiedError",
     "Workload",
+    "__version__",
+    "accuracy",
     "aggregate",
+    "compare",
+    "load",
     "simulate",
+    "simulate_seeds",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("regtopk-bench")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

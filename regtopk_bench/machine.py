@@ -97,10 +97,10 @@ def facts() -> dict[str, Fact]:
     found: dict[str, Fact] = {
         "processor": cpu_info("model name") or processor(),
         "processors": os.cpu_count(),
-        "usable processors": usable_processors(),
-        "container's limit": processor_limit(),
-        "threads per core": _threads_per_core(),
-        "virtual machine": "hypervisor" in (cpu_info("flags") or "").split(),
+        "usable_processors": usable_processors(),
+        "processor_limit": processor_limit(),
+        "threads_per_core": _threads_per_core(),
+        "virtual_machine": "hypervisor" in (cpu_info("flags") or "").split(),
         "governor": _text(_CPU0 / "cpufreq" / "scaling_governor"),
         "load": round(os.getloadavg()[0], 2),
         "caches": ", ".join(_caches()) or None,
@@ -109,9 +109,9 @@ def facts() -> dict[str, Fact]:
     state = gpu("name", "clocks.sm", "clocks.max.sm", "persistence_mode")
     if state:
         found |= {
-            "GPU": state["name"],
-            "GPU clock, MHz": f"{state['clocks.sm']} of {state['clocks.max.sm']}",
-            "GPU persistence mode": state["persistence_mode"],
+            "gpu": state["name"],
+            "gpu_clock_mhz": f"{state['clocks.sm']} of {state['clocks.max.sm']}",
+            "gpu_persistence": state["persistence_mode"],
         }
     return found
 
@@ -119,19 +119,19 @@ def facts() -> dict[str, Fact]:
 def remark(name: str, value: Fact) -> str:
     """Return what a fact means for times, and what to do; nothing if it does no harm."""
     match name, value:
-        case "usable processors", int(usable) if usable < (os.cpu_count() or 1):
+        case "usable_processors", int(usable) if usable < (os.cpu_count() or 1):
             return "the affinity keeps this process from the others"
-        case "container's limit", float(limit):
+        case "processor_limit", float(limit):
             return f"who uses more than {limit:g} processors is stopped for a while, in mid-step"
-        case "threads per core", int(threads) if threads > 1:
+        case "threads_per_core", int(threads) if threads > 1:
             return "two processors may be one core: pin processes, or switch SMT off"
-        case "virtual machine", True:
+        case "virtual_machine", True:
             return "others may share its processors: see what was stolen"
         case "governor", str(governor) if governor != "performance":
             return "the clock follows the load: choose performance"
         case "load", float(load) if load > 0.5:
             return "something else is running"
-        case "GPU persistence mode", "Disabled":
+        case "gpu_persistence", "Disabled":
             return "the driver unloads between processes: nvidia-smi -pm 1"
     return ""
 

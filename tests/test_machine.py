@@ -23,7 +23,7 @@ def write(file: Path, text: str) -> None:
 def test_a_machine_says_what_it_is() -> None:
     facts = machine.facts()
     assert facts["processors"] == os.cpu_count()
-    assert facts["usable processors"] == machine.usable_processors()
+    assert facts["usable_processors"] == machine.usable_processors()
     assert isinstance(facts["load"], float)
     assert machine.processor()
     before, then = machine.stolen(), machine.stolen()
@@ -54,7 +54,7 @@ def test_affinity_counts() -> None:
         os.sched_setaffinity(0, {min(before)})
         assert machine.usable_processors() == 1
         if (os.cpu_count() or 1) > 1:
-            assert "affinity" in machine.remark("usable processors", 1)
+            assert "affinity" in machine.remark("usable_processors", 1)
     finally:
         os.sched_setaffinity(0, before)
 
@@ -65,16 +65,16 @@ def test_affinity_counts() -> None:
         ("governor", "powersave", "choose performance"),
         ("governor", "performance", ""),
         ("governor", None, ""),
-        ("threads per core", 2, "SMT"),
-        ("threads per core", 1, ""),
-        ("container's limit", 1.5, "more than 1.5 processors"),
-        ("container's limit", None, ""),
+        ("threads_per_core", 2, "SMT"),
+        ("threads_per_core", 1, ""),
+        ("processor_limit", 1.5, "more than 1.5 processors"),
+        ("processor_limit", None, ""),
         ("load", 3.0, "something else is running"),
         ("load", 0.1, ""),
-        ("virtual machine", True, "others may share"),
-        ("virtual machine", False, ""),
-        ("GPU persistence mode", "Disabled", "nvidia-smi -pm 1"),
-        ("GPU persistence mode", "Enabled", ""),
+        ("virtual_machine", True, "others may share"),
+        ("virtual_machine", False, ""),
+        ("gpu_persistence", "Disabled", "nvidia-smi -pm 1"),
+        ("gpu_persistence", "Enabled", ""),
     ],
 )
 def test_remarks(name: str, value: machine.Fact, said: str) -> None:

@@ -20,16 +20,18 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, arguments, files, memory, shared, threads, and the tables trace
-# and algorithms are for all.
+# experiments and in cli; errors, arguments, files, machine, memory, notebook, shared, threads,
+# and the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
+    "notebook": set(),
     "files": {"errors"},
     "arguments": {"errors"},
     "memory": {"errors"},
+    "machine": set(),
     "shared": set(),
     "threads": set(),
-    "trace": set(),
+    "trace": {"notebook"},
     "algorithms": {"errors"},
     "kernels": {"errors", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
@@ -41,12 +43,12 @@ MAY_IMPORT = {
         *("kernels", "messages", "sparsify", "workloads", "transport"),
     },
     "timing": {"errors", "arguments", "kernels"},
-    "results": {"errors", "files", "trace", "algorithms"},
-    "report": {"errors", "trace", "algorithms", "results"},
+    "results": {"errors", "files", "notebook", "trace", "algorithms"},
+    "report": {"errors", "machine", "notebook", "trace", "algorithms", "results"},
     "settings": {"errors", "arguments", "files", "algorithms"},
-    "gate": {"errors", "results", "settings"},
+    "gate": {"errors", "machine", "results", "settings"},
     "experiments": {
-        *("errors", "files", "threads", "memory", "trace", "algorithms"),
+        *("errors", "arguments", "files", "machine", "threads", "memory", "trace", "algorithms"),
         *COMPUTE,
         *("results", "settings"),
     },
@@ -76,6 +78,7 @@ def test_public_names() -> None:
         "LinearRegression",
         "LogisticToy",
         "Message",
+        "ModelWorkload",
         "NonFiniteGradientError",
         "Oracle",
         "PerLayer",
@@ -83,7 +86,9 @@ def test_public_names() -> None:
         "RandomK",
         "RegTopK",
         "RegtopkBenchError",
+        "Result",
         "RoundInfo",
+        "Run",
         "RunError",
         "Schedule",
         "SparseGradient",
@@ -92,8 +97,13 @@ def test_public_names() -> None:
         "Trace",
         "WorkerDiedError",
         "Workload",
+        "__version__",
+        "accuracy",
         "aggregate",
+        "compare",
+        "load",
         "simulate",
+        "simulate_seeds",
     }
     for name in rb.__all__:
         assert getattr(rb, name).__doc__
@@ -184,7 +194,7 @@ def test_files_are_of_one_idea() -> None:
         "import regtopk_bench.report.reports, regtopk_bench.results.journal",
         "import regtopk_bench.report.plots",
         "import regtopk_bench.settings",
-        "from regtopk_bench import Trace",
+        "from regtopk_bench import Result, Run, Trace, __version__, compare, load",
     ],
 )
 def test_importing_does_not_import_torch(statement: str) -> None:

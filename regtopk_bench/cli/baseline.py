@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +13,18 @@ from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.gate import pairs
 from regtopk_bench.gate.bench import Bench, Ended
 from regtopk_bench.gate.pairs import CONTROL
-from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
+from regtopk_bench.gate.suite import Suite
+from regtopk_bench.report.baseline import baseline_tables, changes, changes_table
+from regtopk_bench.report.table import print_report
 from regtopk_bench.results import Scalar, baseline
-from regtopk_bench.results.baseline import Acceptance, Baseline, BaselineCell, baseline_cell
+from regtopk_bench.results.baseline import (
+    Acceptance,
+    Baseline,
+    BaselineCell,
+    baseline_cell,
+    differing,
+    differing_in_time,
+)
 from regtopk_bench.results.judging import Outcomes, verdicts
 from regtopk_bench.results.verdict import Verdict
 from regtopk_bench.settings import BaselineSettings
@@ -45,7 +55,13 @@ def accept_baseline(invocation: Invocation) -> None:
 def show_baseline(file: Path, output_format: str) -> None:
     """Print a baseline: its history, and every number with its tolerance."""
     found = baseline.read(file)
-    print_tables([_history(file, found), _numbers(found)], output_format, console())
+    print_report(
+        console(),
+        output_format,
+        name="baseline",
+        tables=lambda: baseline_tables(str(file), found),
+        document=lambda: baseline.dump(found),
+    )
 
 
 def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None:
@@ -53,21 +69,31 @@ def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None
     with bench_of(invocation) as bench:
         suite = bench.suite
         keys = suite.matching(settings.select, "--select")
+        moved = differing(before.environment, suite.environment) if before else None
+        if moved and settings.select:
+            raise ConfigurationError(
+                f"--select: the other cells were run on another machine or with other versions "
+                f"({moved}): accept the whole suite"
+            )
         ended = _run(invocation, bench, [key for key in keys if key not in suite.skipped])
         bench.close()
         ratios = _times(invocation, bench, list(ended)) if settings.time else {}
+    old = _comparable_in_time(before, suite) if before else {}
     cells: dict[str, BaselineCell] = {}
-    if before is not None and settings.select:  # the others stay as they are
-        cells |= before.cells
+    if settings.select:  # the others stay as they are
+        cells |= old
+    elif not moved:
+        cells |= {key: each for key, each in old.items() if key in suite.skipped}
+    kept = [key for key in cells if key not in ended]
     for key, each in ended.items():
         assert each.run is not None
-        old = before.cells.get(key) if before else None
+        stored = old[key].log_ratios if key in old and not settings.time else []
         cells[key] = baseline_cell(
             suite.names[key],
             each.run,
             nudged=each.nudged,
             seconds=each.seconds,
-            log_ratios=ratios.get(key, old.log_ratios if old and not settings.time else []),
+            log_ratios=ratios.get(key, stored),
         )
     made = Baseline(
         profile=suite.profile,
@@ -90,9 +116,26 @@ def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None
             runs={key: each.run for key, each in ended.items() if each.run},
             environment=suite.environment,
         )
-        _print_changes(invocation, verdicts(before, outcomes, whole=not settings.select))
+        others = {key: each for key, each in before.cells.items() if key not in kept}
+        changed = before.model_copy(update={"cells": others})
+        found = verdicts(changed, outcomes)
+        print_report(
+            invocation.out,
+            settings.format,
+            name="changes",
+            tables=lambda: [changes_table(found)],
+            document=lambda: _json(changes(found)),
+        )
     baseline.write(made, Path(settings.baseline))
     invocation.note(f"wrote {settings.baseline}: {len(cells)} cells")
+
+
+def _comparable_in_time(before: Baseline, suite: Suite) -> dict[str, BaselineCell]:
+    """Return the cells of a baseline, without times that would be of another machine now."""
+    moved = differing_in_time(before.environment, suite.environment)
+    if not moved and before.frozen == suite.frozen:
+        return before.cells
+    return {key: each.model_copy(update={"log_ratios": []}) for key, each in before.cells.items()}
 
 
 def _run(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, Ended]:
@@ -135,74 +178,8 @@ def _times(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, l
     return found
 
 
-def _print_changes(invocation: Invocation, found: list[Verdict]) -> None:
-    changed = [each for each in found if each.verdict != "PASS"]
-    columns = [
-        Column("cell", "cell", left=True, compact=False),
-        Column("metric", "metric", left=True),
-        Column("was", "before"),
-        Column("is", "value"),
-        Column("", "sentence", left=True, compact=False, hidden=True),
-    ]
-    rows = [
-        Row(
-            [
-                Entry(each.name),
-                Entry(each.metric),
-                _number(each.baseline),
-                _number(each.value),
-                Entry(each.sentence),
-            ]
-        )
-        for each in changed
-    ]
-    title = f"What changes: {len(changed)} of {len(found)}"
-    table = Table(title, columns, rows)
-    print_tables([table], invocation.resolved.settings.format, invocation.out)
-
-
-def _history(file: Path, found: Baseline) -> Table:
-    where = found.environment
-    title = (
-        f"{file}: profile {found.profile}, {len(found.cells)} cells, {where.get('cpu')} "
-        f"({where.get('instructions')}), PyTorch {where.get('torch')}"
-    )
-    columns = [
-        Column("date", "date", left=True),
-        Column("reason", "reason", left=True, compact=False),
-        Column("commit", "commit", left=True),
-    ]
-    rows = [
-        Row([Entry(each.date), Entry(each.reason), Entry((each.commit or "")[:12])])
-        for each in found.history
-    ]
-    return Table(title, columns, rows)
-
-
-def _numbers(found: Baseline) -> Table:
-    columns = [
-        Column("cell", "cell", left=True, compact=False),
-        Column("metric", "metric", left=True),
-        Column("value", "value"),
-        Column("± elsewhere", "tolerance"),
-    ]
-    rows = []
-    for cell in found.cells.values():
-        own = [
-            Row([Entry(cell.name), Entry(name), _number(each.value), _number(each.tolerance, 2)])
-            for name, each in cell.metrics.items()
-        ]
-        own += [
-            Row([Entry(cell.name), Entry(name), Entry(value), Entry("–", "")])
-            for name, value in cell.digests.items()
-        ]
-        rows += own
-    notes = ["elsewhere: on another machine or with other versions; here numbers must be equal"]
-    return Table("Numbers", columns, rows, notes)
-
-
-def _number(value: float | None, digits: int = 9) -> Entry:
-    return Entry("–", "") if value is None else Entry(f"{value:.{digits}g}", value)
+def _json(found: list[Verdict]) -> str:
+    return json.dumps([each.model_dump(mode="json") for each in found], indent=1)
 
 
 def _text(fact: Scalar) -> str | None:

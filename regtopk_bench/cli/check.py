@@ -23,7 +23,7 @@ from regtopk_bench.results import Result, baseline
 from regtopk_bench.results.baseline import Baseline
 from regtopk_bench.results.journal import Journal
 from regtopk_bench.results.judging import exit_code
-from regtopk_bench.results.schema import Base, Pair
+from regtopk_bench.results.schema import Pair
 from regtopk_bench.settings import CheckSettings
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -72,13 +72,13 @@ def _accepted(invocation: Invocation) -> Baseline | None:
 
 def _tell_unknown(invocation: Invocation, check: Check) -> None:
     for name in dict.fromkeys(check.base.unknown if check.base else ()):
-        invocation.note(f'the base does not have algorithm "{name}": its cells are new')
+        invocation.note(f"the base does not have {name}: its cells are new")
 
 
 def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> None:
     """Run and time cells; whatever happens, there are verdicts on what was finished."""
     invocation, journal = session.invocation, session.journal
-    session.expect(list(check.keys))
+    session.expect([key for key in check.keys if key not in check.head.skipped])
     before = _take_up(check, journal)
     try:
         with Counted(invocation.err, len(check.waiting), "cells") as progress:
@@ -86,7 +86,7 @@ def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> N
             for side, key, ended in check.cells(head, other):
                 tell(invocation, f"{side} {check.head.names[key]}", ended)
                 if ended.run is not None and journal is not None:
-                    journal.append(ended.run if side == HEAD else Base(base=ended.run))
+                    journal.append(ended.run if side == HEAD else check.base_runs[key])
                 if side == HEAD:
                     done += 1
                     progress.begin(check.head.names[key], 0)
@@ -121,18 +121,23 @@ def _take_up(check: Check, journal: Journal | None) -> list[dict[str, float]]:
 
 def _report(result: Result, settings: CheckSettings, invocation: Invocation) -> None:
     """Write the reports for other programs, whatever happened."""
-    if settings.junit:
-        file = Path(settings.junit)
-        try:
-            with written_atomically(file) as begun:
-                begun.write(junit.junit(result))
-        except OSError as error:
-            raise RunError(f"cannot write {file}: {error.strerror}") from error
-    if settings.summary:
-        _append_summary(github.summary(result), invocation)
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in github.annotations(result):
             invocation.err.file.write(f"{line}\n")
+    try:
+        if settings.summary:
+            _append_summary(github.summary(result), invocation)
+    finally:
+        if settings.junit:
+            _write_junit(result, Path(settings.junit))
+
+
+def _write_junit(result: Result, file: Path) -> None:
+    try:
+        with written_atomically(file) as begun:
+            begun.write(junit.junit(result))
+    except OSError as error:
+        raise RunError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _append_summary(text: str, invocation: Invocation) -> None:

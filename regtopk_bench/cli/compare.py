@@ -24,7 +24,6 @@ def compare_results(
     after: Path,
     output_format: str,
     *,
-    strict: bool,
     allow_new: bool,
     allow_missing: bool,
 ) -> None:
@@ -49,7 +48,7 @@ def compare_results(
         notes=notes(accepted, outcomes),
     )
     print_result(result, output_format, console())
-    code = exit_code(found, strict=strict, allow_new=allow_new, allow_missing=allow_missing)
+    code = exit_code(found, allow_new=allow_new, allow_missing=allow_missing)
     if code:
         raise typer.Exit(code)
 

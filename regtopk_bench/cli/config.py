@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from regtopk_bench.cli.invocation import console
-from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
+from regtopk_bench.report.table import NAME, Column, Entry, Row, Table, print_report
 from regtopk_bench.settings import (
     Resolved,
     as_json,
@@ -20,13 +20,15 @@ from regtopk_bench.settings import (
 
 def print_config(commands: Mapping[str, Resolved[Any]], output_format: str) -> None:
     """Print the settings of some commands to stdout."""
-    out = console()
-    if output_format == "json":
-        document = {name: _document(resolved) for name, resolved in commands.items()}
-        out.file.write(json.dumps(document, indent=2) + "\n")
-        return
-    tables = [_table(name, resolved) for name, resolved in commands.items()]
-    print_tables(tables, output_format, out)
+    print_report(
+        console(),
+        output_format,
+        name="settings",
+        tables=lambda: [_table(name, resolved) for name, resolved in commands.items()],
+        document=lambda: json.dumps(
+            {name: _document(resolved) for name, resolved in commands.items()}, indent=2
+        ),
+    )
 
 
 def _document(resolved: Resolved[Any]) -> dict[str, Any]:
@@ -40,9 +42,9 @@ def _document(resolved: Resolved[Any]) -> dict[str, Any]:
 def _table(command: str, resolved: Resolved[Any]) -> Table:
     columns = [
         Column("flag", "flag", left=True),
-        Column("value", "value", left=True, compact=False),
+        Column("value", "value", left=True, breaks=NAME),
         Column("source", "source", left=True),
-        Column("environment variable", "variable", left=True),
+        Column("environment variable", "variable", left=True, spare=1),
     ]
     rows = [
         Row(

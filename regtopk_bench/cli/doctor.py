@@ -13,7 +13,7 @@ from regtopk_bench.cli.suite import bench_of
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.gate.doctor import Doctor
 from regtopk_bench.report.doctor import doctor_tables
-from regtopk_bench.report.table import print_tables
+from regtopk_bench.report.table import print_report
 from regtopk_bench.results import diagnosis
 from regtopk_bench.results.equivalence import Plan
 from regtopk_bench.settings import DoctorSettings, resolve
@@ -35,10 +35,13 @@ def run_doctor(invocation: Invocation) -> None:
     with Counted(invocation.err, settings.pairs, "pairs") as progress:
         progress.begin("timing the same code twice", 0)
         found = doctor.examine(settings.pairs, progress.update)
-    if settings.format == "json":
-        invocation.out.file.write(f"{diagnosis.dump(found)}\n")
-    else:
-        print_tables(doctor_tables(found), settings.format, invocation.out)
+    print_report(
+        invocation.out,
+        settings.format,
+        name="doctor",
+        tables=lambda: doctor_tables(found),
+        document=lambda: diagnosis.dump(found),
+    )
     invocation.note(f"kept for checks in {diagnosis.store(found, Path(settings.cache))}")
     if settings.strict and found.unfit:
         raise typer.Exit(_INCONCLUSIVE)

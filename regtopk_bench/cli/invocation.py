@@ -120,7 +120,8 @@ def command_options(
             **flags: Any,
         ) -> None:
             with reported_errors(debug):
-                file, chosen = load(config), profile or default_profile
+                kept = None if flags.get("resume") else default_profile  # it has its own
+                file, chosen = load(config), profile or kept
                 resolved = resolve(command, flags, os.environ, file, chosen)
                 out, err = console(), console(stderr=True)
                 run(Invocation(resolved, out, err, quiet, verbose, file, chosen))
@@ -198,7 +199,7 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
 
 def is_out_of_memory(error: Exception) -> bool:
     """Tell whether an error says that there is no memory, as PyTorch and the loader do in words."""
-    said = str(error).lower()
+    said = str(error).lower().replace("illegal memory access", "")  # CUDA's, after a wrong address
     words = ("memory", "calculation overflowed", "failed to map segment")
     in_words = any(each in said for each in words)
     return isinstance(error, MemoryError) or (

@@ -37,7 +37,9 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
         tables(result)  # to be printed with the others: what is wrong is told before they run
         before = {name: setting.value for name, setting in result.settings.items()}
         resolved = resumed(invocation.resolved, before, path)
-    return replace(invocation, resolved=resolved), path if path.is_dir() else path.parent
+        profile = invocation.profile or before.get("profile")
+    resumed_one = replace(invocation, resolved=resolved, profile=profile)
+    return resumed_one, path if path.is_dir() else path.parent
 
 
 def reopened(folder: Path, header: Header) -> Journal:

@@ -14,6 +14,9 @@ from typing import Any, TextIO
 
 from regtopk_bench.errors import RunError
 
+_WIDEST = 1000
+"""Columns of a terminal; help and progress fill their lines, and wider ones would take seconds."""
+
 
 class UnwritableOutputError(RunError):
     """stdout cannot be written to.
@@ -59,7 +62,9 @@ def prepare() -> None:
     sys.stdout = _text(_Stdout(1, "w", closefd=False), sys.stdout)
     sys.stderr = _text(_Stderr(2, "w", closefd=False), sys.stderr)
     columns = os.environ.get("COLUMNS", "")
-    if not (columns.isdecimal() and int(columns)):
+    if columns.isdecimal() and (len(columns) > 9 or int(columns) > _WIDEST):
+        os.environ["COLUMNS"] = str(_WIDEST)
+    elif not (columns.isdecimal() and int(columns)):
         os.environ.pop("COLUMNS", None)
 
 

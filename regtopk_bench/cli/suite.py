@@ -9,7 +9,8 @@ from regtopk_bench.gate import suite as suites
 from regtopk_bench.gate.bench import Bench, Ended
 from regtopk_bench.gate.suite import Suite
 from regtopk_bench.gate.tree import Tree, head
-from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
+from regtopk_bench.report.cells import PlannedCell, cells_json, cells_table
+from regtopk_bench.report.table import print_report
 
 PROFILE = "ci"
 """The profile that is the suite if none is chosen."""
@@ -47,25 +48,19 @@ def print_cells(
         keys: Of its cells.
         known: Seconds that cells took before, by key.
     """
-    seconds = {key: known.get(key) or suite.estimates[key] for key in keys}
-    columns = [
-        Column("cell", "cell", left=True, compact=False),
-        Column("about s", "seconds"),
-        Column("key", "key", left=True),
-        Column("", "note", left=True, compact=False),
-    ]
-    rows = [
-        Row(
-            [
-                Entry(suite.names[key]),
-                Entry(f"{seconds[key]:.1f}", seconds[key]),
-                Entry(key),
-                Entry(suite.skipped.get(key, "")),
-            ]
+    cells = [
+        PlannedCell(
+            key=key,
+            name=suite.names[key],
+            seconds=known.get(key) or suite.estimates[key],
+            skipped=suite.skipped.get(key),
         )
         for key in keys
     ]
-    total = sum(seconds.values())
-    title = f"Profile {suite.profile}: {len(keys)} cells, about {total:.0f} s in all"
-    table = Table(title, columns, rows)
-    print_tables([table], invocation.resolved.settings.format, invocation.out)
+    print_report(
+        invocation.out,
+        invocation.resolved.settings.format,
+        name="cells",
+        tables=lambda: [cells_table(suite.profile, cells)],
+        document=lambda: cells_json(cells),
+    )

@@ -14,8 +14,8 @@ from torch import Tensor
 from regtopk_bench.errors import InterruptedRun, NonFiniteGradientError, RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.problems import Instance
-from regtopk_bench.experiments.records import Status, run_of
 from regtopk_bench.results import Run, Scalar
+from regtopk_bench.results.records import Status, run_of
 from regtopk_bench.trace import Trace
 from regtopk_bench.training import Checkpoints, RoundInfo, simulate
 from regtopk_bench.transport import TIMEOUT_SECONDS

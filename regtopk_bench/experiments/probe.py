@@ -6,7 +6,7 @@ import hashlib
 
 import torch
 
-from regtopk_bench.sparsify import Placement, Sparsifier
+from regtopk_bench.sparsify import PerLayer, Placement, Sparsifier
 from regtopk_bench.training import RoundInfo
 
 _WORKERS, _DIM, _ROUNDS = 4, 64, 8
@@ -39,20 +39,23 @@ def lost(sparsifier: Sparsifier) -> float | None:
     and the residual after it, exactly. Looked at for 8 rounds of 4 workers with normal gradients.
 
     Returns:
-        The largest absolute difference; None for a sparsifier whose state has no `residual_NJ`.
+        The largest absolute difference, NaN if there is one; None for a sparsifier whose state has
+        no `residual_NJ`.
     """
+    if isinstance(sparsifier, PerLayer):  # within each layer it is
+        sparsifier = sparsifier.sparsifier
     dim = max(_DIM, getattr(sparsifier, "k", None) or 0)
     placement = Placement.alone(_WORKERS, dim)
     state = sparsifier.init(placement)
     if not isinstance(getattr(state, "residual_NJ", None), torch.Tensor):
         return None
     generator = torch.Generator().manual_seed(0)
-    worst = 0.0
+    differences = []
     for _ in range(_ROUNDS):
         grad_NJ = torch.randn(_WORKERS, dim, generator=generator, dtype=torch.float64)
         before_NJ = state.residual_NJ + grad_NJ
         message = sparsifier.compress(state, grad_NJ)
         after_NJ = state.residual_NJ + message.to_dense()
-        worst = max(worst, float((after_NJ - before_NJ).abs().max()))
+        differences.append((after_NJ - before_NJ).abs().max())
         sparsifier.feedback(state, message.total(placement.weights_N))
-    return worst
+    return float(torch.stack(differences).max())  # NaN if any is

@@ -24,7 +24,8 @@ from regtopk_bench.experiments.probe import Selections, lost
 from regtopk_bench.results import KernelCell, Run, Scalar, TrainingCell
 from regtopk_bench.results.baseline import CONSERVATION, gated
 from regtopk_bench.results.summary import first_round
-from regtopk_bench.timing import Candidate, Timed, candidate, measure
+from regtopk_bench.timing import Candidate, Step, Timed, candidate, measure
+from regtopk_bench.training import RoundInfo
 
 _NUDGES = 2
 _NUDGE_ROUNDINGS = 64.0
@@ -103,12 +104,16 @@ class Training(Task):
         return run.model_copy(update={"metrics": metrics, "digests": selections.digests()})
 
     def nudged(self, run: Run) -> dict[str, float]:
-        """See `Task.nudged`; looked at with two nudges of the initial parameters."""
+        """See `Task.nudged`; looked at twice, with nudges at the start and after each round.
+
+        Training that forgets where it started still rounds in its last rounds.
+        """
         workload = self._workshop.instance(self._cell).workload
         initial_J = workload.initial_parameters(self._cell.seed)
         changes: dict[str, float] = {}
         for number in range(_NUDGES):
-            other = self._run(None, _nudged(initial_J, number))
+            nudge = _Nudge(number, initial_J)
+            other = self._run(nudge, nudge.of(initial_J, _NUDGE_ROUNDINGS))
             metrics = other.metrics | (self._target.rounds(other) if self._target else {})
             for name, value in gated(run.metrics).items():
                 change = abs(metrics.get(name, math.nan) - value)
@@ -170,12 +175,18 @@ class Kernel(Task):
         made = candidate(self._problem.data(), self._timed)
         measured = measure(made.data, [made], self._problem.clock(), repeats=_REPEATS)
         (run,) = runs_of(self._problem.facts, measured, environments=[_environment()])
+        assert isinstance(made, Step)
         made.prepare(0)
-        selected = made.run()
-        assert selected is not None
-        content = selected.sort().values.cpu().numpy().tobytes()
+        accumulated_J = made.residual[0] + made.grad[0]
+        selected_k = made.run()
+        assert selected_k is not None
+        content = selected_k.sort().values.cpu().numpy().tobytes()
+        lost = _lost(accumulated_J, selected_k, made)
         return run.model_copy(
-            update={"digests": {"selections": hashlib.sha256(content).hexdigest()[:16]}}
+            update={
+                "metrics": run.metrics | {CONSERVATION: lost},
+                "digests": {"selections": hashlib.sha256(content).hexdigest()[:16]},
+            }
         )
 
     def seconds(self) -> float:
@@ -183,6 +194,15 @@ class Kernel(Task):
         self._repeat += 1
         self._candidate.prepare(self._repeat)
         return self._problem.clock().seconds(self._candidate.run)
+
+
+def _lost(accumulated_J: Tensor, selected_k: Tensor, step: Step) -> float:
+    """Return by how much an entry differs that a step sent, or kept, from what it should be."""
+    assert step.sent_k is not None
+    sent_k, kept_J = accumulated_J[selected_k], accumulated_J.clone()
+    kept_J[selected_k] = 0.0
+    wrong = [(step.sent_k - sent_k).abs().max(), (step.residual[0] - kept_J).abs().max()]
+    return float(torch.stack(wrong).max())  # NaN if either is
 
 
 def slowed(seconds: Callable[[], float], factor: float) -> float:
@@ -200,8 +220,16 @@ def _environment() -> dict[str, Scalar]:
     return environment()
 
 
-def _nudged(initial_J: Tensor, number: int) -> Tensor:
-    """Return parameters that each are a few roundings larger or smaller."""
-    generator = torch.Generator().manual_seed(number)
-    signs_J = torch.randint(2, initial_J.shape, generator=generator).to(initial_J) * 2 - 1
-    return initial_J * (1.0 + _NUDGE_ROUNDINGS * torch.finfo(initial_J.dtype).eps * signs_J)
+class _Nudge:
+    """Makes parameters a few roundings larger or smaller, each at random."""
+
+    def __init__(self, number: int, like_J: Tensor) -> None:
+        self._generator = torch.Generator().manual_seed(number)
+        self._rounding = torch.finfo(like_J.dtype).eps
+
+    def __call__(self, info: RoundInfo) -> None:
+        info.parameters.copy_(self.of(info.parameters, 1.0))
+
+    def of(self, parameters_J: Tensor, roundings: float) -> Tensor:
+        signs_J = torch.randint(2, parameters_J.shape, generator=self._generator) * 2 - 1
+        return parameters_J * (1.0 + roundings * self._rounding * signs_J.to(parameters_J))

@@ -16,20 +16,21 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from regtopk_bench.algorithms import AlgorithmSpec, split_specs
+from regtopk_bench.algorithms import AlgorithmSpec, parse_spec
 from regtopk_bench.errors import ConfigurationError, RegtopkBenchError, suggest
 from regtopk_bench.experiments.environment import environment
+from regtopk_bench.experiments.grids import sparsifiers
 from regtopk_bench.experiments.suites import pairs_of, skip_reason, tasks_of
 from regtopk_bench.experiments.tasks import Task, slowed
 from regtopk_bench.settings import WORKLOADS, Claim, declarations, from_json
 from regtopk_bench.sparsify import sparsifier_class
-from regtopk_bench.timing import FrozenStep
+from regtopk_bench.timing import FrozenStep, planned
 from regtopk_bench.timing.frozen import VERSION as FROZEN_VERSION
 
 PROTOCOL = 1
@@ -65,10 +66,10 @@ class Worker:
     def _suite(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Take the suite, and list its cells."""
         unknown: list[str] = []
-        workloads = {
-            command: _settings(command, values, unknown if request["tolerant"] else None)
-            for command, values in request["workloads"].items()
-        }
+        wanted = request["workloads"]
+        if request["tolerant"]:
+            wanted = _known(wanted, unknown)
+        workloads = {command: _settings(command, values) for command, values in wanted.items()}
         self._tasks = {task.record.key: task for task in tasks_of(workloads)}
         return {
             "protocol": PROTOCOL,
@@ -77,18 +78,17 @@ class Worker:
             "files": sorted(_files(workloads)),
             "unknown": unknown,
             "cells": [_listed(task) for task in self._tasks.values()],
-            "claims": [self._claim(_read_claim(each), unknown) for each in request["claims"]],
+            "claims": [self._claim(_read_claim(each)) for each in request["claims"]],
         }
 
-    def _claim(self, claim: Claim, unknown: Sequence[str]) -> dict[str, Any]:
+    def _claim(self, claim: Claim) -> dict[str, Any]:
         """Return a claim with the cells that it is about.
 
         Raises:
-            ConfigurationError: If it is about none, unless algorithms were left out.
+            ConfigurationError: If it is about none.
         """
-        known = not any(spec.name in unknown for spec in claim.pair)
-        pairs = pairs_of(claim, list(self._tasks.values())) if known else []
-        if known and not pairs:
+        pairs = pairs_of(claim, list(self._tasks.values()))
+        if not pairs:
             raise ConfigurationError(f"a claim is about no two cells of the suite: {claim}")
         facts = {"metric": claim.metric, "decades": claim.decades, "text": str(claim)}
         return {**facts, "pairs": pairs}
@@ -135,35 +135,48 @@ def _listed(task: Task) -> dict[str, Any]:
     }
 
 
-def _settings(command: str, values: Mapping[str, Any], unknown: list[str] | None) -> Any:
-    """Return a command's settings from their stored values.
+def _known(workloads: Mapping[str, Any], unknown: list[str]) -> dict[str, Any]:
+    """Return the workloads without what this version of the code does not have.
 
-    Args:
-        command: Which one.
-        values: Its settings by name.
-        unknown: Where algorithms that cannot be made are noted, which are left out then; None for
-            an error.
+    Settings that it does not have are left out, and algorithms and kernels that cannot be made,
+    which are noted in `unknown`; so are workloads of which nothing is left.
     """
+    found: dict[str, Any] = {}
+    for command, given in workloads.items():
+        if command not in WORKLOADS:
+            continue
+        declared = declarations(WORKLOADS[command])
+        values = {name: each for name, each in given.items() if name in declared}
+        for name in ("algorithm", "implementation"):
+            if name in values:
+                values[name] = [each for each in values[name] if _is_known(each, values, unknown)]
+        if [] not in (values.get("algorithm"), values.get("implementation")):
+            found[command] = values
+    return found
+
+
+def _is_known(text: str, values: Mapping[str, Any], unknown: list[str]) -> bool:
+    """Tell whether an algorithm, or a kernel, can be made; if not, note it."""
+    try:
+        if "algorithm" in values:
+            sparsifiers([parse_spec(text)], values["density"], values["k"])
+        else:
+            planned([text], device="cpu", restored=True)
+    except ValueError:  # a ConfigurationError is one, too
+        unknown.append(text)
+        return False
+    return True
+
+
+def _settings(command: str, values: Mapping[str, Any]) -> Any:
+    """Return a command's settings from their stored values."""
     declared = declarations(WORKLOADS[command])
-    values = dict(values)
-    if unknown is not None and "algorithm" in values:
-        values["algorithm"] = [each for each in values["algorithm"] if _is_known(each, unknown)]
     try:
         return WORKLOADS[command](
             **{name: from_json(declared[name], value) for name, value in values.items()}
         )
     except ValueError as error:
         raise ConfigurationError(f"{command}: {error}") from error
-
-
-def _is_known(spec: str, unknown: list[str]) -> bool:
-    name = split_specs(spec)[0].partition(":")[0]
-    try:
-        sparsifier_class(name)
-    except ConfigurationError:
-        unknown.append(name)
-        return False
-    return True
 
 
 def _files(workloads: Mapping[str, Any]) -> set[str]:

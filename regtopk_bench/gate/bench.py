@@ -14,6 +14,9 @@ from regtopk_bench.gate.tree import Tree
 from regtopk_bench.results import Run
 from regtopk_bench.results.verdict import Reason
 
+_NUDGED = 3
+"""A cell whose initial parameters are nudged is run so many times."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -44,7 +47,7 @@ class Bench:
         self._profile = profile
         self._process: Process | None = Process(tree, request, timeout)
         self._suite: Suite | None = None
-        self._began = 0.0
+        self._began, self._runs = 0.0, 1
 
     @property
     def suite(self) -> Suite:
@@ -60,18 +63,18 @@ class Bench:
         return self._suite
 
     def begin(self, key: str, *, nudge: bool = False) -> None:
-        """Begin a cell; `end` waits for it."""
+        """Begin a cell, and look how firm its numbers are if asked for; `end` waits for it."""
         if self._process is None:
             self._process = Process(self.tree, self.request, self.timeout)
             self._process.suite()
-        self._began = time.monotonic()
+        self._began, self._runs = time.monotonic(), _NUDGED if nudge else 1
         self._process.send(do="run", key=key, nudge=nudge)
 
     def end(self) -> Ended:
         """Return how the cell ended that was begun."""
         assert self._process is not None
         try:
-            answer = self._process.receive()
+            answer = self._process.receive(self._runs)
         except (CellError, ConfigurationError) as error:
             return Ended(None, ("crashed", f"the cell failed: {error}"))
         except CrashError as error:

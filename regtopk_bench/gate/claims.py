@@ -22,6 +22,9 @@ def verdicts(suite: Suite, runs: Mapping[str, Run]) -> Iterator[Verdict]:
         for ours, theirs in claim.pairs:
             if ours in runs and theirs in runs:
                 yield _claimed(claim, suite.names[ours], runs[ours], runs[theirs])
+            for key in dict.fromkeys((ours, theirs)):
+                if key in suite.skipped:
+                    yield _skipped(claim, suite, ours, key)
     for key, run in runs.items():
         if CONSERVATION in run.metrics:
             yield _conserved(suite.names[key], run)
@@ -29,18 +32,35 @@ def verdicts(suite: Suite, runs: Mapping[str, Run]) -> Iterator[Verdict]:
 
 def _claimed(claim: Claimed, name: str, ours: Run, theirs: Run) -> Verdict:
     values = [run.metrics.get(claim.metric, math.nan) for run in (ours, theirs)]
-    below = _log10(values[1]) - _log10(values[0])
+    both_zero = values == [0.0, 0.0]
+    below = 0.0 if both_zero else _log10(values[1]) - _log10(values[0])
     holds = below >= claim.decades and "diverged" not in (ours.status, theirs.status)
-    way = f"{below:.2f} decades below" if below >= 0.0 else f"{-below:.2f} decades above"
+    if claim.metric not in ours.metrics.keys() & theirs.metrics.keys():
+        way = f"there is no metric {claim.metric}"
+    elif math.isnan(below):
+        way = f"it is {values[0]:.3g}, and the other {values[1]:.3g}"
+    else:
+        way = f"it is {abs(below):.2f} decades {'below' if below >= 0.0 else 'above'}"
     return Verdict(
         cell=ours.cell.key,
         name=name,
         metric="claim",
         verdict="PASS" if holds else "FAIL",
         reason="claim-holds" if holds else "claim-broken",
-        sentence=f"{'holds' if holds else 'broken'}: {claim.text}; it is {way}",
+        sentence=f"{'holds' if holds else 'broken'}: {claim.text}; {way}",
         value=below,
         baseline=claim.decades,
+    )
+
+
+def _skipped(claim: Claimed, suite: Suite, ours: str, skipped: str) -> Verdict:
+    return Verdict(
+        cell=ours,
+        name=suite.names[ours],
+        metric="claim",
+        verdict="SKIPPED",
+        reason="no-cuda",
+        sentence=f"not judged: {claim.text}; {suite.names[skipped]}: {suite.skipped[skipped]}",
     )
 
 

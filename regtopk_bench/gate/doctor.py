@@ -34,7 +34,7 @@ class Doctor:
     slowdown: float
     """Factor by which cells are slowed down, above 1."""
     timeout: float
-    """Seconds that a process may take to time the cells once."""
+    """Seconds that a cell may take."""
 
     def examine(self, count: int, on_pair: Callable[[int], None]) -> Diagnosis:
         """Measure pairs, and say what gate runs with such pairs would find.

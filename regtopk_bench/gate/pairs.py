@@ -22,6 +22,10 @@ _BUDGET_SECONDS = 0.1
 """How long a cell is timed before it is the other process's turn, and at least three times."""
 
 
+_RUNS = 4
+"""As often as a slow cell is run at most, to be timed before it is the other process's turn."""
+
+
 @dataclass(frozen=True)
 class PairTimes:
     """What a pair of processes took: logarithms of seconds, by key; the control is among them."""
@@ -57,7 +61,7 @@ def times(
         base: That of the code that it is compared with.
         wanted: The keys of the cells to time, by the factor by which the head's are slowed down;
             1 for the code as it is.
-        timeout: Seconds that a process may take to time them once.
+        timeout: Seconds that a cell may take.
         swapped: Whether the base goes first.
 
     Raises:
@@ -74,7 +78,7 @@ def times(
         for process in (theirs, ours):  # compiles, loads, remembers thresholds
             process.send(do="time", keys=every, budget=0.0)
         for process in (theirs, ours):
-            process.receive()
+            process.receive(_runs(every))
         heads: dict[float, list[dict[str, float]]] = {factor: [] for factor in wanted}
         bases: list[dict[str, float]] = []
         order = [theirs, ours, ours, theirs] if swapped else [ours, theirs, theirs, ours]
@@ -94,22 +98,29 @@ def _mean(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def against_frozen(suite: Suite, keys: Sequence[str], *, timeout: float) -> dict[str, float]:
     """Return log(seconds / the frozen step's seconds) for each key, from one process.
 
-    The control is the frozen step against itself, timed twice.
+    The control is the frozen step against itself, timed twice. A cell may take `timeout` seconds.
 
     Raises:
         RunError: If the process died or hangs, or a cell failed.
     """
     with Process(suite.tree, suite.request, timeout) as process:
         process.suite()
-        process.ask(do="time", keys=list(keys), budget=0.0)
+        process.send(do="time", keys=list(keys), budget=0.0)
+        process.receive(_runs(keys))
         first, second = _timed(process, keys), _timed(process, keys)
     frozen = (first[CONTROL] + second[CONTROL]) / 2.0
     ratios = {key: (first[key] + second[key]) / 2.0 - frozen for key in keys}
     return {**ratios, CONTROL: first[CONTROL] - second[CONTROL]}
 
 
+def _runs(keys: Sequence[str], slowdown: float = 1.0) -> int:
+    """Return how many runs of a cell the times of some cells may take as long as."""
+    return math.ceil(_RUNS * len(keys) * slowdown)
+
+
 def _timed(process: Process, keys: Sequence[str], slowdown: float = 1.0) -> dict[str, float]:
     """Return the logarithm of the seconds of each cell, and of the control."""
-    answer = process.ask(do="time", keys=list(keys), budget=_BUDGET_SECONDS, slowdown=slowdown)
+    process.send(do="time", keys=list(keys), budget=_BUDGET_SECONDS, slowdown=slowdown)
+    answer = process.receive(_runs(keys, slowdown))
     seconds = {**answer["seconds"], CONTROL: answer["control"]}
     return {key: math.log(each) for key, each in seconds.items()}

@@ -30,15 +30,19 @@ _START_SECONDS = 600.0
 _END_SECONDS = 5.0
 
 
-class CellError(RunError):
+class ProcessError(RunError):
+    """A process has not done what was asked for."""
+
+
+class CellError(ProcessError):
     """A cell raised an error."""
 
 
-class CrashError(RunError):
+class CrashError(ProcessError):
     """A process died."""
 
 
-class HangError(RunError):
+class HangError(ProcessError):
     """A process has not answered in time."""
 
 
@@ -51,7 +55,7 @@ class Process:
         Args:
             tree: Where its code comes from.
             suite: The request that describes the suite.
-            timeout: Seconds that it may take to answer any further request.
+            timeout: Seconds that it may take for a run of a cell.
 
         Raises:
             RunError: If no process can be started.
@@ -91,22 +95,19 @@ class Process:
         except CrashError as error:
             if b"No module named" in self._tail():
                 raise ConfigurationError(
-                    f"{self._tree.name} in {self._tree.folder} has no gate, or lacks a package: "
+                    f"{self._tree.name} in {self._tree.where} has no gate, or lacks a package: "
                     f"{self._last_words()}"
                 ) from error
             raise
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{self._tree.name}: {error}") from error
         self._timeout = self._later_timeout
         if answer["protocol"] != PROTOCOL:
             raise ConfigurationError(
-                f"{self._tree.name} in {self._tree.folder} has another version of the gate "
+                f"{self._tree.name} in {self._tree.where} has another version of the gate "
                 f"(protocol {answer['protocol']}, here {PROTOCOL}): compare with a newer one"
             )
         return answer
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request and return the answer: see `receive`."""
-        self.send(**request)
-        return self.receive()
 
     def send(self, **request: Any) -> None:
         """Send a request; that the process has died is noticed when the answer is received."""
@@ -115,8 +116,8 @@ class Process:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
 
-    def receive(self) -> dict[str, Any]:
-        """Return the next answer.
+    def receive(self, runs: int = 1) -> dict[str, Any]:
+        """Return the next answer, which may take the time of so many runs.
 
         Raises:
             ConfigurationError: If the request was of no use.
@@ -124,22 +125,22 @@ class Process:
             CrashError: If the process died.
             HangError: If it did not answer in time.
         """
-        answer = json.loads(self._line())
+        answer = json.loads(self._line(runs * self._timeout))
         if "error" not in answer:
             return dict(answer)
         if answer["exit_code"] == ConfigurationError.exit_code:
             raise ConfigurationError(answer["error"])
         raise CellError(answer["error"])
 
-    def _line(self) -> bytes:
+    def _line(self, patience: float) -> bytes:
         assert self._process.stdout is not None
-        until = time.monotonic() + self._timeout
+        until = time.monotonic() + patience
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._answers:
                 if not selector.select(max(0.0, until - time.monotonic())):
                     if time.monotonic() >= until:
-                        raise HangError(f"no answer within {self._timeout:g} s")
+                        raise HangError(f"no answer within {patience:g} s")
                     continue
                 part = os.read(self._process.stdout.fileno(), 2**16)
                 if not part:

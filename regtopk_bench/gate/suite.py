@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, RunError, suggest
-from regtopk_bench.gate.process import CellError, HangError, Process
+from regtopk_bench.gate.process import Process, ProcessError
 from regtopk_bench.gate.tree import Tree
 from regtopk_bench.results import KernelCell, Scalar, TrainingCell
 from regtopk_bench.results.names import names
@@ -48,7 +48,7 @@ class Suite:
     files: frozenset[str]
     """Where its code is."""
     unknown: Sequence[str]
-    """Algorithms that the tree does not have."""
+    """Algorithms and kernels that the tree does not have."""
     frozen: int
     """The version of the reference kernel."""
 
@@ -56,8 +56,13 @@ class Suite:
         """Return the keys of the cells whose names match a pattern; all without patterns.
 
         Raises:
-            ConfigurationError: If a pattern matches none.
+            ConfigurationError: If a pattern matches none, or there is no cell at all.
         """
+        if not self.cells:
+            raise ConfigurationError(
+                f'profile "{self.profile}" has no cell that could be run here: nothing would be '
+                "checked"
+            )
         found: dict[str, None] = {}
         wanted = list(patterns)
         for pattern in wanted:
@@ -90,7 +95,8 @@ def request(file: SettingsFile, profile: Profile, name: str, *, tolerant: bool) 
         file: The settings.
         profile: The profile.
         name: Its name.
-        tolerant: Whether algorithms that a tree does not have are left out.
+        tolerant: Whether algorithms, kernels and settings that a tree does not have are left out;
+            nor are there claims then, which are made of the code under test.
 
     Raises:
         ConfigurationError: If the profile has no cells, or a setting cannot be used.
@@ -106,7 +112,7 @@ def request(file: SettingsFile, profile: Profile, name: str, *, tolerant: bool) 
     return {
         "do": "suite",
         "workloads": workloads,
-        "claims": [as_json(claim) for claim in profile.claims],
+        "claims": [] if tolerant else [as_json(claim) for claim in profile.claims],
         "tolerant": tolerant,
     }
 
@@ -120,7 +126,7 @@ def suite_of(process: Process, profile: str, tree: Tree, asked: dict[str, Any]) 
     """
     try:
         answer = process.suite()
-    except (CellError, HangError) as error:
+    except ProcessError as error:
         raise RunError(f"the suite of {tree.name} cannot be made: {error}") from error
     cells: dict[str, Cell] = {}
     for each in answer["cells"]:

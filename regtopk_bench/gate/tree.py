@@ -26,6 +26,11 @@ class Tree:
     path: tuple[Path, ...] = (_HOME,)
     """Where it looks for packages first."""
 
+    @property
+    def where(self) -> Path:
+        """The checkout, or the environment where there is none."""
+        return self.folder if self.path else self.python.parents[1]
+
     def environment(self) -> dict[str, str]:
         """Return the variables for its processes."""
         inherited = os.environ.get("PYTHONPATH", "")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from regtopk_bench.report.failures import failure
 from regtopk_bench.report.title import setting
-from regtopk_bench.results.judging import exit_code
+from regtopk_bench.results.judging import exit_code, nothing_judged
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.verdict import Kind, Verdict
 
@@ -71,7 +71,7 @@ def rerun(result: Result, verdict: Verdict) -> str | None:
     if profile is None or verdict.reason == "missing-cell":
         return None
     words = ["regtopk-bench", "check", "--profile", str(profile)]
-    for name in ("baseline", "against"):
+    for name in ("baseline", "against", "margin"):
         given = result.settings.get(name)
         if given and given.value is not None and not given.source.startswith(_FOUND_AGAIN):
             words += [f"--{name}", str(given.value)]
@@ -89,6 +89,8 @@ def _pattern(name: str) -> str:
 def _outcome(result: Result) -> str:
     if not result.verdicts:
         return "nothing was checked"
+    if nothing_judged(result.verdicts):
+        return "nothing could be checked"
     code = exit_code(
         result.verdicts,
         strict=setting(result, "strict") is True,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from regtopk_bench.report.phrases import number as written
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import NAME, WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.statistics import Comparison, Statistics
 
 
@@ -42,15 +42,15 @@ def comparison_table(
         for density in dict.fromkeys(pair.first.density for _, pair in found)
     ]
     columns = [
-        Column("first", "first", left=True, compact=False),
-        Column("second", "second", left=True, compact=False),
+        Column("first", "first", left=True, breaks=NAME),
+        Column("second", "second", left=True, breaks=NAME),
         Column("density", "density"),
-        Column("of", "of", left=True, compact=False, hidden=len(metrics) == 1),
+        Column("of", "of", left=True, breaks=WORDS, hidden=len(metrics) == 1),
         Column("difference", "difference"),
-        Column("p\n(t-test)", "p"),
+        Column("p\n(t-test)", "p", spare=2),
         Column("p\n(Holm)", "p_corrected"),
-        Column("p\n(Wilcoxon)", "p_wilcoxon"),
-        Column("seeds", "n"),
+        Column("p\n(Wilcoxon)", "p_wilcoxon", spare=3),
+        Column("seeds", "n", spare=1),
     ]
     rows = [
         Row(_entries(name, pair, scale), section_ends=number == len(section))

@@ -24,7 +24,7 @@ from regtopk_bench.report.rows import (
     whole,
 )
 from regtopk_bench.report.sparkline import sparkline
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.measures import LOG10_GAP, target_of
@@ -78,11 +78,11 @@ def _convergence(
             ends = group is section[-1]
             rows.append(Row([*entries, Entry(curve)], key in best, section_ends=ends))
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False),
+        Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
         *mean_columns("log10\ngap", LOG10_GAP),
         *cost_columns("kB", reached),
-        *mean_columns("rounds/\ns", "rounds_per_second"),
+        *mean_columns("rounds/\ns", "rounds_per_second", spare=4),
         *COUNTS,
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
     ]

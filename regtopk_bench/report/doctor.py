@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from regtopk_bench.machine import Fact, remark
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.diagnosis import DiagnosedCell, Diagnosis
 from regtopk_bench.results.rates import Share
 
 _FACTS = (
-    Column("fact", "fact", left=True, breaks=" "),
-    Column("value", "value", left=True, breaks=" "),
-    Column("remark", "remark", left=True, breaks=" "),
+    Column("fact", "fact", left=True, breaks=WORDS),
+    Column("value", "value", left=True, breaks=WORDS),
+    Column("remark", "remark", left=True, breaks=WORDS),
 )
+
+_LABELS = {
+    "usable_processors": "usable processors",
+    "processor_limit": "container's limit",
+    "threads_per_core": "threads per core",
+    "virtual_machine": "virtual machine",
+    "gpu": "GPU",
+    "gpu_clock_mhz": "GPU clock, MHz",
+    "gpu_persistence": "GPU persistence mode",
+}
 
 
 def doctor_tables(diagnosis: Diagnosis) -> list[Table]:
@@ -23,7 +33,7 @@ def doctor_tables(diagnosis: Diagnosis) -> list[Table]:
 
 def _facts(diagnosis: Diagnosis) -> Table:
     rows = [
-        Row([Entry(name), Entry(_value(value)), Entry(remark(name, value))])
+        Row([Entry(_LABELS.get(name, name)), Entry(_value(value)), Entry(remark(name, value))])
         for name, value in diagnosis.machine.items()
     ]
     threads = {
@@ -55,11 +65,11 @@ def _of_stolen(share: float) -> str:
 def _gate(diagnosis: Diagnosis) -> Table:
     columns = (
         Column("cell", "cell", left=True, breaks="/, "),
-        Column("noise\nof a pair, %", "noise"),
-        Column(f"finds {diagnosis.slowdown:g}×,\n% [interval]", "found"),
+        Column("noise\nof a pair, %", "noise", spare=2),
+        Column(f"finds {diagnosis.slowdown:g}×,\n% [interval]", "found", breaks=WORDS),
         Column("low", "low", hidden=True),
         Column("high", "high", hidden=True),
-        Column("finds in\n95 % from", "found_in_95"),
+        Column("finds in\n95 % from", "found_in_95", spare=1),
         Column("key", "key", left=True, hidden=True),
     )
     title = (

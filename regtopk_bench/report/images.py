@@ -23,7 +23,7 @@ from regtopk_bench.report.rows import (
     outcome,
     raw,
 )
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of, setting
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.measures import BEST_ACCURACY, FINAL_ACCURACY, target_of
@@ -81,12 +81,12 @@ def _accuracies(
         for group in section
     ]
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False),
+        Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
-        *mean_columns("best\naccuracy, %", BEST_ACCURACY),
+        *mean_columns("best\naccuracy, %", BEST_ACCURACY, spare=5),
         *mean_columns("final\naccuracy, %", FINAL_ACCURACY),
         *cost_columns("MB", reached),
-        *mean_columns("images/\ns", "images_per_second"),
+        *mean_columns("images/\ns", "images_per_second", spare=4),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
         *COUNTS,

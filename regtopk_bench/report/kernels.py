@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.table import WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.schema import KernelCell, Result, Run
 from regtopk_bench.results.summary import median_interval
 from regtopk_bench.results.values import Scalar
@@ -27,11 +28,11 @@ def kernels_tables(result: Result) -> list[Table]:
         Column("J", "dim", hidden=True),
         Column("density", "density", hidden=True),
         Column("what", "operation", left=True),
-        Column("by, case\n(misses)", "candidate", left=True),
-        Column("ms, median\n[quartiles]", "median_seconds", compact=False),
-        Column("GB/s", "bytes_per_second"),
-        Column("% of\nmemory\nlimit", "share_of_memory_limit"),
-        Column("× torch.topk\n[95 %]", "gain_over_topk", compact=False),
+        Column("by, case\n(misses)", "candidate", left=True, breaks=" ._"),
+        Column("ms, median\n[quartiles]", "median_seconds", breaks=WORDS),
+        Column("GB/s", "bytes_per_second", spare=3),
+        Column("% of\nmemory\nlimit", "share_of_memory_limit", spare=1),
+        Column("× torch.topk\n[95 %]", "gain_over_topk", breaks=WORDS, spare=2),
         Column("exact", "exact"),
         Column("misses", "misses", hidden=True),
     ]
@@ -129,7 +130,7 @@ def _row(run: Run, *, first: bool, last: bool) -> Row:
         Entry(operation if first else "", operation),
         Entry(name_of(run) + (f" ({misses:g}/{rounds:g})" if counted else ""), name_of(run)),
         _milliseconds(run.traces["seconds"]),
-        Entry(f"{moved / median / 1e9:.2g}", moved / median) if moved else Entry("", ""),
+        _speed(moved / median) if moved else Entry("", ""),
         Entry(f"{100 * share:.0f}", share) if operation == "step" else Entry("", ""),
         _gain(run),
         Entry("" if exact is None else "yes" if exact else "no"),
@@ -146,7 +147,7 @@ def _memory_limit_row(run: Run) -> Row:
         Entry("add"),
         Entry(MEMORY_LIMIT),
         _milliseconds(seconds),
-        Entry(f"{speed / 1e9:.2g}", speed),
+        _speed(speed),
         Entry("100", 1.0),
         *(Entry("", "") for _ in range(3)),
     ]
@@ -156,6 +157,11 @@ def _memory_limit_row(run: Run) -> Row:
 def _hidden(run: Run) -> list[Entry]:
     """Return the entries that only CSV has."""
     return [Entry(str(value)) for value in _problem(run)]
+
+
+def _speed(speed: float) -> Entry:
+    """Return GB/s of bytes per second."""
+    return Entry(f"{speed / 1e9:.2g}" if speed < 99.5e9 else f"{speed / 1e9:.0f}", speed)
 
 
 def _milliseconds(seconds: Sequence[float]) -> Entry:
@@ -178,9 +184,8 @@ def _gain(run: Run) -> Entry:
 
 
 def _with_range(low: float, middle: float, high: float) -> str:
-    return f"{_short(middle, 3 if middle >= 1.0 else 2)} [{_short(low, 2)}, {_short(high, 2)}]"
-
-
-def _short(value: float, digits: int) -> str:
-    """Return this many significant digits, or the whole integer part if it is longer."""
-    return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"
+    """Return a value with its range, to the same decimal place: rounded, it stays within."""
+    digits = 3 if middle >= 1.0 else 2
+    finite = math.isfinite(middle) and middle > 0.0
+    places = max(0, digits - 1 - math.floor(math.log10(middle))) if finite else 0
+    return f"{middle:.{places}f} [{low:.{places}f}, {high:.{places}f}]"

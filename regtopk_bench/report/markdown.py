@@ -7,12 +7,19 @@ import re
 _SPECIAL = re.compile(r"[\\`*<&|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown or HTML would interpret; underscores within a word are not."""
 
+_SIGN = re.compile(r"(?<![\w.])-(?=\d)")
+
 _BACKTICKS = re.compile("`+")
 
 
 def escaped(text: str) -> str:
     """Return a line of text with backslashes before what Markdown would interpret."""
     return _SPECIAL.sub(lambda found: f"\\{found[0]}", text)
+
+
+def typeset(text: str) -> str:
+    """Return a number, with its interval if it has one, with a real minus sign and room for ±."""
+    return _SIGN.sub("−", text).replace("±", " ± ")
 
 
 def code(text: str) -> str:

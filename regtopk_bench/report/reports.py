@@ -11,7 +11,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
-from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
+from regtopk_bench.report.table import Column, Entry, Row, Table, print_report
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.report.verdicts import verdict_tables
 from regtopk_bench.results import store
@@ -82,15 +82,20 @@ def _unknown(result: Result) -> ConfigurationError:
 
 def print_result(result: Result, output_format: str, console: Console) -> None:
     """Print a result to a console: data only, in the requested format; CSV is one table."""
-    if output_format == "json":
-        console.file.write(store.dump(result) + "\n")
-        return
     unicode = (console.encoding or "").lower().startswith("utf")
     everything = output_format in ("csv", "markdown", "latex")
-    shown = tables(result, unicode, everything=everything)
-    if output_format == "csv":
-        shown = [_for_programs(shown)]
-    print_tables(shown, output_format, console)
+
+    def shown() -> list[Table]:
+        found = tables(result, unicode, everything=everything)
+        return [_for_programs(found)] if output_format == "csv" else found
+
+    print_report(
+        console,
+        output_format,
+        name=result.command,
+        tables=shown,
+        document=lambda: store.dump(result),
+    )
 
 
 def _for_programs(shown: list[Table]) -> Table:

@@ -33,9 +33,9 @@ def naming(group: Group, label: Label) -> list[Entry]:
     return [Entry(str(label)), Entry(f"{group.density:g}", group.density)]
 
 
-def mean_columns(heading: str, key: str) -> list[Column]:
+def mean_columns(heading: str, key: str, spare: int = 0) -> list[Column]:
     """Return the column of a mean, and that of its interval for programs."""
-    return [Column(heading, key), Column("", f"{key}_half_width", hidden=True)]
+    return [Column(heading, key, spare=spare), Column("", f"{key}_half_width", hidden=True)]
 
 
 def mean_entries(text: str, value: Estimate) -> list[Entry]:
@@ -61,10 +61,10 @@ def outcome(group: Group, value: Estimate, digits: int = 2, scale: float = 1.0) 
 def cost_columns(unit: str, target: str) -> list[Column]:
     """Return the columns of what it takes to reach the target, and of what a round costs."""
     return [
-        *mean_columns(f"rounds\nto {target}", ROUNDS_TO_TARGET),
-        Column("kB/round\nup/down", SENT_PER_ROUND),
+        *mean_columns(f"rounds\nto {target}", ROUNDS_TO_TARGET, spare=1),
+        Column("kB/round\nup/down", SENT_PER_ROUND, spare=3),
         Column("", RECEIVED_PER_ROUND, hidden=True),
-        *mean_columns(f"{unit} to\n{target}", SENT_TO_TARGET),
+        *mean_columns(f"{unit} to\n{target}", SENT_TO_TARGET, spare=2),
     ]
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.align import Align, AlignMethod
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Table as RichTable
 from rich.text import Text
 
-from regtopk_bench.report.folding import folded, least_width, shared_out
-from regtopk_bench.report.latex import latex
-from regtopk_bench.report.markdown import code, escaped
+from regtopk_bench.report import latex
+from regtopk_bench.report.encoding import encodable
+from regtopk_bench.report.folding import folded
+from regtopk_bench.report.layout import Layout, Strip, laid_out, on_one_line
+from regtopk_bench.report.markdown import code, escaped, typeset
 
-_UNLIMITED = 10_000
-"""A console width that fits every table."""
+NAME = "/:,._- "
+"""Where a name may be folded: a column's `breaks`."""
+
+WORDS = " "
+"""Where text, or a number with its interval, may be folded."""
 
 
 def printable(text: str) -> str:
@@ -60,17 +60,15 @@ class Column:
     """A drawing made of characters, left out where text is not monospaced or there is no room."""
     hidden: bool = False
     """Only in CSV; people read it in the title."""
-    compact: bool = True
-    """Each entry stays on one line; a heading breaks only at its own line breaks."""
     breaks: str = ""
     """Characters after which a long entry may be folded, where there is no room."""
-    spare: bool = False
-    """Left out where folding does not make enough room, those on the right first."""
+    spare: int = 0
+    """Left out where folding does not make enough room, the largest first; never if 0."""
 
     @property
     def line(self) -> str:
         """The heading on one line."""
-        return self.heading.replace("\n", " ")
+        return on_one_line(self.heading)
 
 
 @dataclass(frozen=True)
@@ -111,75 +109,57 @@ class Table:
         object.__setattr__(self, "notes", notes)
 
     def print_to(self, console: Console) -> None:
-        """Print with Rich, within the console's width.
+        """Print within the console's width, in characters that its encoding has.
 
-        If space is short, gaps are narrowed first, then drawings are left out, then what can be
-        is folded, then spare columns are left out.
+        No entry is cut: `layout` says what happens where there is no room. A note names the columns
+        that were left out, and how to see them.
         """
+
+        def put(line: str, style: str = "") -> None:
+            console.print(Text(line, style=style), soft_wrap=True)
+
+        def put_folded(text: str, style: str) -> None:
+            for line in folded(encodable(text, console.encoding), console.width, WORDS):
+                put(line, style)
+
+        put_folded(self.title, "bold")
+        notes = list(self.notes)
+        put("")
         if self.columns:
-            console.print(Text(self.title, style="bold"))
-            console.print(self._fitting(console))
-        else:
-            console.print(Text(f"{self.title}\n", style="bold"))
-        for note in self.notes:
+            shown = self._shown(drawings=True)
+            layout = self._laid_out(shown, console)
+            for line in layout.head:
+                put(line)
+            for row, lines in zip(self.rows, layout.rows, strict=True):
+                for line in lines:
+                    put(line, "bold" if row.marked else "")
+                if row.section_ends and row is not self.rows[-1]:
+                    put("")
+            if layout.left_out:
+                left_out = [self.columns[shown[at]] for at in layout.left_out]
+                notes.insert(0, _left_out(left_out, layout.needed))
+            if notes:
+                put("")
+        for note in notes:
             if isinstance(note, Command):
-                console.print(Text(note.line), soft_wrap=True)
+                put(note.line)
             else:
-                console.print(Text(note, style="dim"))
+                put_folded(note, "dim")
 
-    def _fitting(self, console: Console) -> RichTable:
-        unlimited = console.options.update(max_width=_UNLIMITED)
-
-        def spare(table: RichTable) -> int:
-            return console.width - Measurement.get(console, unlimited, table).maximum
-
-        for padding, drawings in ((1, True), (0, True), (0, False)):
-            table = self._rich(padding, self._shown(drawings))
-            if spare(table) >= 0:
-                return table
-        shown = self._shown()
-        while any(self.columns[i].breaks for i in shown):
-            foldable = [i for i in shown if self.columns[i].breaks]
-            least, most = zip(*(self._widths(i) for i in foldable), strict=True)
-            room = spare(self._rich(0, shown, dict(zip(foldable, least, strict=True))))
-            widths = shared_out(room, least, most)
-            table = self._rich(0, shown, dict(zip(foldable, widths, strict=True)))
-            last = max((i for i in shown if self.columns[i].spare), default=None)
-            if room >= 0 or last is None:
-                break
-            shown.remove(last)
-        return table
-
-    def _widths(self, at: int) -> tuple[int, int]:
-        """Return the least width of a column that can be folded, and the one that it needs."""
-        column = self.columns[at]
-        texts = [self._texts(row)[at] for row in self.rows]
-        heading = max(map(cell_len, column.heading.split("\n")))
-        least = max((least_width(text, column.breaks) for text in texts), default=0)
-        return max(heading, least), max(heading, *map(cell_len, texts), 0)
-
-    def _rich(
-        self, padding: int, shown: Sequence[int], widths: Mapping[int, int] | None = None
-    ) -> RichTable:
-        """Return a table of these columns, some of them folded to a width."""
-        table = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, padding, 0, 0))
-        for column in (self.columns[i] for i in shown):
-            justify: AlignMethod = "left" if column.left else "right"
-            table.add_column(
-                Align(Text(column.heading), justify, vertical="bottom"),
-                justify=justify,
-                no_wrap=column.compact,
-                overflow="fold",
+    def _laid_out(self, shown: Sequence[int], console: Console) -> Layout:
+        texts = [self._texts(row) for row in self.rows]
+        strips = [
+            Strip(
+                encodable(column.heading, console.encoding),
+                [encodable(each[at], console.encoding) for each in texts],
+                left=column.left,
+                breaks=column.breaks,
+                drawing=column.drawing,
+                spare=column.spare,
             )
-        for row in self.rows:
-            style = "bold" if row.marked else ""
-            texts = self._texts(row)
-            for i, width in (widths or {}).items():
-                texts[i] = folded(texts[i], width, self.columns[i].breaks)
-            table.add_row(
-                *(Text(texts[i]) for i in shown), style=style, end_section=row.section_ends
-            )
-        return table
+            for at, column in ((at, self.columns[at]) for at in shown)
+        ]
+        return laid_out(strips, console.width, encodable("─", console.encoding))
 
     @property
     def keys(self) -> list[str]:
@@ -209,36 +189,43 @@ class Table:
                 "|" + "|".join(":--" if self.columns[i].left else "--:" for i in kept) + "|",
             ]
         for row in self.rows:
-            texts = self._texts(row)
-            shown = [escaped(texts[i]) for i in kept]
-            shown = [f"**{text}**" if row.marked and text else text for text in shown]
-            lines.append("| " + " | ".join(shown) + " |")
+            texts = [row.entries[i].text.strip() for i in kept]
+            texts = [
+                escaped(text if self.columns[i].left else typeset(text))
+                for i, text in zip(kept, texts, strict=True)
+            ]
+            if row.marked:  # an asterisk within what is bold may end it
+                texts = [f"**{text}**" if text else "" for text in texts]
+                texts[0] = f"{texts[0]} \\*".lstrip()
+            lines.append("| " + " | ".join(texts) + " |")
         notes = [
             code(note.line) if isinstance(note, Command) else escaped(note) for note in self.notes
         ]
         lines += ["", *(f"{note}  " for note in notes)]
         return "\n".join(lines).rstrip() + "\n"
 
-    def latex(self) -> str:
-        """Return a table for the booktabs package."""
+    def latex(self, label: str = "tab:table") -> str:
+        r"""Return a float for the booktabs package, with a caption, a label and notes.
+
+        It takes both columns of a two-column paper where one is too narrow. A command among the
+        notes is a comment, to be copied.
+
+        Args:
+            label: What `\ref` calls it.
+        """
         kept = self._shown()
-        lines = [
-            rf"% {self.title}",
-            r"\begin{tabular}{" + "".join("l" if self.columns[i].left else "r" for i in kept) + "}",
-            r"\toprule",
-            " & ".join(latex(self.columns[i].line) for i in kept) + r" \\",
-            r"\midrule",
-        ]
-        for number, row in enumerate(self.rows):
-            texts = self._texts(row)
-            shown = [latex(texts[i]) for i in kept]
-            shown = [rf"\textbf{{{text}}}" if row.marked and text else text for text in shown]
-            lines.append(" & ".join(shown) + r" \\")
-            if row.section_ends and number + 1 < len(self.rows):
-                lines.append(r"\midrule")
-        lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [f"% {note.line if isinstance(note, Command) else note}" for note in self.notes]
-        return "\n".join(lines) + "\n"
+        return latex.table(
+            caption=self.title,
+            label=label,
+            headings=[self.columns[i].heading for i in kept],
+            left=[self.columns[i].left for i in kept],
+            rows=[
+                latex.Row([row.entries[i].text for i in kept], row.marked, row.section_ends)
+                for row in self.rows
+            ],
+            notes=[note for note in self.notes if isinstance(note, str)],
+            comments=[note.line for note in self.notes if isinstance(note, Command)],
+        )
 
     def _shown(self, drawings: bool = False) -> list[int]:
         """Return the columns that people see."""
@@ -255,11 +242,37 @@ class Table:
         return texts
 
 
-def print_tables(printed: Sequence[Table], output_format: str, console: Console) -> None:
-    """Print tables to a console in any format but JSON.
+def _left_out(columns: Sequence[Column], needed: int) -> str:
+    """Return the note on columns that there was no room for."""
+    names = "; ".join(column.line for column in columns)
+    only_drawings = all(column.drawing for column in columns)
+    or_else = "" if only_drawings else ", as --format csv does"
+    return f"left out: {names} (a terminal of {needed} columns shows all{or_else})"
+
+
+def print_report(
+    console: Console,
+    output_format: str,
+    *,
+    name: str,
+    tables: Callable[[], Sequence[Table]],
+    document: Callable[[], str],
+) -> None:
+    """Print data in a format, to a console; only what this format needs is made.
 
     In CSV, tables with the same columns become one.
+
+    Args:
+        console: Where to.
+        output_format: The format.
+        name: What is printed, for labels in LaTeX: `tab:name`, `tab:name-2` and so on.
+        tables: Makes what people read.
+        document: Makes what programs read, JSON.
     """
+    if output_format == "json":
+        console.file.write(f"{document()}\n")
+        return
+    printed = tables()
     for number, table in enumerate(printed):
         alike = output_format == "csv" and number > 0 and table.keys == printed[number - 1].keys
         if number and not alike:
@@ -270,6 +283,6 @@ def print_tables(printed: Sequence[Table], output_format: str, console: Console)
             case "markdown":
                 console.file.write(table.markdown())
             case "latex":
-                console.file.write(table.latex())
+                console.file.write(table.latex(f"tab:{name}{f'-{number + 1}' if number else ''}"))
             case _:
                 table.print_to(console)

@@ -23,7 +23,7 @@ def toy_table(result: Result) -> Table:
         if 1 <= at <= finished
     ]
     columns = [Column("round", "round")]
-    columns += [Column(f"{name} loss", f"{name}_loss") for name in map(printable, names)]
+    columns += [Column(f"{name}\nloss", f"{name}_loss") for name in map(printable, names)]
     parts = ["k=1", *described(result, {"learning_rate": "η={:g}"})]
     title = f"Logistic loss of two workers whose large entries cancel: {', '.join(parts)}"
     return Table(title, columns, rows, notes.on_parameters(everything))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from regtopk_bench.report.checked import counts, headline, is_news, ordered, rerun
 from regtopk_bench.report.failures import failure
-from regtopk_bench.report.table import Column, Command, Entry, Row, Table
+from regtopk_bench.report.table import WORDS, Column, Command, Entry, Row, Table
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.verdict import Timing, Verdict, told_apart
 
@@ -22,20 +22,20 @@ _COLUMNS = (
     _CELL,
     Column("metric", "metric", left=True, breaks="_. "),
     Column("value", "value"),
-    Column("baseline", "baseline", spare=True),
-    Column("tolerated", "tolerance", spare=True),
+    Column("baseline", "baseline", spare=1),
+    Column("tolerated", "tolerance", spare=2),
     _REASON,
     *_FOR_PROGRAMS,
 )
 _TIMING_COLUMNS = (
     _VERDICT,
     _CELL,
-    Column("time ratio\n[interval]", "ratio"),
+    Column("time ratio\n[interval]", "ratio", breaks=WORDS),
     Column("low", "low", hidden=True),
     Column("high", "high", hidden=True),
-    Column("margin", "margin", spare=True),
-    Column("can\ndetect", "detectable"),
-    Column("pairs", "pairs"),
+    Column("margin", "margin", spare=3),
+    Column("can\ndetect", "detectable", spare=1),
+    Column("pairs", "pairs", spare=2),
     _REASON,
     *_FOR_PROGRAMS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -11,7 +12,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.files import content_of, opened, written_atomically
+from regtopk_bench.files import content_of, written_atomically
 from regtopk_bench.results.checks import check_version, parsed, validated
 from regtopk_bench.results.schema import KernelCell, Run, TrainingCell
 from regtopk_bench.results.values import IntOrFloat, Model, Scalar
@@ -22,6 +23,8 @@ VERSION: Final = 1
 CONSERVATION = "conservation_error"
 """The metric of what an entry lost or gained between residual, gradient and message."""
 
+_SAYS_SO = re.compile(rb'"schema"\s*:\s*"' + re.escape(SCHEMA).encode())
+
 _CONSTANTS = ("workers", "parameters", "rounds", "k", "moved_bytes", "memory_limit_bytes")
 """Metrics that follow from the cell and say nothing about the outcome."""
 
@@ -31,7 +34,7 @@ _ROUNDING = 1e-6
 _SAFETY = 10.0
 """How many times the change that a nudge made is tolerated on another machine."""
 
-_BITS_DEPEND_ON = ("processor", "instructions", "blas", "torch", "numpy")
+_BITS_DEPEND_ON = ("processor", "instructions", "blas", "torch", "numpy", "scipy", "gpu")
 """The facts about an environment that must agree for results to agree to the bit."""
 
 
@@ -89,14 +92,23 @@ class Baseline(Model):
 def differing(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str | None:
     """Say why the bits of two environments may differ, or None where they must agree.
 
-    For example: "torch was 2.14.0 and is 2.15.0".
+    For example: "torch was 2.14.0 and is 2.15.0". An empty environment agrees with none.
     """
+    if not one or not other:
+        return "it is not known where one of them was run"
     told = [
         f"{name} was {one.get(name)} and is {other.get(name)}"
         for name in _BITS_DEPEND_ON
         if one.get(name) != other.get(name)
     ]
     return ", ".join(told) or None
+
+
+def differing_in_time(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str | None:
+    """Say why the times of two environments may differ, even relative to the frozen step."""
+    was, now = (each.get("cpu_count") for each in (one, other))
+    cores = None if was == now else f"it had {was} processors and has {now}"
+    return differing(one, other) or cores
 
 
 def gated(metrics: Mapping[str, int | float]) -> dict[str, int | float]:
@@ -151,8 +163,7 @@ def _tolerance(value: int | float, change: float) -> float:
 def is_one(path: Path) -> bool:
     """Tell whether a path is that of a baseline, damaged or not, and not of a result."""
     try:
-        with opened(path) as file:
-            return SCHEMA.encode() in file.read(200)
+        return _SAYS_SO.search(content_of(path)) is not None
     except OSError:
         return False
 
@@ -182,9 +193,14 @@ def write(baseline: Baseline, file: Path) -> None:
     Raises:
         RunError: If it cannot be written.
     """
-    document = baseline.model_dump(mode="json", by_alias=True)
     try:
         with written_atomically(file) as begun:
-            begun.write(f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode())
+            begun.write(f"{dump(baseline)}\n".encode())
     except OSError as error:
         raise RunError(f"cannot write baseline {file}: {error.strerror}") from error
+
+
+def dump(baseline: Baseline) -> str:
+    """Return a baseline as JSON."""
+    document = baseline.model_dump(mode="json", by_alias=True)
+    return json.dumps(document, indent=1, allow_nan=False)

@@ -47,7 +47,7 @@ class Contents:
     order: dict[str, None] = field(default_factory=dict)
     """The cells' keys, in the order in which they began."""
 
-    base: dict[str, Run] = field(default_factory=dict)
+    base: dict[str, Base] = field(default_factory=dict)
     """What the code that a check compares with gave, by the cell's key."""
 
     pairs: list[dict[str, float]] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Contents:
             self.pairs.append(line.pair)
             return
         if isinstance(line, Base):
-            self.base[line.base.cell.key] = line.base
+            self.base[line.base.cell.key] = line
             return
         self.order.setdefault(line.cell.key if isinstance(line, Run) else line.started)
         if isinstance(line, Run):
@@ -81,8 +81,12 @@ class Contents:
 class Journal:
     """A journal open for appending; close it, or use it as a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, lock: int | None = None) -> None:
         """Open the journal of a run, dropping a truncated last line.
+
+        Args:
+            folder: The run's.
+            lock: What `_locked` returned for it, if it has been called.
 
         Raises:
             ConfigurationError: If it cannot be read, is damaged before its last line, or is in use.
@@ -90,14 +94,10 @@ class Journal:
         """
         file = folder / JOURNAL_FILE
         self._folder = folder
+        self._open = [_locked(folder) if lock is None else lock]
         try:
-            self._descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)
-        except FileNotFoundError as error:
-            raise ConfigurationError(f"cannot read journal {file}: {error.strerror}") from error
-        except OSError as error:
-            raise RunError(f"cannot save to {folder}: {error.strerror}") from error
-        try:
-            self._lock()
+            self._descriptor = _opened(file)
+            self._open.append(self._descriptor)
             self.contents, whole = _read(file)
             with _saving_to(folder):
                 os.truncate(file, whole)
@@ -115,13 +115,18 @@ class Journal:
             runs: Runs that it has already; they are there with the journal or not at all.
 
         Raises:
+            ConfigurationError: If the folder is in use.
             RunError: If it cannot be written.
         """
-        file = folder / JOURNAL_FILE
-        with _saving_to(folder), written_atomically(file) as begun:
-            begun.write(_line(header.model_dump(mode="json", by_alias=True)))
-            begun.writelines(map(_run_line, runs))
-        return cls(folder)
+        lock = _locked(folder)
+        try:
+            with _saving_to(folder), written_atomically(folder / JOURNAL_FILE) as begun:
+                begun.write(_line(header.model_dump(mode="json", by_alias=True)))
+                begun.writelines(map(_run_line, runs))
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(folder, lock)
 
     def started(
         self, key: str, resumed_at: int, environment: Mapping[str, Scalar]
@@ -157,25 +162,15 @@ class Journal:
         self.contents.take(line)
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
+        """Close the file, and give up the folder."""
+        while self._open:
+            os.close(self._open.pop())
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _lock(self) -> None:
-        """Have the run's folder to ourselves until the journal is closed."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"{self._folder} is being written to by another process: wait until it has ended"
-            ) from None
-        except OSError:  # some network file systems know no locks
-            pass
 
     def _append(self, line: bytes) -> None:
         length = os.fstat(self._descriptor).st_size
@@ -189,6 +184,32 @@ class Journal:
                 with contextlib.suppress(OSError):  # or a later line would follow half of this one
                     os.truncate(self._descriptor, length)
                 raise
+
+
+def _locked(folder: Path) -> int:
+    """Have a run's folder to ourselves, journal or not, until what is returned is closed."""
+    with _saving_to(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigurationError(
+            f"{folder} is being written to by another process: wait until it has ended"
+        ) from None
+    except OSError:  # some network file systems know no locks
+        pass
+    return descriptor
+
+
+def _opened(file: Path) -> int:
+    """Open a journal to append to it."""
+    try:
+        return os.open(file, os.O_WRONLY | os.O_APPEND)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"cannot read journal {file}: {error.strerror}") from error
+    except OSError as error:
+        raise RunError(f"cannot save to {file.parent}: {error.strerror}") from error
 
 
 def read(folder: Path) -> Contents:

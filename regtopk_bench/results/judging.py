@@ -41,6 +41,8 @@ class Outcomes:
     """Why cells were not run, as a reason and a sentence."""
     failures: Mapping[str, tuple[Reason, str]] = field(default_factory=dict)
     """How cells failed, likewise."""
+    alone: Mapping[str, str] = field(default_factory=dict)
+    """Why there is nothing to compare cells with, if the baseline could have had them."""
 
 
 def verdicts(baseline: Baseline, outcomes: Outcomes, *, whole: bool = True) -> list[Verdict]:
@@ -90,7 +92,8 @@ def _cell(
     elif run is not None and before is None:
         left = [each.cell for key, each in baseline.cells.items() if key not in outcomes.names]
         like = _like(outcomes.cells[key], left)
-        yield verdict("NEW", "new-cell", f"the baseline does not have this cell{like}")
+        why = outcomes.alone.get(key, f"the baseline does not have this cell{like}")
+        yield verdict("NEW", "new-cell", why)
     elif run is not None and before is not None:
         yield from _metrics(key, name, run, before, other)
 
@@ -115,6 +118,10 @@ def _metrics(
     for metric in before.metrics | metrics:
         value, accepted = metrics.get(metric), before.metrics.get(metric)
         kind, reason, sentence = _metric(metric, value, accepted, other)
+        lost = run.metrics.get(metric)
+        if accepted is not None and value is None and lost is not None:
+            kind, reason = "FAIL", "changed" if _lacking(metric, 0.0) is None else "worse"
+            sentence = f"{metric} was {accepted.value:.9g} and is {lost}"
         yield Verdict(
             cell=key,
             name=name,
@@ -154,7 +161,7 @@ def _metric(
     lacks, lacked = _lacking(metric, value), _lacking(metric, accepted.value)
     if lacks is not None and lacked is not None and _MUCH * lacks <= lacked and not within:
         return "BETTER", "better", f"{moved}, much better: accept it"
-    worse = lacks is not None and lacked is not None and lacks > lacked and not within
+    worse = lacks is not None and lacked is not None and lacks > lacked
     reason: Reason = "worse" if worse else "changed"
     if other:
         return "FAIL", reason, f"{moved}; {accepted.tolerance:.2g} is tolerated, as {other}"
@@ -196,7 +203,7 @@ def exit_code(
     allow_new: bool = False,
     allow_missing: bool = False,
 ) -> int:
-    """Return 1 for a regression, 3 for a cell that failed, 4 if strict and inconclusive, or 0."""
+    """Return 1 for a regression, 3 for a cell that failed, 4 if strict and undecided, or 0."""
     found = list(verdicts)
     failures = [
         each for each in found if failed(each, allow_new=allow_new, allow_missing=allow_missing)
@@ -205,7 +212,13 @@ def exit_code(
         return 1
     if failures:
         return 3
-    return 4 if strict and any(each.verdict == "INCONCLUSIVE" for each in found) else 0
+    undecided = any(each.verdict == "INCONCLUSIVE" for each in found) or nothing_judged(found)
+    return 4 if strict and undecided else 0
+
+
+def nothing_judged(verdicts: Iterable[Verdict]) -> bool:
+    """Tell whether there are verdicts, and all of them are SKIPPED."""
+    return {each.verdict for each in verdicts} == {"SKIPPED"}
 
 
 def _like(cell: Cell, others: Iterable[Cell]) -> str:

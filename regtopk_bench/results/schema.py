@@ -10,13 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from regtopk_bench.notebook import MOST, data_frame, flat, html_facts, html_table, short
 from regtopk_bench.results.values import Facts, Model, Number, Numbers, Scalar
 from regtopk_bench.results.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA: Final = "regtopk-bench.result"
 VERSION: Final = 2
@@ -73,6 +78,11 @@ class TrainingCell(Model):
         return str(self.sparsifier["algorithm"])
 
     @property
+    def which(self) -> dict[str, Scalar]:
+        """What usually tells it from other cells, in short."""
+        return {**self.sparsifier, "seed": self.seed}
+
+    @property
     def key(self) -> str:
         """Identifies the cell: equal for equal cells, now and in any file."""
         return _digest(self.model_dump())
@@ -96,6 +106,12 @@ class KernelCell(Model):
 
     candidate: Annotated[Facts, _with(texts=("operation", "implementation", "case"))]
     """What was timed: operation, implementation, case."""
+
+    @property
+    def which(self) -> dict[str, Scalar]:
+        """What usually tells it from other cells, in short."""
+        data = {name: self.problem.get(name) for name in ("distribution", "dim", "density")}
+        return {**self.candidate, **data}
 
     @property
     def key(self) -> str:
@@ -165,6 +181,43 @@ class Run(Model):
             _check_timing(self)
         return self
 
+    @property
+    def final(self) -> dict[str, float]:
+        """The last value of each metric that was recorded round by round."""
+        recorded = (name for name in self.traces if name not in BYTES)
+        return {name: self.metrics[name] for name in recorded if name in self.metrics}
+
+    @property
+    def facts(self) -> dict[str, Scalar]:
+        """The facts of its cell, its status and its metrics, on one level.
+
+        `rounds` are those that were finished. A hyper-parameter of a sparsifier that is called
+        like a fact of the problem or the recipe has "sparsifier_" before its name.
+        """
+        parts = dict(self.cell)
+        chosen = parts.pop("sparsifier", {})
+        found = flat({**parts, "sparsifier": chosen})
+        first = {name: found[name] for name in self.cell.which if name in found}
+        return {**first, **found, "status": self.status, **self.metrics}
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each round, or each repeat, and what was recorded.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return data_frame(self.traces, "round" if self.cell.kind == "training" else "repeat")
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Name the cell and say how it ended, in a line."""
+        yield from {**self.cell.which, "status": self.status}.items()
+        yield from ((name, short(value)) for name, value in islice(self.final.items(), MOST))
+
+    def _repr_html_(self) -> str:
+        """Return a small table."""
+        last = dict(islice(self.metrics.items(), 2 * MOST))
+        return html_facts({**self.cell.which, "status": self.status, **last})
+
 
 def _check_training(run: Run, cell: TrainingCell) -> None:
     metrics, traces = run.metrics, run.traces
@@ -231,6 +284,8 @@ class Base(Model):
     """A line of a journal: a run of the code that a check compares with."""
 
     base: Run
+    nudged: dict[str, float] = Field(default_factory=dict)
+    """How much each metric changed with nudged initial parameters, where bits may differ."""
 
 
 class Pair(Model):
@@ -265,3 +320,31 @@ class Result(Header):
         if len({run.cell.key for run in self.runs}) < len(self.runs):
             raise ValueError("two runs have the same cell")
         return self
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a data frame with a row for each run: the facts of its cell, status, metrics.
+
+        Raises:
+            ImportError: If pandas is not installed.
+        """
+        return data_frame([run.facts for run in self.runs])
+
+    def __repr_args__(self) -> Iterator[tuple[str, object]]:
+        """Say in a line what it is of."""
+        yield "command", self.command
+        yield "created", self.created
+        yield "runs", len(self.runs)
+        training = [run.cell for run in self.runs if isinstance(run.cell, TrainingCell)]
+        if training:
+            yield "algorithms", ", ".join(dict.fromkeys(cell.algorithm for cell in training))
+            yield "seeds", len({cell.seed for cell in training})
+
+    def _repr_html_(self) -> str:
+        """Return a small table with a row for each of the first runs."""
+        rows = [{**run.cell.which, "status": run.status, **run.final} for run in self.runs[:MOST]]
+        columns = dict.fromkeys(name for row in rows for name in row)
+        left_out = len(self.runs) - len(rows)
+        return html_table(
+            {name: [row.get(name, "") for row in rows] for name in columns},
+            rest=f"and {left_out} more: see to_pandas()" if left_out else "",
+        )

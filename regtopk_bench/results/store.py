@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -79,6 +80,24 @@ def clean(folder: Path) -> None:
     """
     for name in (RESULT_FILE, TRACES_FILE, journal.JOURNAL_FILE):
         remove_unfinished(folder / name)
+
+
+def load(path: str | os.PathLike[str]) -> Result:
+    """Read a saved result, for library users: see `read`.
+
+    Args:
+        path: A result file, or the folder of a run, finished or not; "~" is the home directory.
+
+    Raises:
+        ConfigurationError: If it is missing, damaged, of another kind or of another version.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"path {path!r} of a result is no path")
+    try:
+        found = Path(path).expanduser()
+    except RuntimeError as error:  # there is no such home
+        raise ConfigurationError(f"cannot read result {path}: {error}") from error
+    return read(found)
 
 
 def read(path: Path) -> Result:

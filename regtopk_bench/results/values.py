@@ -62,3 +62,6 @@ class Model(BaseModel):
     """A part of a file; what a later version has added to it is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+    def __str__(self) -> str:
+        return repr(self)

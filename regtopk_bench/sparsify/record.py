@@ -19,8 +19,12 @@ from regtopk_bench.sparsify.per_layer import PerLayer
 Scalar = str | bool | int | float
 
 
-def record(sparsifier: Sparsifier) -> dict[str, Scalar]:
+def record(sparsifier: Sparsifier, *, lenient: bool = False) -> dict[str, Scalar]:
     """Return the name as `algorithm`, every hyper-parameter that is not None, and `scope`.
+
+    Args:
+        sparsifier: Any one.
+        lenient: Give the beginning of its `repr` for a hyper-parameter that cannot be stored.
 
     Raises:
         ConfigurationError: If a hyper-parameter is neither a number, text, an array nor a list of
@@ -29,12 +33,17 @@ def record(sparsifier: Sparsifier) -> dict[str, Scalar]:
     if not isinstance(sparsifier, Sparsifier):
         raise ConfigurationError(f"expected a sparsifier, not {shown(sparsifier)}")
     if isinstance(sparsifier, PerLayer):
-        return record(sparsifier.sparsifier) | {"scope": "layer"}
+        return record(sparsifier.sparsifier, lenient=lenient) | {"scope": "layer"}
     facts: dict[str, Scalar] = {"algorithm": name_of_class(type(sparsifier))}
     for declared in dataclasses.fields(sparsifier):
         value = getattr(sparsifier, declared.name)
         if value is not None:
-            facts[declared.name] = _scalar(value, declared.name)
+            try:
+                facts[declared.name] = _scalar(value, declared.name)
+            except ConfigurationError:
+                if not lenient:
+                    raise
+                facts[declared.name] = shown(value)
     return facts
 
 

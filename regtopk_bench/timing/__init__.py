@@ -3,6 +3,7 @@
 from regtopk_bench.timing.candidates import (
     IMPLEMENTATIONS,
     Candidate,
+    Step,
     Timed,
     candidate,
     candidates,
@@ -23,6 +24,7 @@ __all__ = [
     "FrozenStep",
     "KernelData",
     "Measurement",
+    "Step",
     "Timed",
     "candidate",
     "candidates",

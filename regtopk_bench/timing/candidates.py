@@ -69,6 +69,8 @@ class Step(Candidate):
         self.residual = data.start_1J.clone()
         self.last, self.factors = data.last_1k, data.factors_1k
         self.grad = data.grads[0]
+        self.sent_k: Tensor | None = None
+        """The values sent by the last step, unless it was replayed from a graph."""
 
     def prepare(self, repeat: int) -> None:
         """Restore the residual, unless rounds follow each other; take the next gradient."""
@@ -118,10 +120,11 @@ class OurStep(Step):
             self._graph.replay()
             return self._captured
         self._this, self._other = self._other, self._this
-        selected, _ = self._module.step(
+        selected, values = self._module.step(
             self.residual, self.grad, self.data.k, self.last, self.factors,
             self._guesses, self._this,
         )  # fmt: skip
+        self.sent_k = values[0]
         if not self.data.restored:
             self.last = selected
         return selected[0]
@@ -158,7 +161,7 @@ class PlainStep(Step):
         score_J = self.residual[0].abs()
         score_J[self.last[0]] *= self.factors[0]
         selected = self._select(score_J, self.data.k).sort().values
-        self.residual[0][selected].clone()  # the values that are sent
+        self.sent_k = self.residual[0][selected].clone()
         self.residual[0][selected] = 0.0
         if not self.data.restored:
             self.last = selected[None]

@@ -9,6 +9,8 @@ from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.threads import available_cores, single_threaded
 from regtopk_bench.training.plan import Plan
+from regtopk_bench.transport.children import end_if_imported
+from regtopk_bench.transport.packing import sendable
 
 # Measured on two cores: starting a pool is dominated by importing PyTorch once, an exchange
 # by waking up the other process and being woken up by it.
@@ -22,7 +24,9 @@ def choose_processes(plan: Plan, wanted: int | str) -> int:
     """Return the number of processes for a run, given the number wanted or "auto"."""
     workers, device = plan.workload.workers, plan.workload.device.type
     if wanted == "auto":
-        return _fastest_processes(plan)
+        end_if_imported()  # where this process may choose another number than the one it serves
+        count = _fastest_processes(plan)
+        return count if count == 1 or sendable(plan) else 1
     if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= workers:
         raise ConfigurationError(
             f"processes {shown(wanted)} is not between 1 and the number of workers, {workers}"

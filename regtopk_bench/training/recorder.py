@@ -26,6 +26,8 @@ class Recorder:
     workload: Workload
     processes: int
     evaluate_every: int = 1
+    sparsifier: Mapping[str, str | bool | int | float] = field(default_factory=dict)
+    seed: int = 0
     _encoding: str = field(default="", init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
@@ -80,6 +82,8 @@ class Recorder:
             seconds=dict(seconds),
             workers=self.workload.workers,
             processes=self.processes,
+            sparsifier=self.sparsifier,
+            seed=self.seed,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError, InterruptedRun, RunError
-from regtopk_bench.sparsify import Sparsifier
+from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.trace import Trace
 from regtopk_bench.training.checkpoint import Checkpoints
 from regtopk_bench.training.plan import Plan, given_parameters
@@ -50,8 +50,9 @@ def simulate(
         rounds: See `Recipe`, as for everything not described here.
         learning_rate: η.
         initial: θ⁰ (J,); drawn by the workload from `seed` when None.
-        processes: How many processes host the workers; "auto" takes the number
-            expected to be fastest.
+        processes: How many processes host the workers; "auto" takes the number expected to be
+            fastest, and 1 for what cannot be sent to another process, as a lambda. A script that
+            uses more than one does what it does below `if __name__ == "__main__":`.
         seed: Seed of the initial parameters and of random sparsifiers, at least 0.
         schedule: The factor on η in each round; constant when None.
         momentum: m.
@@ -96,7 +97,9 @@ def simulate(
         resume_from=checkpoints.latest() if checkpoints else None,
     )
     count = choose_processes(plan, processes)
-    opener = Participant(plan, Recorder(plan.workload, count, evaluate_every), on_round)
+    facts = record(sparsifier, lenient=True)
+    recorder = Recorder(plan.workload, count, evaluate_every, facts, plan.seed)
+    opener = Participant(plan, recorder, on_round)
     try:
         _train(opener, plan, count, timeout)
     except StoppedError:

@@ -26,7 +26,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from regtopk_bench.errors import WorkerDiedError
+from regtopk_bench.errors import ConfigurationError, RegtopkBenchError, WorkerDiedError
 from regtopk_bench.transport.packing import Packed, pack, refused, unsendable
 
 Task = Callable[[int, Connection], object]
@@ -40,6 +40,8 @@ _PRELOADED = ["regtopk_bench.training", "regtopk_bench.kernels.warm_up"]
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _END_SECONDS = 2.0
 _SOCKET_PATH = 60  # leaves room for a name in the hundred or so bytes of a socket's address
+_UNGUARDED = 79
+"""The exit code of a process that would start others while it imports the program's script."""
 
 
 class Child:
@@ -60,7 +62,7 @@ class Child:
 
         Raises:
             WorkerDiedError: If it ends before, or takes too long.
-            ConfigurationError: If it cannot read its task.
+            ConfigurationError: If it cannot read its task, or starts processes before it does.
             RunError: If it has no room for it.
         """
         waited = 0.0
@@ -75,10 +77,16 @@ class Child:
         if error is not None:
             raise error
 
-    def death(self, how: str = "died") -> WorkerDiedError:
+    def death(self, how: str = "died") -> RegtopkBenchError:
         """Describe an end without an error."""
         self._process.join(_END_SECONDS)
         code = self._process.exitcode
+        if code == _UNGUARDED:
+            return ConfigurationError(
+                "other processes import the script that starts them, and this one would start "
+                'processes again: put what it does below if __name__ == "__main__":, or use one '
+                "process, processes=1"
+            )
         cause = f"exit code {code}"
         if code is not None and code < 0:
             with contextlib.suppress(ValueError):
@@ -134,6 +142,7 @@ class Launcher:
             ConfigurationError: If the task cannot be sent to another process.
             RunError: If there is no memory for its tensors.
         """
+        end_if_imported()
         self._packed, self._seconds, self._advice = pack(task), seconds, advice
 
     def start(self, number: int, who: str) -> Child:
@@ -247,6 +256,16 @@ def _kill_server() -> None:
 
 
 # What a started process does.
+
+
+def end_if_imported() -> None:
+    """End this process if it is one that is being started and still imports the script.
+
+    Whatever would be computed now is not what it was started for: the script lacks a guard, which
+    is what `Child.death` says.
+    """
+    if getattr(process.current_process(), "_inheriting", False):
+        os._exit(_UNGUARDED)
 
 
 def _enter(packed: Packed, number: int, connection: Connection) -> None:

@@ -9,6 +9,7 @@ import errno
 import io
 import os
 import pickle
+import sys
 from dataclasses import dataclass
 from multiprocessing import reduction
 from typing import Any
@@ -126,6 +127,21 @@ def pack(task: object) -> Packed:
     return Packed(file.getvalue(), [_Descriptor(each, len(each)) for each in pickler.sent])
 
 
+def sendable(task: object) -> bool:
+    """Tell whether another process could unpack an object.
+
+    It could not if the object cannot be pickled, or needs what was defined in an interactive
+    session, as in a notebook: other processes have no script to import it from.
+    """
+    try:
+        content = pack(task).content
+    except ConfigurationError:
+        return False
+    main = sys.modules["__main__"]
+    has_script = getattr(main, "__file__", None) or getattr(main, "__spec__", None)
+    return bool(has_script) or b"__main__" not in content
+
+
 def refused(error: OSError | MemoryError) -> RunError:
     """Describe why this machine lets no process be started."""
     reason = str(error) or "no memory left"
@@ -140,5 +156,5 @@ def unsendable(reason: str) -> ConfigurationError:
     """Describe an object that cannot be sent."""
     return ConfigurationError(
         f"the workload or sparsifier cannot be sent to another process ({reason}); "
-        "define its class at the top level of a module, or use processes=1"
+        "define what it consists of at the top level of a module, or use one process"
     )

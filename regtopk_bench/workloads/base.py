@@ -103,6 +103,22 @@ def equal_weights(workers: int) -> Tensor:
     return torch.full((workers,), 1.0 / workers, dtype=torch.float64)
 
 
+def scaled_weights(weights_N: Any, workers: int) -> Tensor:
+    """Return the share ω of each worker, scaled to add up to 1, (N,) float64; equal when None.
+
+    Raises:
+        ConfigurationError: If there is not one for each worker, finite and above 0.
+    """
+    if weights_N is None:
+        return equal_weights(workers)
+    weights = as_float_tensor(weights_N, "weights", 1).double()
+    if not bool((weights > 0.0).all() and weights.sum().isfinite()):
+        raise ConfigurationError("weights are not all finite and above 0")
+    if len(weights) != workers:
+        raise ConfigurationError(f"{len(weights)} weights for {workers} workers")
+    return weights / weights.sum()
+
+
 def digest(*arrays: Tensor | NDArray[Any]) -> str:
     """Return the first 16 hex digits of a SHA-256 over arrays: their dtypes, shapes and bits."""
     content = hashlib.sha256()

@@ -23,7 +23,7 @@ from regtopk_bench.workloads.base import (
     by_blocks,
     check_all_finite,
     digest,
-    equal_weights,
+    scaled_weights,
 )
 from regtopk_bench.workloads.least_squares import least_squares
 
@@ -65,9 +65,7 @@ class LinearRegression(Workload):
         check_all_finite(targets, "targets")
         self.workers, samples, self.dim = features.shape
         self.dtype = features.dtype
-        self.weights_N = equal_weights(self.workers) if weights_N is None else _shares(weights_N)
-        if len(self.weights_N) != self.workers:
-            raise ConfigurationError(f"{len(self.weights_N)} weights for {self.workers} workers")
+        self.weights_N = scaled_weights(weights_N, self.workers)
 
         _check_memory(self.workers, samples, self.dim, self.dtype, drawn=False)
         self._drawn_from: dict[str, Scalar] = {}
@@ -215,13 +213,6 @@ class LinearRegression(Workload):
             error_DT = x @ theta_JT - y[:, None]
             loss_T += share * error_DT.double().square().mean(dim=0)
         return loss_T.numpy()
-
-
-def _shares(weights_N: Any) -> Tensor:
-    weights = as_float_tensor(weights_N, "weights", 1).double()
-    if not bool((weights > 0.0).all() and weights.sum().isfinite()):
-        raise ConfigurationError("weights are not all finite and above 0")
-    return weights / weights.sum()
 
 
 def _gram_form_is_cheaper(samples: int, dim: int) -> bool:

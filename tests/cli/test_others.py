@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from regtopk_bench.cli.invocation import is_out_of_memory
 from tests.cli.test_linreg import SMALL
 
 Call = Callable[..., Any]
@@ -226,3 +227,19 @@ def test_a_full_disk_is_told_to_whoever_interrupts(
     assert done.exit_code == 130
     assert f"cannot save to {folder}: No space left on device" in " ".join(done.stderr.split())
     assert f"--resume {folder}" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("size mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_known_by_its_words(error: Exception, is_one: bool) -> None:
+    assert is_out_of_memory(error) == is_one

@@ -107,7 +107,7 @@ def test_names_are_shown_as_they_are(run: Call) -> None:
     file = str(named("linreg"))
     assert r"| \|\\{$ | 0.5 |" in run("show", file, "-f", "markdown", "--no-plot").stdout
     latex = run("show", file, "-f", "latex", "--no-plot").stdout
-    assert r"|\textbackslash{}\{\$ & 0.5 &" in latex
+    assert r"\textbar{}\textbackslash{}\{\$ & 0.5 &" in latex
     assert r"\x1b[2J" in run("show", file, "--no-plot").stdout
 
 

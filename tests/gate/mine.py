@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -18,6 +19,8 @@ FAULT = "none"
 class Mine(ErrorFeedbackSparsifier):
     """Top-k."""
 
+    calls: ClassVar[list[None]] = []
+
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
         """Send the k largest |a| of every worker, or whatever the fault makes of it."""
         if FAULT == "raises":
@@ -26,6 +29,12 @@ class Mine(ErrorFeedbackSparsifier):
             os.abort()
         if FAULT == "hangs":
             time.sleep(1000)
+        if FAULT == "tires":  # of what is asked of it in a process that times it
+            self.calls.append(None)
+            if len(self.calls) > 200:
+                os.abort()
+        if FAULT == "dawdles":
+            time.sleep(0.03)
         if FAULT == "prints":
             print("to stdout")
         before_NJ = state.residual_NJ + grad_NJ

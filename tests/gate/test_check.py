@@ -6,13 +6,18 @@ import json
 import os
 import signal
 import time
+import venv
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from regtopk_bench.experiments.kernel_cells import KernelProblem
+from regtopk_bench.timing import Timed
 from tests.cli.processes import interrupt, kill, started, whole
 from tests.gate.conftest import Project
+from tests.gate.copies import Copy
 
 MINE = "linreg/Mine/density=0.5/seed=0"
 DENSE = "linreg/dense/seed=0"
@@ -99,6 +104,16 @@ def test_a_claim_that_is_broken(project: Project) -> None:
     assert found[MINE, "claim"] == ("FAIL", "claim-broken")
 
 
+def test_a_claim_about_nothing_is_refused(project: Project) -> None:
+    project.changes("density = 0.5\ndecades", "density = 0.6\ndecades")
+    done = project.check()
+    assert done.returncode == 2
+    assert "a claim is about no two cells of the suite: the gap of Mine at density 0.6" in (
+        " ".join(done.stderr.split())
+    )
+    assert done.stderr.count("\n") == 1
+
+
 def edited(change: Any) -> Any:
     def edit(project: Project) -> None:
         content = json.loads(project.baseline.read_text(encoding="utf-8"))
@@ -151,6 +166,7 @@ def test_an_unusable_baseline_is_told_before_anything_runs(
     ("arguments", "message"),
     [
         (["--select", "linreg/nothing*"], 'no cell of profile "ci" is named "linreg/nothing*"'),
+        (["--time", "cifar/*"], '--time: no cell of profile "ci" is named "cifar/*"'),
         (["--profile", "paper", "--against", "nowhere"], "--against nowhere: No such file"),
         (["--against", "."], "the code would be compared with itself"),
         (["--profile", "none"], 'no profile "none"'),
@@ -168,6 +184,14 @@ def test_cells_are_listed_and_selected(project: Project) -> None:
     listed = whole("check", "--dry-run", "-f", "csv")
     assert listed.returncode == 0
     assert [line.split(",")[0] for line in listed.stdout.splitlines()[1:]] == [DENSE, MINE, REGTOPK]
+    cells = json.loads(whole("check", "--dry-run", "-f", "json").stdout)
+    assert [set(each) for each in cells] == [{"key", "name", "seconds", "skipped"}] * 3
+    assert [(each["name"], each["skipped"]) for each in cells] == [
+        (DENSE, None),
+        (MINE, None),
+        (REGTOPK, None),
+    ]
+    assert all(each["seconds"] > 0 for each in cells)
     code, found = project.found("--select", "*dense*")
     assert code == 0
     assert {name for name, _ in found} == {DENSE}
@@ -193,6 +217,121 @@ def test_against_another_checkout(project: Project, tmp_path: Path) -> None:
     assert found[MINE, "gap"] == ("FAIL", "worse")
     assert found[DENSE, "gap"] == ("PASS", "equal")
     assert found[MINE, "time"] == ("INCONCLUSIVE", "out-of-time")
+
+
+def _without_claims(project: Project, algorithms: str) -> None:
+    suite, _, _ = project.suite.read_text(encoding="utf-8").partition("[[profiles.ci.claims]]")
+    project.suite.write_text(suite, encoding="utf-8")
+    project.changes('"dense", "mine.Mine", "regtopk"', algorithms)
+
+
+def test_against_a_checkout_without_a_hyper_parameter_or_an_algorithm(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other")
+    project.baseline.unlink()
+    code = project.code.read_text(encoding="utf-8")
+    assert '    """Top-k."""\n' in code
+    code = code.replace('    """Top-k."""\n', '    """Top-k."""\n\n    beta: float = 1.0\n')
+    project.code.write_text(code, encoding="utf-8")
+    _without_claims(project, '"dense", "mine.Mine:beta=2"')
+    against = ("--against", str(other.folder), "--time", "*dense*", "--time-budget", "1")
+    done = project.check(*against)
+    assert done.returncode == 1, done.stderr
+    assert "the base does not have mine.Mine:beta=2: its cells are new" in done.stderr
+    found = {(each["name"], each["metric"]): each for each in json.loads(done.stdout)["verdicts"]}
+    assert found[MINE, "cell"]["reason"] == "new-cell"
+    assert found[DENSE, "gap"]["verdict"] == "PASS"
+    other.code.unlink()
+    project.changes('"dense", ', "")
+    code, verdicts = project.found("--against", str(other.folder), "--time-budget", "1")
+    assert verdicts[MINE, "cell"] == ("NEW", "new-cell")
+    assert code == 1
+
+
+def test_against_a_checkout_without_a_kernel_or_a_setting(project: Project, tmp_path: Path) -> None:
+    """What a version does not have is left out there, and the rest is compared."""
+    copy = Copy(tmp_path / "copy")
+    copy.edit("settings/problem.py", "    noise_variance: ", "    noise: ")
+    kernels = project.folder / "own"
+    kernels.mkdir()
+    (kernels / "__init__.py").touch()
+    (kernels / "fast.py").write_text("from regtopk_bench.kernels.reference import *\n", "utf-8")
+    project.baseline.unlink()
+    _without_claims(project, '"dense"')
+    with project.suite.open("a", encoding="utf-8") as file:
+        file.write(
+            '[profiles.ci.kernels]\nsize = [1000]\nimplementation = ["own.fast"]\n'
+            'density = [0.1]\ndistribution = ["ties"]\ndevice = "cpu"\nthreads = 1\n'
+        )
+    time_little = ("--time", "*dense*", "--time-budget", "1")
+    done = project.check("--against", str(copy.folder), *time_little)
+    assert done.returncode == 1, done.stderr
+    assert "the base does not have own.fast: its cells are new" in done.stderr
+    found = {(each["name"], each["metric"]): each for each in json.loads(done.stdout)["verdicts"]}
+    assert found[DENSE, "gap"]["verdict"] == "PASS"
+    assert found["kernels/step/own.fast, warm/ties/J=1000/density=0.1", "cell"]["verdict"] == "NEW"
+
+
+def test_a_base_that_cannot_be_started_is_named(project: Project, tmp_path: Path) -> None:
+    package = tmp_path / "broken" / "regtopk_bench"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('half a checkout')\n", "utf-8")
+    done = project.check("--against", str(package.parent))
+    assert done.returncode == 3
+    assert "the suite of base cannot be made" in done.stderr
+    assert "half a checkout" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_environment_without_the_package_is_named(project: Project, tmp_path: Path) -> None:
+    environment = tmp_path / "elsewhere"
+    venv.create(environment, symlinks=True)
+    done = project.check("--against", str(environment))
+    assert done.returncode == 2
+    assert f"base in {environment} has no gate, or lacks a package" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_suite_without_cells_is_no_success(project: Project) -> None:
+    text = '[profiles.ci.kernels]\nsize = [1000]\nimplementation = ["numpy.argpartition"]\n'
+    project.suite.write_text(f"version = 1\n{text}", encoding="utf-8")
+    project.baseline.write_text(
+        json.dumps(json.loads(project.baseline.read_text()) | {"cells": {}}), encoding="utf-8"
+    )
+    done = project.check()
+    assert done.returncode == 2
+    assert 'profile "ci" has no cell that could be run here' in done.stderr
+
+
+def test_each_run_that_is_timed_may_take_what_a_cell_may_take(project: Project) -> None:
+    project.breaks("dawdles")  # for a second and more in each run
+    code, found = project.found("--timing", "--time-budget", "1", "--cell-timeout", "3")
+    assert found[MINE, "time"] == ("INCONCLUSIVE", "out-of-time")
+    assert code == 0
+    project.baseline.unlink()
+    done = whole("baseline", "create", "--cell-timeout", "3")  # runs it three times
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_cell_that_dies_while_it_is_timed_is_no_success(project: Project) -> None:
+    project.breaks("tires")
+    code, found = project.found("--timing")
+    assert found[MINE, "time"] == ("FAIL", "crashed")
+    assert found[MINE, "gap"] == ("PASS", "equal")
+    assert code == 3
+
+
+def test_a_check_of_another_profile_is_resumed_with_it(project: Project) -> None:
+    text = project.suite.read_text(encoding="utf-8")
+    project.suite.write_text(text.replace("profiles.ci", "profiles.mine"), encoding="utf-8")
+    assert whole("check", "--profile", "mine", "-q").returncode == 0
+    (folder,) = Path("runs").iterdir()
+    done = whole("check", "-v", "-f", "json", "--resume", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert MINE not in done.stderr  # it had been run
+    assert json.loads(done.stdout)["settings"]["profile"]["value"] == "mine"
 
 
 @pytest.mark.parametrize("how", ["interrupted", "killed"])
@@ -258,9 +397,53 @@ def test_accepting_a_change(project: Project) -> None:
     assert project.found()[0] == 0
     shown = whole("baseline", "show")
     assert "another rival" in shown.stdout
+    document = whole("baseline", "show", "-f", "json").stdout
+    assert document == project.baseline.read_text(encoding="utf-8")
+    same = whole("baseline", "accept", "--reason", "once more", "-f", "json")
+    assert json.loads(same.stdout) == []
     again = whole("baseline", "create")
     assert again.returncode == 2
     assert "there is a baseline baseline.json already" in again.stderr
+
+
+def test_a_part_of_a_baseline_of_another_machine_is_not_replaced(project: Project) -> None:
+    edited(lambda content: content["environment"].update(torch="1.0"))(project)
+    before = project.baseline.read_bytes()
+    done = whole("baseline", "accept", "-m", "a part", "--select", "*Mine*")
+    assert done.returncode == 2
+    assert "torch was 1.0 and is" in done.stderr
+    assert "accept the whole suite" in done.stderr
+    assert project.baseline.read_bytes() == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_what_is_accepted_keeps_neither_times_of_another_machine_nor_loses_skipped_cells(
+    project: Project,
+) -> None:
+    on_gpu = KernelProblem("ties", 1000, 0.1, "float32", "cuda").cell(Timed("step", "reference"))
+
+    def cuda_cell(content: Any) -> None:
+        cell = {"name": "on a GPU", "cell": on_gpu.model_dump(), "metrics": {}}
+        content["cells"][on_gpu.key] = cell
+
+    def times(content: Any) -> list[list[float]]:
+        return [cell["log_ratios"] for cell in content["cells"].values() if cell.get("log_ratios")]
+
+    edited(cuda_cell)(project)
+    with project.suite.open("a", encoding="utf-8") as file:
+        file.write(
+            '[profiles.ci.kernels]\nsize = [1000]\ndensity = [0.1]\ndistribution = ["ties"]\n'
+            'implementation = ["reference"]\ndevice = "cuda"\n'
+        )
+    done = whole("baseline", "accept", "-m", "the same again", "-f", "csv")
+    assert done.returncode == 0, done.stderr
+    content = json.loads(project.baseline.read_text(encoding="utf-8"))
+    assert "missing" not in done.stdout.lower()
+    assert (on_gpu.key in content["cells"], len(times(content))) == (True, 1)
+    edited(lambda content: content["environment"].update(cpu_count=99))(project)
+    assert whole("baseline", "accept", "-m", "other machine").returncode == 0
+    content = json.loads(project.baseline.read_text(encoding="utf-8"))
+    assert (on_gpu.key in content["cells"], len(times(content))) == (True, 0)
 
 
 def test_a_baseline_has_no_failed_cells(project: Project) -> None:
@@ -285,3 +468,22 @@ def test_saved_results_are_compared_without_running(project: Project) -> None:
     assert "rounds 41 instead of 40" in other.stdout or "rounds 40 instead of 41" in other.stdout
     assert whole("compare", first, second, "--allow-new", "--allow-missing").returncode == 0
     assert whole("compare", first, "nowhere").returncode == 2
+
+
+def test_what_has_converged_passes_on_another_kind_of_processor(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such training forgets a nudge at its start, but what it ends with is rounding."""
+    project.changes("rounds = 40", "rounds = 3000")
+    project.changes("decades = -8", "decades = -30")
+    project.baseline.unlink()
+    assert whole("baseline", "create", "-q").returncode == 0
+    before = json.loads(project.baseline.read_text(encoding="utf-8"))
+    gaps = [each["metrics"]["gap"] for each in before["cells"].values()]
+    assert any(gap["value"] < 1e-20 and gap["tolerance"] > 1e-4 * gap["value"] for gap in gaps)
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Nehalem")
+    code, found = project.found()
+    failed = {place: why for place, why in found.items() if why[0] not in ("PASS", "SKIPPED")}
+    assert not failed
+    assert code == 0

@@ -127,7 +127,9 @@ def test_answers_are_kept_for_a_week(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_the_command_and_what_checks_make_of_it(project: Project, tmp_path: Path) -> None:
-    project.changes("[profiles.ci.linreg]", '[profiles.ci.check]\ntime = ["*Mine*"]\n\n[profiles.ci.linreg]')
+    project.changes(
+        "[profiles.ci.linreg]", '[profiles.ci.check]\ntime = ["*Mine*"]\n\n[profiles.ci.linreg]'
+    )
     done = whole("doctor", "--pairs", "4", "-f", "json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -156,7 +158,9 @@ def test_the_command_and_what_checks_make_of_it(project: Project, tmp_path: Path
 
 
 def test_nothing_to_time(project: Project) -> None:
-    project.changes("[profiles.ci.linreg]", '[profiles.ci.check]\ntime = ["none"]\n\n[profiles.ci.linreg]')
+    project.changes(
+        "[profiles.ci.linreg]", '[profiles.ci.check]\ntime = ["none"]\n\n[profiles.ci.linreg]'
+    )
     done = whole("doctor", "--pairs", "4")
     assert done.returncode == 2
     assert 'no cell of profile "ci" is named "none"' in done.stderr

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from regtopk_bench.report.kernels import kernels_tables, noise
 from regtopk_bench.report.throughput import throughput_plot
@@ -91,6 +93,20 @@ def test_torch_topk_is_not_compared_with_itself_and_inexact_ones_are_named() -> 
     _, row = csv.DictReader(io.StringIO(table.csv()))
     assert (row["gain_over_topk"], row["exact"]) == ("", "no")
     assert any(note.startswith("exact: no") for note in table.notes)
+
+
+@given(
+    st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=9),
+    st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=9),
+)
+def test_a_median_is_shown_within_its_range(seconds: list[float], topk: list[float]) -> None:
+    count = min(len(seconds), len(topk))
+    runs = [timed(seconds=seconds[:count], topk=topk[:count], limit=[0.001] * count)]
+    (table,) = kernels_tables(result(runs, "kernels"))
+    for at in (5, 8):
+        shown = table.rows[1].entries[at].text
+        middle, low, high = (float(each.strip("[],")) for each in shown.split())
+        assert low <= middle <= high
 
 
 def test_every_problem_has_a_table_and_says_where_it_was_timed() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,21 @@ def test_a_full_disk_is_one_line_and_leaves_whole_lines(
 def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="cannot save to"):
         Journal.create(tmp_path / "absent", header())
+
+
+@pytest.mark.parametrize("begin", [lambda folder: Journal.create(folder, header()), Journal])
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_folder_is_one_processs_with_or_without_its_journal(
+    tmp_path: Path, begin: Callable[[Path], Journal], removed: bool
+) -> None:
+    with Journal.create(tmp_path, header()) as opened:
+        opened.append(run())
+        if removed:  # as when a result without a journal is resumed twice at the same time
+            (tmp_path / JOURNAL_FILE).unlink()
+        with pytest.raises(ConfigurationError, match="is being written to by another process"):
+            begin(tmp_path)
+    with Journal.create(tmp_path, header()) as again:
+        assert not again.contents.runs
 
 
 def test_a_killed_experiment_can_be_read_as_a_result(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -150,6 +151,34 @@ def test_metrics_and_cells_that_come_and_go() -> None:
     assert {each.verdict for each in found} == {"PASS"}
 
 
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+@pytest.mark.parametrize("environment", [HERE, ELSEWHERE])
+def test_a_metric_that_is_no_number_is_not_missing_but_fails(
+    value: float, environment: Any
+) -> None:
+    found = judged(gap(0.01), gap(value), environment)["gap"]
+    assert (found.verdict, found.reason) == ("FAIL", "worse")
+    assert found.sentence == f"gap was 0.01 and is {value}"
+    assert exit_code([found], allow_missing=True) == 1
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, {}), (HERE, {}), ({}, HERE)])
+def test_what_was_run_nobody_knows_where_is_not_held_to_bits(before: Any, after: Any) -> None:
+    known = accepted(gap(0.01)).model_copy(update={"environment": before})
+    found = verdicts(known, outcomes(gap(0.01 * (1 + 9e-7)), environment=after))
+    assert {each.verdict for each in found} == {"PASS"}
+    (moved,) = (each for each in found if each.metric == "gap")
+    assert moved.sentence.endswith("as it is not known where one of them was run")
+
+
+def test_why_there_is_nothing_to_compare_a_cell_with() -> None:
+    new = run(seed=1)
+    given = outcomes(new, alone={new.cell.key: "the base could not run this cell: it died"})
+    (found, _) = verdicts(accepted(run()), given)
+    assert (found.verdict, found.reason) == ("NEW", "new-cell")
+    assert found.sentence == "the base could not run this cell: it died"
+
+
 def test_a_renamed_cell_is_recognised() -> None:
     found = verdicts(accepted(run(density=0.5)), outcomes(run(density=0.6)))
     assert "one is like it, with density 0.5 instead of 0.6" in found[0].sentence
@@ -182,6 +211,9 @@ def test_cells_that_were_skipped_failed_or_diverged() -> None:
         (["NEW"], {"allow_new": True}, 0),
         (["NEW"], {"allow_missing": True}, 1),
         (["MISSING"], {"allow_missing": True}, 0),
+        (["SKIPPED", "SKIPPED"], {}, 0),
+        (["SKIPPED", "SKIPPED"], {"strict": True}, 4),
+        (["SKIPPED", "PASS"], {"strict": True}, 0),
         ([], {}, 0),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -71,12 +71,3 @@ def check_weights(weights_N: Tensor, workers: int) -> None:
         )
     if not (bool((weights_N > 0.0).all()) and abs(float(weights_N.sum()) - 1.0) < _ROUNDING):
         raise ConfigurationError("weights are not all above 0 with a sum of 1")
-
-
-def check_trained(parameters: Mapping[str, Tensor]) -> None:
-    """Raise ConfigurationError unless there are parameters to train, float32."""
-    if not parameters:
-        raise ConfigurationError("the model has no parameter that requires a gradient")
-    for name, parameter in parameters.items():
-        if parameter.dtype != torch.float32:
-            raise ConfigurationError(f"parameter {name} is {parameter.dtype}: expected float32")

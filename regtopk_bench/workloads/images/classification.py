@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,47 +13,32 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import cross_entropy
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from regtopk_bench.shared import in_shared_memory
 from regtopk_bench.threads import available_cores
-from regtopk_bench.workloads.base import (
-    Scalar,
-    Workload,
-    digest,
-    equal_weights,
-    text_digest,
-)
+from regtopk_bench.workloads.base import Scalar, digest, equal_weights
 from regtopk_bench.workloads.images.augmentation import augmented
-from regtopk_bench.workloads.images.checks import (
-    check_memory,
-    check_shares,
-    check_trained,
-    check_weights,
-)
+from regtopk_bench.workloads.images.checks import check_memory, check_shares, check_weights
 from regtopk_bench.workloads.images.dataset import ImageData, Images
+from regtopk_bench.workloads.network import (
+    STATISTICS_BATCH,
+    STATISTICS_BATCHES,
+    NetworkWorkload,
+)
 
 _TEST_BATCH = 250
-_STATISTICS_BATCHES = 10
-_STATISTICS_BATCH = 256
 _SAMPLED = 10
 """One image in so many is precise enough to centre and scale by."""
 
 
-class ImageClassification(Workload):
+class ImageClassification(NetworkWorkload):
     """The cross-entropy of a network, on a batch of each worker's images in each round.
 
-    Which images a worker takes in a round, how they are augmented and what dropout drops depend
-    only on seed, worker and round, so every algorithm sees the same, in any process. In an
-    epoch a worker visits each of its images once, except for the last ones that do not fill a
-    batch.
-
-    In training, batch normalisation uses the statistics of each worker's own batch. Workers
-    share none; before an evaluation statistics are measured on 2,560 training images, the same
-    every time. Frozen layers keep the statistics that they came with.
+    See `NetworkWorkload` for batches, dropout and batch normalisation. How images are augmented
+    depends only on seed, worker and round, too.
     """
 
-    dtype = torch.float32
+    dtypes = (torch.float32,)
 
     def __init__(
         self,
@@ -100,32 +85,12 @@ class ImageClassification(Workload):
             for part in (data.train, data.test)
         )
         self._images_digest = data.digest
-        self._model = model.to(self.device)
-        self._shares, self._batch, self._seed = shares, batch, seed
-        self._augment, self._amp = augment, amp
-        self._orders: dict[int, tuple[int, NDArray[np.int64]]] = {}
-        self._trained = {
-            name: parameter
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        }
-        check_trained(self._trained)
-        self.dim = sum(parameter.numel() for parameter in self._trained.values())
-        self._initial_J = torch.cat([own.detach().flatten() for own in self._trained.values()])
-        layers = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
-        self._frozen = [layer for layer in layers if not _is_trained(layer)]
-        self._normalising = [layer for layer in layers if _is_trained(layer)]
-        for layer in layers:
-            layer.track_running_stats = False  # except while they are measured
+        self._shares, self._augment, self._amp = shares, augment, amp
+        super().__init__(model.to(self.device), [len(share) for share in shares], batch, seed)
         sampled_NCHW = data.train.pixels_NCHW[::_SAMPLED].float()
         mean_C, scale_C = sampled_NCHW.mean(dim=(0, 2, 3)), sampled_NCHW.std(dim=(0, 2, 3))
         self._mean_C11 = mean_C[:, None, None].to(self.device)
         self._scale_C11 = scale_C.clamp(min=1.0)[:, None, None].to(self.device)
-
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of the parameters that are trained, in the network's order."""
-        return tuple(tuple(parameter.shape) for parameter in self._trained.values())
 
     @property
     def identity(self) -> dict[str, Scalar]:
@@ -136,25 +101,9 @@ class ImageClassification(Workload):
             "seed": self._seed,
             "augment": self._augment,
             "amp": self._amp,
-            **self._digests,
-        }
-
-    @functools.cached_property
-    def _digests(self) -> dict[str, Scalar]:
-        """Digests of the workers' shares, the network and its initial values."""
-        parameters = dict(self._model.named_parameters())
-        shapes = {name: tuple(parameter.shape) for name, parameter in parameters.items()}
-        fixed: list[Tensor] = [parameters[name] for name in shapes if name not in self._trained]
-        fixed += [buffer for layer in self._frozen for buffer in layer.buffers()]
-        return {
             "shares": digest(*self._shares),
-            "model": text_digest(f"{self._model!r}{shapes}{list(self._trained)}"),
-            "initial_values": digest(self._initial_J, *fixed),
+            **self.network_digests,
         }
-
-    def initial_parameters(self, seed: int) -> Tensor:
-        """Return the parameters that the network came with, whatever the seed."""
-        return self._initial_J.clone()
 
     def batch(self, worker: int, step: int) -> tuple[Tensor, Tensor]:
         """Return a worker's batch in a step: images (B, C, H, W) and labels (B,)."""
@@ -162,11 +111,10 @@ class ImageClassification(Workload):
 
     def gradients(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
         """Return the gradient of each worker's mean loss over its batch, (n, J)."""
+        if self.device.type == "cpu":
+            return super().gradients(parameters_J, workers, round)
         self._prepare_to_train()
-        on_cpu = self.device.type == "cpu"
-        with torch.random.fork_rng([] if on_cpu else [self.device]):
-            if on_cpu:
-                return self._one_by_one(parameters_J, workers, round)
+        with self._forked_generators():
             return self._together(parameters_J, workers, round)
 
     def metrics(self, parameters_TJ: Tensor) -> Mapping[str, NDArray[np.float64]]:
@@ -180,32 +128,13 @@ class ImageClassification(Workload):
 
     def _batches(self, workers: range, step: int) -> tuple[Tensor, Tensor]:
         """Return some workers' batches, concatenated, with the kernel launches of one batch."""
-        chosen = np.concatenate([self._chosen(worker, step) for worker in workers])
-        chosen_B = torch.from_numpy(chosen).to(self.device)
+        chosen = [self._shares[worker][self._positions(worker, step)] for worker in workers]
+        chosen_B = torch.from_numpy(np.concatenate(chosen)).to(self.device)
         pixels_BCHW = self._train.pixels_NCHW[chosen_B]
         if self._augment:
             seeds = [[self._seed, worker, step, 1] for worker in workers]
             pixels_BCHW = augmented(pixels_BCHW, seeds)
         return self._scaled(pixels_BCHW), self._train.labels_N[chosen_B]
-
-    def _chosen(self, worker: int, step: int) -> NDArray[np.int64]:
-        """Return which images a worker takes in a step, (B,)."""
-        share = self._shares[worker]
-        epoch, position = divmod(step, len(share) // self._batch)
-        order = self._order(worker, epoch)
-        return share[order[position * self._batch :][: self._batch]]
-
-    def _one_by_one(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
-        """Compute one worker's gradient after another, to keep its activations in cache."""
-        self._set(parameters_J)
-        grads_nJ = torch.empty(len(workers), self.dim)
-        for row_J, worker in zip(grads_nJ, workers, strict=True):
-            images, labels = self.batch(worker, round)
-            self._seed_dropout(worker, round)
-            loss = self._loss(self._model, images, labels)
-            grads = torch.autograd.grad(loss, list(self._trained.values()))
-            torch.cat([grad.flatten() for grad in grads], out=row_J)
-        return grads_nJ
 
     def _together(self, parameters_J: Tensor, workers: range, round: int) -> Tensor:
         """Compute all workers' gradients with the kernel launches of one."""
@@ -224,18 +153,15 @@ class ImageClassification(Workload):
         grads = of_each(named, images_nBCHW, labels_nB)
         return torch.cat([grads[name].flatten(1) for name in self._trained], dim=1)
 
-    def _loss(self, network: Any, images: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, network: Any, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._amp):
-            return cross_entropy(network(images), labels)
+            return cross_entropy(network(inputs), targets)
 
-    def _seed_dropout(self, worker: int, round: int) -> None:
-        (state,) = np.random.SeedSequence([self._seed, worker, round, 2]).generate_state(1)
-        torch.manual_seed(int(state))
-
-    def _prepare_to_train(self) -> None:
-        self._model.train()
-        for layer in self._frozen:
-            layer.eval()
+    def _inputs_to_measure(self) -> Iterator[Tensor]:
+        step = max(1, len(self._train) // (STATISTICS_BATCHES * STATISTICS_BATCH))
+        chosen = self._train.pixels_NCHW[::step][: STATISTICS_BATCHES * STATISTICS_BATCH]
+        for pixels_BCHW in chosen.split(STATISTICS_BATCH):
+            yield self._scaled(pixels_BCHW)
 
     def _evaluate(self, images: Images) -> tuple[float, float]:
         """Return accuracy and mean loss; the same bits for any number of cores."""
@@ -264,46 +190,6 @@ class ImageClassification(Workload):
         loss = cross_entropy(scores, labels, reduction="sum")
         return int((scores.argmax(dim=1) == labels).sum()), float(loss)
 
-    @torch.no_grad()
-    def _measure_statistics(self) -> None:
-        """Measure the statistics of batch normalisation, always on the same training images."""
-        if not self._normalising:
-            return
-        self._prepare_to_train()
-        momenta = [layer.momentum for layer in self._normalising]
-        for layer in self._normalising:
-            layer.track_running_stats = True
-            layer.reset_running_stats()
-            layer.momentum = None  # a plain mean
-        step = max(1, len(self._train) // (_STATISTICS_BATCHES * _STATISTICS_BATCH))
-        chosen = self._train.pixels_NCHW[::step][: _STATISTICS_BATCHES * _STATISTICS_BATCH]
-        with torch.random.fork_rng([] if self.device.type == "cpu" else [self.device]):
-            self._seed_dropout(0, 0)
-            for pixels_BCHW in chosen.split(_STATISTICS_BATCH):
-                if len(pixels_BCHW) > 1:
-                    self._model(self._scaled(pixels_BCHW))
-        for layer, momentum in zip(self._normalising, momenta, strict=True):
-            layer.momentum, layer.track_running_stats = momentum, False
-
-    def _order(self, worker: int, epoch: int) -> NDArray[np.int64]:
-        """Return the order in which a worker visits its images in an epoch, kept until the next."""
-        known = self._orders.get(worker)
-        if known is None or known[0] != epoch:
-            draw = np.random.default_rng([self._seed, worker, epoch, 0])
-            known = self._orders[worker] = (epoch, draw.permutation(len(self._shares[worker])))
-        return known[1]
-
-    def _views(self, parameters_J: Tensor) -> list[Tensor]:
-        """Return views of a flat vector in the shapes of the network's parameters."""
-        parts = parameters_J.split([own.numel() for own in self._trained.values()])
-        return [part.view_as(own) for part, own in zip(parts, self._trained.values(), strict=True)]
-
-    def _set(self, parameters_J: Tensor) -> None:
-        """Make the network's parameters views of a flat vector."""
-        views = self._views(parameters_J)
-        for parameter, view in zip(self._trained.values(), views, strict=True):
-            parameter.data = view
-
     def _scaled(self, pixels_BCHW: Tensor) -> Tensor:
         images = pixels_BCHW.float().sub_(self._mean_C11).div_(self._scale_C11)
         return images.contiguous(memory_format=torch.channels_last)
@@ -313,10 +199,4 @@ class ImageClassification(Workload):
         for name in ("_train", "_test"):
             images: Images = getattr(self, name)
             setattr(self, name, Images(in_shared_memory(images.pixels_NCHW), images.labels_N))
-        for parameter in self._trained.values():  # each view would be sent as the whole vector
-            parameter.data = parameter.data.clone()
-        return self.__dict__
-
-
-def _is_trained(layer: _BatchNorm) -> bool:
-    return layer.weight is None or layer.weight.requires_grad
+        return super().__getstate__()

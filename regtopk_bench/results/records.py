@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from regtopk_bench.results import Run, Scalar, TrainingCell
+from regtopk_bench.results.schema import Run, TrainingCell
+from regtopk_bench.results.values import Scalar
 from regtopk_bench.trace import Trace
 
 Status = Literal["finished", "diverged", "failed", "stopped"]
@@ -31,22 +32,15 @@ def run_of(
         environments: Where it was computed, in order.
     """
     sent = trace.bytes_sent
-    counted = {
-        "uplink_bytes": sent.uplink,
-        "downlink_bytes": sent.downlink,
-        "coordination_bytes": sent.coordination,
-    }
     metrics: dict[str, int | float] = {
-        name: float(values[-1]) for name, values in trace.metrics.items() if len(values)
-    }
-    metrics |= {
+        **trace.final,
         "rounds": trace.rounds,
         "workers": trace.workers,
         "parameters": len(trace.final_parameters),
+        **sent.totals,
     }
-    metrics |= {name: int(by_round.sum()) for name, by_round in counted.items()}
     traces = {name: values.tolist() for name, values in trace.metrics.items()}
-    traces |= {name: by_round.tolist() for name, by_round in counted.items()}
+    traces |= {name: by_round.tolist() for name, by_round in sent.by_round.items()}
     execution = {f"{phase}_seconds": spent for phase, spent in trace.seconds.items()}
     execution |= {"processes": trace.processes, "rounds_per_second": trace.rounds_per_second}
     return Run(

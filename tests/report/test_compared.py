@@ -1,0 +1,141 @@
+"""`compare`: the same numbers as the statistics below it, from results, runs and traces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import regtopk_bench as rb
+from tests.results.samples import run, timed
+from tests.workloads.networks import workload
+
+SPARSIFIERS = [rb.Dense(), rb.TopK(density=0.1), rb.RegTopK(density=0.1)]
+SEEDS = range(4)
+
+
+def regression(seed: int) -> rb.Workload:
+    return rb.LinearRegression.synthetic(workers=4, samples=30, dim=12, seed=seed)
+
+
+def network(seed: int) -> rb.Workload:
+    return workload(seed=seed)
+
+
+@pytest.fixture(scope="module")
+def trained() -> rb.Result:
+    return rb.simulate_seeds(network, SPARSIFIERS, seeds=SEEDS, rounds=15, learning_rate=0.1)
+
+
+def finals(result: rb.Result, algorithm: str, metric: str) -> Any:
+    return np.array(
+        [each.metrics[metric] for each in result.runs if each.cell.which["algorithm"] == algorithm]
+    )
+
+
+def test_means_intervals_and_pairs_are_those_of_scipy(trained: rb.Result) -> None:
+    compared = rb.compare(trained)
+    frame = compared.to_pandas().set_index("algorithm")
+    for name in ("dense", "topk", "regtopk"):
+        losses = finals(trained, name, "loss")
+        interval = stats.t.interval(0.95, 3, losses.mean(), stats.sem(losses))
+        assert frame.loc[name, "loss"] == pytest.approx(losses.mean())
+        assert frame.loc[name, "loss_half_width"] == pytest.approx((interval[1] - interval[0]) / 2)
+        assert frame.loc[name, "finished"] == 4
+    pairs = {
+        (each.first.label, each.second.label): each
+        for each in compared.comparisons
+        if each.metric == "loss"
+    }
+    assert set(pairs) == {("topk", "dense"), ("regtopk", "dense"), ("regtopk", "topk")}
+    first, second = finals(trained, "topk", "loss"), finals(trained, "dense", "loss")
+    assert pairs["topk", "dense"].p == pytest.approx(stats.ttest_rel(first, second).pvalue)
+
+
+def test_it_prints_as_tables(trained: rb.Result) -> None:
+    compared = rb.compare(trained)
+    for shown in (repr(compared), compared._repr_html_()):
+        for text in ("regtopk", "accuracy", "loss", "kB", "4 seeds", "First minus second"):
+            assert text in shown
+    lines = repr(compared).splitlines()
+    assert all(line == line.rstrip() for line in lines)
+    (row,) = [line for line in lines if line.split()[:2] == ["topk", "0.1"]]
+    mean = finals(trained, "topk", "loss").mean()
+    assert round(float(row.split()[3].split("±")[0]), 3) == round(mean, 3)
+
+
+def test_traces_are_compared_as_the_runs_are(trained: rb.Result) -> None:
+    traces = [
+        rb.simulate(network(seed), sparsifier, rounds=15, learning_rate=0.1, seed=seed)
+        for seed in SEEDS
+        for sparsifier in SPARSIFIERS
+    ]
+    ours, theirs = rb.compare(traces), rb.compare(trained.runs)
+    assert ours.to_pandas().equals(theirs.to_pandas())
+    assert [each.p for each in ours.comparisons] == [each.p for each in theirs.comparisons]
+    alone = rb.compare(traces[0])
+    assert alone.summary[0].seeds == [0]
+    assert "First minus second" not in repr(alone)
+
+
+def test_what_differs_between_problems_and_recipes_is_a_column(trained: rb.Result) -> None:
+    faster = rb.simulate_seeds(
+        network, SPARSIFIERS[1], seeds=SEEDS, rounds=15, learning_rate=0.2, name="network"
+    )
+    other = rb.simulate_seeds(regression, SPARSIFIERS[1], seeds=SEEDS, rounds=15, learning_rate=0.1)
+    compared = rb.compare([trained, faster, *other.runs])
+    header = next(line for line in repr(compared).splitlines() if "algorithm" in line)
+    assert "learning_rate" in header
+    assert "workload" in header
+    assert "momentum" not in header
+    assert len(compared.summary) == 5
+    assert len(compared.comparisons) == len(rb.compare(trained).comparisons)  # the same problem
+
+
+def test_a_metric_of_ones_own_is_compared_once_it_is_told_which_values_are_better() -> None:
+    runs = [
+        run(name, seed, traces={"f1": [0.1, 0.2, 0.3 + 0.1 * seed + shift]})
+        for seed in range(3)
+        for name, shift in (("topk", 0.0), ("regtopk", 0.2 + 0.01 * seed))
+    ]
+    assert {each.metric for each in rb.compare(runs).comparisons} == {"log10_gap"}
+    told = rb.compare(runs, better={"f1": "higher"})
+    (pair,) = [each for each in told.comparisons if each.metric == "f1"]
+    assert (pair.first.label, pair.finding) == ("regtopk", "first")
+    assert "f1" in repr(told)
+
+
+def test_runs_that_diverged_are_told() -> None:
+    runs = [run("topk", 0), run("topk", 1, status="diverged"), run("dense", 0, density=None)]
+    assert "topk at density 0.5: 1 of 2 diverged" in repr(rb.compare(runs))
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ([], "there is no training run to compare"),
+        ([timed()], "there is no training run to compare"),
+        ([run("topk"), run("topk")], "two runs have the same cell .algorithm topk, density 0.5, s"),
+        ("runs/a", "expected results, runs or traces, not a str"),
+        ([3], "expected results, runs or traces, not a int"),
+        ({"topk": []}, "expected results, runs or traces, not a dict"),
+    ],
+)
+def test_what_cannot_be_compared_is_said_in_one_line(what: Any, message: str) -> None:
+    with pytest.raises(rb.ConfigurationError, match=message) as caught:
+        rb.compare(what)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("better", "message"),
+    [
+        ({"f1": "higher"}, 'no run has a metric "f1"; there are gap'),
+        ({"gap": "more"}, 'gap: expected "lower" or "higher", not \'more\''),
+    ],
+)
+def test_what_is_better_is_checked(better: Any, message: str) -> None:
+    with pytest.raises(rb.ConfigurationError, match=message):
+        rb.compare([run()], better=better)
