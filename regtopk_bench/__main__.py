@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    from regtopk_bench.cli.streams import UnwritableOutputError, prepare
+    from regtopk_bench.cli.streams import UnwritableOutputError, prepare, unsay
     from regtopk_bench.errors import ConfigurationError
 
     try:
@@ -37,6 +37,7 @@ def _run() -> None:
         try:
             app()
         finally:
+            unsay()
             sys.stdout.flush()
     except (UnwritableOutputError, ConfigurationError) as error:
         if isinstance(error, UnwritableOutputError) and error.reader_left:

@@ -30,6 +30,10 @@ class ConfigurationError(RegtopkBenchError, ValueError):
     exit_code = 2
 
 
+class MissingPackageError(ConfigurationError):
+    """What is asked for needs an optional package that is not installed; the text says which."""
+
+
 class RunError(RegtopkBenchError, RuntimeError):
     """A run that started properly could not continue.
 

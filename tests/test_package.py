@@ -20,23 +20,27 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, arguments, files, machine, memory, notebook, shared, threads,
-# and the tables trace and algorithms are for all.
+# experiments and in cli; errors, extras, arguments, files, machine, memory, notebook, shared,
+# threads, and the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
+    "extras": {"errors"},
     "notebook": set(),
     "files": {"errors"},
+    "image_cache": {"errors"},
     "arguments": {"errors"},
-    "memory": {"errors"},
     "machine": set(),
+    "memory": {"errors"},
     "shared": set(),
     "threads": set(),
     "trace": {"notebook"},
     "algorithms": {"errors"},
-    "kernels": {"errors", "arguments"},
+    "kernels": {"errors", "extras", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
     "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
-    "workloads": {"errors", "arguments", "files", "memory", "shared", "threads"},
+    "workloads": {
+        *("errors", "extras", "arguments", "files", "image_cache", "memory", "shared", "threads"),
+    },
     "transport": {"errors", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
@@ -44,17 +48,37 @@ MAY_IMPORT = {
     },
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "notebook", "trace", "algorithms"},
-    "report": {"errors", "machine", "notebook", "trace", "algorithms", "results"},
+    "report": {
+        "errors",
+        "extras",
+        "files",
+        "machine",
+        "notebook",
+        "trace",
+        "algorithms",
+        "results",
+    },
     "settings": {"errors", "arguments", "files", "algorithms"},
     "gate": {"errors", "machine", "results", "settings"},
     "experiments": {
-        *("errors", "arguments", "files", "machine", "threads", "memory", "trace", "algorithms"),
+        *(
+            "errors",
+            "extras",
+            "arguments",
+            "files",
+            "machine",
+            "threads",
+            "memory",
+            "trace",
+            "algorithms",
+        ),
         *COMPUTE,
         *("results", "settings"),
     },
     "cli": {
         "errors",
         "files",
+        "image_cache",
         "threads",
         "memory",
         *COMPUTE,

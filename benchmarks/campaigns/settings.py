@@ -77,6 +77,7 @@ class Settings:
         declared = {
             command: {name: each["value"] for name, each in settings.items()}
             for command, settings in shown.items()
+            if command in _TINY
         }
         draw = random.Random(f"{self.seed} settings")
         given = [*_usage(), *_outputs(self._commands()), *_systems()]

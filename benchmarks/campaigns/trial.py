@@ -36,7 +36,10 @@ _SHOWN_CHARACTERS = 1000
 _PROCESSES = 64  # no program of a campaign needs as many
 
 _ERROR = re.compile(r"^(?:error:|Error:|(?:╭─|\+-|\?+) Error )", re.MULTILINE)
-NOTES = re.compile(r"saved |drew |to resume: |the plot could not be drawn|run again with --debug")
+NOTES = re.compile(
+    r"saved |drew |to resume: |the plot could not be drawn|run again with --debug"
+    r"|one seed: |\d+ seeds: |left out: |run \d+ of "
+)
 """The lines that may follow an error, or stand on stderr without one."""
 
 _UNWANTED = {

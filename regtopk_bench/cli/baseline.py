@@ -145,10 +145,10 @@ def _run(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, End
         RunError: If one failed or diverged: a baseline has finished cells only.
     """
     found = {}
-    with Counted(invocation.err, len(keys), "cells") as progress:
+    with Counted(invocation, len(keys), "cells") as progress:
         for number, key in enumerate(keys):
             name = bench.suite.names[key]
-            progress.begin(name, 0)
+            progress.begin(name)
             bench.begin(key, nudge=True)
             ended = bench.end()
             if ended.failure:
@@ -167,8 +167,8 @@ def _times(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, l
     settings: BaselineSettings = invocation.resolved.settings
     timed = bench.suite.timed(settings.time, keys)
     found: dict[str, list[float]] = {key: [] for key in timed}
-    with Counted(invocation.err, settings.processes, "processes") as progress:
-        progress.begin("timing", 0)
+    with Counted(invocation, settings.processes, "processes") as progress:
+        progress.begin("timing")
         for number in range(settings.processes):
             ratios = pairs.against_frozen(bench.suite, timed, timeout=settings.cell_timeout)
             for key, logarithm in ratios.items():

@@ -81,7 +81,7 @@ def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> N
     session.expect([key for key in check.keys if key not in check.head.skipped])
     before = _take_up(check, journal)
     try:
-        with Counted(invocation.err, len(check.waiting), "cells") as progress:
+        with Counted(invocation, len(check.waiting), "cells") as progress:
             done = 0
             for side, key, ended in check.cells(head, other):
                 tell(invocation, f"{side} {check.head.names[key]}", ended)
@@ -89,7 +89,7 @@ def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> N
                     journal.append(ended.run if side == HEAD else check.base_runs[key])
                 if side == HEAD:
                     done += 1
-                    progress.begin(check.head.names[key], 0)
+                    progress.begin(check.head.names[key])
                     progress.update(done)
         head.close()  # times are taken by processes that have the machine to themselves
         if other:

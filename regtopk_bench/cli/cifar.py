@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from regtopk_bench.cli.device import choose_device, memory_for
 from regtopk_bench.cli.invocation import Invocation
@@ -40,18 +41,32 @@ def run_cifar(invocation: Invocation) -> None:
 def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
     """Read, fetch or make the images, and show how far that is."""
     started = time.monotonic()
-    with Counted(invocation.err, 1, "images") as progress:
-        progress.begin("decoding", 0)
-
-        def show(done: int, total: int) -> None:
-            progress.total = total
-            progress.update(done)
-
-        watched = invocation.err.is_terminal and not invocation.quiet
-        data = images_of(settings, show if watched else None)
+    with Counted(invocation, 1, "images") as progress:
+        data = images_of(
+            settings,
+            _teller(progress, "decoding images", "images"),
+            _teller(progress, f"unpacking {settings.data}", "MB", 1e6),
+        )
     if invocation.verbose:
         invocation.note(
             f"{len(data.train)} images to train on, {len(data.test)} to test with, "
             f"{len(data.classes)} classes, in {time.monotonic() - started:.1f} s"
         )
     return data
+
+
+def _teller(
+    progress: Counted, doing: str, unit: str, scale: float = 1.0
+) -> Callable[[int, int], None]:
+    """Return what shows how far one of several steps is, told how much is done of how much."""
+    begun = False
+
+    def tell(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            progress.restart(total / scale, unit)
+            progress.begin(doing)
+        progress.update(done / scale)
+
+    return tell

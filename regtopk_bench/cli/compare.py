@@ -9,13 +9,16 @@ from pathlib import Path
 import typer
 
 from regtopk_bench.cli.invocation import console
-from regtopk_bench.cli.stored import damage_told, stored
+from regtopk_bench.cli.stored import damage_told, located, stored
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.report.listing import print_listing
 from regtopk_bench.report.reports import print_result
+from regtopk_bench.report.side_by_side import side_by_side
 from regtopk_bench.results import CHECK, Result, Run, Scalar, baseline
 from regtopk_bench.results.baseline import Acceptance, Baseline, baseline_cell, differing
 from regtopk_bench.results.judging import Outcomes, exit_code, notes, verdicts
 from regtopk_bench.results.names import names
+from regtopk_bench.results.pairing import measured
 from regtopk_bench.results.schema import Setting
 
 
@@ -27,7 +30,11 @@ def compare_results(
     allow_new: bool,
     allow_missing: bool,
 ) -> None:
-    """Print verdicts on the second result against the first, and exit with the code they give."""
+    """Print verdicts on the second result against the first, and exit with the code they give.
+
+    Below them are, but for JSON, the values that have changed, with intervals over the seeds.
+    """
+    before, after = located(before), located(after)
     accepted = baseline.read(before) if baseline.is_one(before) else _as_baseline(before)
     with damage_told(after):
         runs = {run.cell.key: run for run in _finished(stored(after), after)}
@@ -48,9 +55,23 @@ def compare_results(
         notes=notes(accepted, outcomes),
     )
     print_result(result, output_format, console())
+    if output_format not in ("json", "csv"):  # which are one document
+        with damage_told(after):
+            _print_changes(accepted, list(runs.values()), output_format)
     code = exit_code(found, allow_new=allow_new, allow_missing=allow_missing)
     if code:
         raise typer.Exit(code)
+
+
+def _print_changes(accepted: Baseline, runs: Sequence[Run], output_format: str) -> None:
+    """Print the values that a baseline holds, where they have changed."""
+    before = [measured(cell) for cell in accepted.cells.values()]
+    after = [measured(baseline_cell("", run)) for run in runs]
+    changes = side_by_side("What changed from A to B", before, after, everything=False)
+    if changes.rows:
+        out = console()
+        out.file.write("\n")
+        print_listing(changes, output_format, out)
 
 
 def _as_baseline(path: Path) -> Baseline:

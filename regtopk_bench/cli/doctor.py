@@ -32,8 +32,8 @@ def run_doctor(invocation: Invocation) -> None:
         raise ConfigurationError(f"profile {suite.profile}: none of its cells can be timed here")
     plan = Plan(margin=gate.margin)
     doctor = Doctor(suite, keys, plan, settings.slowdown, settings.cell_timeout)
-    with Counted(invocation.err, settings.pairs, "pairs") as progress:
-        progress.begin("timing the same code twice", 0)
+    with Counted(invocation, settings.pairs, "pairs") as progress:
+        progress.begin("timing the same code twice")
         found = doctor.examine(settings.pairs, progress.update)
     print_report(
         invocation.out,

@@ -11,6 +11,7 @@ import inspect
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from regtopk_bench.cli.streams import UnwritableOutputError
+from regtopk_bench.cli.streams import UnwritableOutputError, say
 from regtopk_bench.errors import RegtopkBenchError, RunError
 from regtopk_bench.report.table import printable
 from regtopk_bench.settings import (
@@ -83,6 +84,11 @@ class Invocation:
     profile: str | None
     """The chosen profile."""
 
+    def starting(self) -> None:
+        """Say that the program is at work, before what is slow to import is imported."""
+        if not self.quiet:
+            say("starting...")
+
     def note(self, message: str) -> None:
         """Tell the user something other than data."""
         if not self.quiet:
@@ -101,16 +107,19 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def command_options(
-    command: str, *, default_profile: str | None = None
-) -> Callable[[Callable[[Invocation], None]], Callable[..., None]]:
+    command: str, *, default_profile: str | None = None, switches: Mapping[str, Any] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add the options of a command's settings to a function of an `Invocation`.
 
     Args:
         command: Which one.
         default_profile: The profile if none is chosen.
+        switches: Further options by name, annotated, that are no settings: they are passed to the
+            function, and False unless given.
     """
+    further = switches or {}
 
-    def decorate(run: Callable[[Invocation], None]) -> Callable[..., None]:
+    def decorate(run: Callable[..., None]) -> Callable[..., None]:
         def call(
             profile: str | None,
             config: Path | None,
@@ -119,23 +128,27 @@ def command_options(
             debug: bool,
             **flags: Any,
         ) -> None:
+            switched = {name: flags.pop(name) for name in further}
             with reported_errors(debug):
                 kept = None if flags.get("resume") else default_profile  # it has its own
                 file, chosen = load(config), profile or kept
                 resolved = resolve(command, flags, os.environ, file, chosen)
                 out, err = console(), console(stderr=True)
-                run(Invocation(resolved, out, err, quiet, verbose, file, chosen))
+                invocation = Invocation(resolved, out, err, quiet, verbose, file, chosen)
+                with _warnings_noted(invocation):
+                    run(invocation, **switched)
 
         declared = declarations(COMMANDS[command])
         annotations = {name: _annotation(setting) for name, setting in declared.items()}
-        annotations |= {"profile": Profile, "config": Config}
+        annotations |= {**further, "profile": Profile, "config": Config}
         annotations |= {"quiet": Quiet, "verbose": Verbose, "debug": Debug}
+        off = (Quiet, Verbose, Debug, *further.values())
         parameters = [
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
                 annotation=annotation,
-                default=False if annotation in (Quiet, Verbose, Debug) else None,
+                default=False if annotation in off else None,
             )
             for name, annotation in annotations.items()
         ]
@@ -146,6 +159,18 @@ def command_options(
         return call
 
     return decorate
+
+
+@contextlib.contextmanager
+def _warnings_noted(invocation: Invocation) -> Iterator[None]:
+    """Show warnings as notes, in one line each and without the place in the code."""
+
+    def show(message: Warning | str, *_where: object) -> None:
+        invocation.note(f"warning: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def _in_paragraphs(text: str) -> str:

@@ -17,7 +17,19 @@ from regtopk_bench.cli.invocation import (
     command_options,
     reported_errors,
 )
-from regtopk_bench.settings import COMMANDS, FORMATS, PLOT_FORMATS, load, parsers, resolve
+from regtopk_bench.cli.once import App
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings import (
+    COMMANDS,
+    FORMATS,
+    PLOT_FORMATS,
+    PLOT_WIDTHS,
+    ReportSettings,
+    declarations,
+    load,
+    parsers,
+    resolve,
+)
 
 _EPILOG = (
     "Every option can also be set in the environment (--learning-rate as "
@@ -35,7 +47,7 @@ _DOCTOR_EPILOG = (
     "(with --strict), 130 interrupted."
 )
 
-app = typer.Typer(
+app = App(
     name="regtopk-bench",
     help="What does sparsifying my gradients cost me, and which sparsifier should I use?",
     epilog=_EPILOG,
@@ -44,11 +56,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-config_app = typer.Typer(invoke_without_command=True)
-baseline_app = typer.Typer(no_args_is_help=True, epilog=_BASELINE_EPILOG)
+config_app = App(invoke_without_command=True)
+baseline_app = App(no_args_is_help=True, epilog=_BASELINE_EPILOG)
+
+_RUN = "Folder of a run, its result.json, or: latest"
 
 Format = Annotated[
     str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
+]
+
+_PLOT = declarations(ReportSettings)
+
+PlotOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="DIR|FILE",
+        help="Folder for the plot, if not RESULT; or the plot's file, "
+        f"whose name ends in {', '.join(f'.{each}' for each in PLOT_FORMATS)}.",
+    ),
+]
+PlotFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help=f"Format of a plot in a folder: {', '.join(PLOT_FORMATS)}; png if not given.",
+    ),
+]
+PlotWidth = Annotated[str | None, typer.Option(metavar="NAME", help=_PLOT["plot_width"].help)]
+PlotTitle = Annotated[
+    bool | None, typer.Option("--plot-title/--no-plot-title", help=_PLOT["plot_title"].help)
 ]
 
 
@@ -74,6 +112,7 @@ def _linreg(invocation: Invocation) -> None:
 
     Without options: the paper's setting, with dense, Top-k, RegTop-k, Random-k and the oracle.
     """
+    invocation.starting()
     from regtopk_bench.cli.linreg import run_linreg
 
     run_linreg(invocation)
@@ -85,6 +124,7 @@ def _cifar(invocation: Invocation) -> None:
 
     Without options: a small network on CIFAR-10, with dense, Top-k and RegTop-k.
     """
+    invocation.starting()
     from regtopk_bench.cli.cifar import run_cifar
 
     run_cifar(invocation)
@@ -93,6 +133,7 @@ def _cifar(invocation: Invocation) -> None:
 @command_options("toy")
 def _toy(invocation: Invocation) -> None:
     """Show the paper's motivational example: two workers whose gradients cancel."""
+    invocation.starting()
     from regtopk_bench.cli.toy import run_toy
 
     run_toy(invocation)
@@ -101,6 +142,7 @@ def _toy(invocation: Invocation) -> None:
 @command_options("kernels")
 def _kernels(invocation: Invocation) -> None:
     """Time the compression step and its parts against the memory limit and other kernels."""
+    invocation.starting()
     # OpenMP's threads would spin on a core for milliseconds after each call, whatever runs next.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from regtopk_bench.cli.kernels import run_kernels
@@ -122,6 +164,7 @@ def _check(invocation: Invocation) -> None:
     baseline, and within a measured tolerance elsewhere. With --against, both sides are run, and
     timed in pairs of fresh processes until every verdict is clear. Without a profile: ci.
     """
+    invocation.starting()
     from regtopk_bench.cli.check import run_check
 
     run_check(invocation)
@@ -133,6 +176,7 @@ app.command("check", epilog=_GATE_EPILOG)(_check)
 @command_options("baseline", default_profile="ci")
 def _create(invocation: Invocation) -> None:
     """Run the cells of a profile and write a new baseline file."""
+    invocation.starting()
     from regtopk_bench.cli.baseline import create_baseline
 
     create_baseline(invocation)
@@ -144,6 +188,7 @@ def _accept(invocation: Invocation) -> None:
 
     With --select, the other cells of the baseline stay as they are.
     """
+    invocation.starting()
     from regtopk_bench.cli.baseline import accept_baseline
 
     accept_baseline(invocation)
@@ -179,6 +224,7 @@ def _doctor(invocation: Invocation) -> None:
     sides and with one side slowed down: how often would a check be wrong, and what would it find?
     The answer is kept for a week; checks heed it.
     """
+    invocation.starting()
     from regtopk_bench.cli.doctor import run_doctor
 
     run_doctor(invocation)
@@ -190,11 +236,10 @@ app.command("doctor", epilog=_DOCTOR_EPILOG)(_doctor)
 @app.command("compare", epilog=_COMPARE_EPILOG)
 def _compare(
     before: Annotated[
-        Path, typer.Argument(metavar="A", help="A run, its result.json, or a baseline.")
+        Path,
+        typer.Argument(metavar="A", help="A run, its result.json, a baseline, or: latest."),
     ],
-    after: Annotated[
-        Path, typer.Argument(metavar="B", help="Folder of a run, or its result.json.")
-    ],
+    after: Annotated[Path, typer.Argument(metavar="B", help=f"{_RUN}.")],
     output_format: Format = "table",
     allow_new: Annotated[
         bool, typer.Option("--allow-new", help="Let cells and metrics pass that A does not have.")
@@ -204,7 +249,11 @@ def _compare(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Compare two saved results without running anything: B against A."""
+    """Compare two saved results without running anything: B against A.
+
+    The verdicts decide about the exit code; below them is what changed, with intervals over the
+    seeds. To see the values without verdicts: `regtopk-bench show A B`.
+    """
     with reported_errors(debug):
         output_format = _choice("--format", output_format, FORMATS)
         from regtopk_bench.cli.compare import compare_results
@@ -218,36 +267,87 @@ def _compare(
         )
 
 
+@command_options("runs")
+def _runs(invocation: Invocation) -> None:
+    """List saved runs, newest first: what they are, how they ended, and what they take.
+
+    `regtopk-bench show latest` shows the newest.
+    """
+    from regtopk_bench.cli.runs import list_runs
+
+    list_runs(invocation)
+
+
+@command_options(
+    "cache",
+    switches={"clear": Annotated[bool, typer.Option("--clear", help="Remove all images first.")]},
+)
+def _cache(invocation: Invocation, *, clear: bool) -> None:
+    """Show where fetched, unpacked and decoded images are kept, and what they take.
+
+    With --clear, they are removed; nothing else in that folder is.
+    """
+    from regtopk_bench.cli.cache import show_cache
+
+    show_cache(invocation, clear=clear)
+
+
+app.command("runs", epilog=_EPILOG)(_runs)
+app.command("cache", epilog=_EPILOG)(_cache)
+
+
 @app.command("show")
 def _show(
-    result: Annotated[
-        Path, typer.Argument(metavar="RESULT", help="Folder of a run, or its result.json.")
-    ],
-    output_format: Format = "table",
-    plot_format: Annotated[
-        str, typer.Option(metavar="NAME", help=", ".join(PLOT_FORMATS) + ".")
-    ] = "png",
-    output: Annotated[
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help=f"{_RUN}.")],
+    other: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="DIR", help="Folder for the plot, if not RESULT."),
+        typer.Argument(metavar="OTHER", help="Another, to be printed side by side with it."),
     ] = None,
-    draw: Annotated[bool, typer.Option("--plot/--no-plot", help="Redraw the plot.")] = True,
+    output_format: Format = "table",
+    draw: Annotated[
+        bool | None,
+        typer.Option("--plot/--no-plot", help="Redraw the plot, as by default, or not."),
+    ] = None,
+    output: PlotOutput = None,
+    plot_format: PlotFormat = None,
+    plot_width: PlotWidth = None,
+    plot_title: PlotTitle = None,
     debug: Debug = False,
 ) -> None:
-    """Print a saved result again, in any format, and redraw its plot."""
+    """Print a saved result again, in any format, and redraw its plot.
+
+    With another one, print the values of both and their differences, cell by cell.
+    """
     with reported_errors(debug):
         output_format = _choice("--format", output_format, FORMATS)
-        plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
-        from regtopk_bench.cli.show import show_result
+        plotting = {
+            "--output": output,
+            "--plot-format": plot_format,
+            "--plot": draw,
+            "--plot-width": plot_width,
+            "--plot-title": plot_title,
+        }
+        if plot_format is not None:
+            plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
+        plot_width = _choice("--plot-width", plot_width or "double", PLOT_WIDTHS)
+        from regtopk_bench.cli.show import Drawing, show_result, show_two
 
-        path = show_result(result, output_format, plot_format, output, draw)
+        if other is not None:
+            given = [flag for flag, value in plotting.items() if value is not None]
+            show_two(result, other, output_format, given)
+            return
+        drawing = Drawing(
+            output=output,
+            format=plot_format,
+            width=plot_width,
+            titles=plot_title is not False,
+        )
+        path = show_result(result, output_format, None if draw is False else drawing)
         if path:
             typer.echo(f"drew {path}", err=True)
 
 
 def _choice(flag: str, value: str, known: tuple[str, ...]) -> str:
-    from regtopk_bench.errors import ConfigurationError
-
     try:
         return str(parsers.choice(known)(value))
     except ValueError as error:

@@ -6,18 +6,19 @@ import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from os.path import lexists
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.resuming import reopened
 from regtopk_bench.cli.signals import held
 from regtopk_bench.cli.streams import UnwritableOutputError
-from regtopk_bench.errors import RunError
+from regtopk_bench.errors import MissingPackageError, RunError
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.results.verdict import Verdict
-from regtopk_bench.settings import as_json
+from regtopk_bench.settings import ReportSettings, as_json
 
 CHECKPOINTS = "checkpoints"
 """The folder of checkpoints in that of a run."""
@@ -44,6 +45,8 @@ class Session:
     journal: Journal | None = field(default=None, init=False)
     """While the work is done: the journal, if the run is saved and can be resumed."""
     _order: Sequence[str] = field(default=(), init=False)
+    _made: Sequence[Path] = field(default=(), init=False)
+    """Folders that there were not before, innermost first."""
     _created: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -96,9 +99,12 @@ class Session:
             self._created = self.journal.contents.header.created
             self.add(self.journal.contents.runs.values())
         elif settings.save:
-            self.folder = store.new_folder(Path(settings.output), self.command)
-            if hasattr(settings, "resume"):
-                self.journal = Journal.create(self.folder, self._header)
+            parent = Path(settings.output)
+            self._made = [each for each in (parent, *parent.parents) if not lexists(each)]
+            with held():
+                self.folder = store.new_folder(parent, self.command)
+                if hasattr(settings, "resume"):
+                    self.journal = Journal.create(self.folder, self._header)
 
     def _close(self, error: BaseException | None) -> None:
         """Save, print and draw what there is; a stopped run does not wait for its plot.
@@ -141,14 +147,25 @@ class Session:
             return
         with contextlib.suppress(OSError):  # the result has everything in it
             (folder / JOURNAL_FILE).unlink()
+        settings = self.invocation.resolved.settings
+        if not isinstance(settings, ReportSettings):
+            return
         try:
-            plot(result, folder, getattr(self.invocation.resolved.settings, "plot_format", "png"))
+            plot(
+                result,
+                folder,
+                settings.plot_format,
+                width=settings.plot_width,
+                titles=settings.plot_title,
+            )
+        except MissingPackageError as error:
+            self.invocation.note(f"{error}; all else is saved")
         except Exception as error:  # without a plot, the run is still worth having
             reason = f"{type(error).__name__}: {error}"
             self.invocation.note(f"the plot could not be drawn ({reason}); all else is saved")
 
     def _leave_nothing(self) -> None:
-        """Remove the folder that this session created, unless it holds a checkpoint."""
+        """Remove the folders that this session created, unless one holds a checkpoint."""
         if not self.folder:
             return
         if self.resumed or (self.folder / CHECKPOINTS).exists():
@@ -156,7 +173,8 @@ class Session:
             return
         with contextlib.suppress(OSError):
             (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
-            self.folder.rmdir()
+            for each in (self.folder, *self._made):
+                each.rmdir()
 
     def _say_how_to_resume(self, folder: Path) -> None:
         if self.journal:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from os.path import lexists
 from pathlib import Path
 
 from regtopk_bench.errors import ConfigurationError, RegtopkBenchError
 from regtopk_bench.results import Result, store
-from regtopk_bench.settings import COMMANDS, declarations, from_json, parsers
+from regtopk_bench.settings import (
+    COMMANDS,
+    declarations,
+    from_json,
+    load,
+    parsers,
+    resolve,
+    variable_name,
+)
 
 _DAMAGE = (
     ArithmeticError,
@@ -23,6 +33,26 @@ _DAMAGE = (
 """What code that relies on a result's content raises where it is not what a command writes."""
 
 _words = parsers.listing(parsers.text)
+
+LATEST = "latest"
+"""Stands for the newest run."""
+
+
+def located(path: Path) -> Path:
+    """Return the path that a user means: for "latest", unless there is one, that of the newest run.
+
+    Raises:
+        ConfigurationError: If there is no run.
+    """
+    if str(path) != LATEST or lexists(path):
+        return path
+    config, profile = (os.environ.get(variable_name(name)) for name in ("config", "profile"))
+    file = load(Path(config) if config else None)
+    parent = Path(resolve("runs", {}, os.environ, file, profile or None).settings.output)
+    found = store.saved(parent)
+    if not found:
+        raise ConfigurationError(f"{parent} has no run: there is no latest one")
+    return found[0]
 
 
 def stored(path: Path) -> Result:

@@ -2,10 +2,12 @@
 
 When stdout cannot be written to, `UnwritableOutputError` is raised once, and the rest goes nowhere;
 no other broken pipe or full disk can be mistaken for it. What stderr cannot take is dropped.
+On a terminal, a word can be shown that disappears when anything else is written to either.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -31,10 +33,30 @@ class UnwritableOutputError(RunError):
         self.reader_left = error.errno == errno.EPIPE
 
 
+_ERASE = b"\r\x1b[K"
+
+
+class _Word:
+    """A word on the last line of a terminal, there until anything else is written."""
+
+    shown = False
+
+    def erase(self) -> None:
+        """Make room for what is written next."""
+        if self.shown:
+            self.shown = False
+            with contextlib.suppress(OSError):
+                os.write(2, _ERASE)
+
+
+_word = _Word()
+
+
 class _Stdout(io.FileIO):
     _failed = False
 
     def write(self, data: Any) -> int:
+        _word.erase()
         if self._failed:
             return len(data)
         try:
@@ -46,6 +68,7 @@ class _Stdout(io.FileIO):
 
 class _Stderr(io.FileIO):
     def write(self, data: Any) -> int:
+        _word.erase()
         try:
             return super().write(data)
         except OSError:
@@ -66,6 +89,22 @@ def prepare() -> None:
         os.environ["COLUMNS"] = str(_WIDEST)
     elif not (columns.isdecimal() and int(columns)):
         os.environ.pop("COLUMNS", None)
+
+
+def say(word: str) -> None:
+    """Show a word on a terminal until anything else is written, or `unsay` is called.
+
+    Elsewhere, as in a log file, and on terminals that cannot erase it, it is not shown.
+    """
+    if sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb"):
+        sys.stderr.write(word)
+        sys.stderr.flush()
+        _word.shown = True
+
+
+def unsay() -> None:
+    """Erase the word, if it is still there."""
+    _word.erase()
 
 
 def _text(raw: io.FileIO, before: TextIO | None) -> io.TextIOWrapper:

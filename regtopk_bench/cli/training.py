@@ -12,6 +12,8 @@ from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.results import Run
 from regtopk_bench.transport import TIMEOUT_SECONDS
 
+_GIVEN = ("flag", "environment", "profile", "defaults")
+
 
 def train(
     session: Session, cells: Sequence[Cell], *, unit: str = "rounds", per_round: int = 1
@@ -27,13 +29,49 @@ def train(
     session.expect([cell.key for cell in cells])
     if session.resumed:
         check_same_cells(session.resumed, cells)
+    _tell_seeds(session.invocation)
     total = per_round * sum(cell.recipe.rounds for cell in cells)
 
     def work() -> None:
-        with Counted(session.invocation.err, total, unit) as progress:
-            _train(session, cells, _Watcher(session.invocation, progress, per_round))
+        with Counted(session.invocation, total, unit) as progress:
+            _announce(session, cells, progress, per_round)
+            _train(session, cells, _Watcher(session.invocation, progress, len(cells), per_round))
 
     session.keep(work)
+
+
+def _tell_seeds(invocation: Invocation) -> None:
+    """Say which seeds were asked for: a number alone is a seed, and not how many there are."""
+    resolved = invocation.resolved
+    if not resolved.sources.get("seeds", "").startswith(_GIVEN):
+        return
+    seeds = resolved.settings.seeds
+    if len(seeds) > 1:
+        invocation.note(f"{len(seeds)} seeds: {in_ranges(seeds)}")
+    else:
+        hint = f"; 0-{seeds[0] - 1} are {seeds[0]} seeds" if seeds[0] > 1 else ""
+        invocation.note(f"one seed: {seeds[0]}{hint}")
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Return whole numbers as `--seeds` takes them: 0-4,7."""
+    ranges: list[list[int]] = []
+    for each in numbers:
+        if ranges and each == ranges[-1][-1] + 1:
+            ranges[-1][1:] = [each]
+        else:
+            ranges.append([each])
+    return ",".join("-".join(map(str, ends)) for ends in ranges)
+
+
+def _announce(session: Session, cells: Sequence[Cell], progress: Counted, per_round: int) -> None:
+    """Have it said how long the runs take, those apart that the resumed run has settled."""
+    settled = sum(each.status in ("finished", "diverged") for each in session.runs.values())
+    left, many = len(cells) - settled, "s" if len(cells) > 1 else ""
+    what = f"{left} of {len(cells)} runs" if settled else f"{left} run{many}"
+    advice = "keeps what is done" if session.folder else "prints what is done"
+    least = max((min(each.recipe.evaluate_every, each.recipe.rounds) for each in cells), default=0)
+    progress.estimate(what, f"Ctrl-C {advice}", per_round * least)
 
 
 def _train(session: Session, cells: Sequence[Cell], observer: Observer) -> None:
@@ -58,25 +96,39 @@ def _train(session: Session, cells: Sequence[Cell], observer: Observer) -> None:
 class _Watcher(Observer):
     """Shows progress, and describes runs if the call is verbose."""
 
-    def __init__(self, invocation: Invocation, progress: Counted, per_round: int) -> None:
-        self._invocation, self._progress, self._per_round = invocation, progress, per_round
-        self._finished = 0
-        self.watches_rounds = invocation.err.is_terminal and not invocation.quiet
+    def __init__(
+        self, invocation: Invocation, progress: Counted, count: int, per_round: int
+    ) -> None:
+        self._invocation, self._progress = invocation, progress
+        self._count, self._per_round = count, per_round
+        self._begun = self._ended = 0
+        self._running: dict[str, int] = {}
+        self.watches_rounds = not invocation.quiet
 
     def began(self, cell: Cell) -> None:
-        self._progress.begin(str(cell), self._finished * self._per_round)
+        self._begun += 1
+        self._running[cell.key] = 0
+        self._progress.begin(f"run {self._begun} of {self._count}, {cell}")
 
     def round(self, cell: Cell, finished: int) -> None:
-        self._progress.update(finished * self._per_round)
+        if not self._running[cell.key]:  # the others were done before it was resumed
+            self._progress.skip((finished - 1) * self._per_round)
+        self._running[cell.key] = finished
+        self._update()
 
     def ended(self, cell: Cell, run: Run) -> None:
-        self._finished += cell.recipe.rounds
-        if self.watches_rounds:
-            self._progress.begin(str(cell), self._finished * self._per_round)
-            self._progress.update(0)
+        rounds, done = cell.recipe.rounds, int(run.metrics["rounds"])
+        if self._running.pop(cell.key, None) is None:  # it was settled before
+            self._begun, done = self._begun + 1, 0
+        self._progress.skip((rounds - done) * self._per_round)
+        self._ended += rounds
+        self._update()
         if self._invocation.verbose:
             seconds = sum(v for name, v in run.execution.items() if name.endswith("_seconds"))
             self._invocation.note(
                 f"{cell}: {run.status}, {run.metrics['rounds']} rounds in {seconds:.2f} s, "
                 f"processes {run.execution['processes']}"
             )
+
+    def _update(self) -> None:
+        self._progress.update((self._ended + sum(self._running.values())) * self._per_round)

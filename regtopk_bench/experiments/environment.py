@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import threadpoolctl
 import torch
@@ -28,7 +28,7 @@ def environment() -> dict[str, Scalar]:
         "processor_limit": machine.processor_limit(),
     }
     for package in ("torch", "numpy", "numba", "scipy"):
-        facts[package] = version(package)
+        facts[package] = _version(package)
     pools = threadpoolctl.threadpool_info()
     for pool in pools:
         facts[f"threads_{pool['internal_api']}"] = pool["num_threads"]
@@ -44,6 +44,13 @@ def environment() -> dict[str, Scalar]:
         facts["gpu_clocks_mhz"] = "/".join(state.values()) or None
     facts["git_commit"] = _git_commit()
     return facts
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # Numba is optional
+        return None
 
 
 def _git_commit() -> str | None:

@@ -10,10 +10,12 @@ from multiprocessing import connection as connections
 from multiprocessing.connection import Connection
 from typing import Any
 
+from regtopk_bench import kernels
 from regtopk_bench.errors import RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
+from regtopk_bench.extras import installed
 from regtopk_bench.training import RoundInfo
 from regtopk_bench.transport.children import POLL_SECONDS, Child, Launcher, picklable
 
@@ -53,12 +55,15 @@ class Jobs:
         Args:
             cells: What to run.
             began: Called when a cell is about to start; returns its environments.
-            observer: Told when a cell starts.
+            observer: Told when a cell starts and, if it watches rounds, now and then how many are
+                finished.
 
         Raises:
             KeyboardInterrupt: On Ctrl-C, at the end; if pressed twice, at once.
             RunError: If a cell could not be started, at the end.
         """
+        if not installed("numba"):
+            kernels.implementation("numba")  # warns, once: the processes that run cells do not
         task = functools.partial(_run_cells, cells, self._saving)
         launcher = Launcher(task, self._timeout, _ADVICE)
         left, stopped_by = iter(range(len(cells))), None
@@ -67,7 +72,7 @@ class Jobs:
                 try:
                     if not self._fill(launcher, cells, left, began, observer):
                         break
-                    ended = self._ended()
+                    ended = self._ended(cells, observer)
                 except (KeyboardInterrupt, RunError) as error:
                     if stopped_by:  # whoever asks twice does not wait for a round
                         raise
@@ -119,8 +124,8 @@ class Jobs:
             idle[0].begin(number, began(cells[number]))
         return bool(self._busy)
 
-    def _ended(self) -> list[tuple[_Job, Outcome]]:
-        """Wait for news; return the cells that have ended, if any, with their outcomes."""
+    def _ended(self, cells: Sequence[Cell], observer: Observer) -> list[tuple[_Job, Outcome]]:
+        """Wait for news, and pass it on; return the cells that have ended, with their outcomes."""
         began = time.monotonic()
         heard = connections.wait([job.child.connection for job in self._busy], POLL_SECONDS)
         waited = min(time.monotonic() - began, POLL_SECONDS)  # not while this process is stopped
@@ -128,7 +133,11 @@ class Jobs:
         for job in self._busy:
             outcome = None
             if job.child.connection in heard:
-                job.waited, outcome = 0.0, job.hear()
+                job.waited, news = 0.0, job.hear()
+                if isinstance(news, Outcome):
+                    outcome = news
+                elif news and observer.watches_rounds and job.number is not None:
+                    observer.round(cells[job.number], news)
             else:
                 job.waited += waited
                 if job.waited >= self._timeout:
@@ -165,8 +174,8 @@ class _Job:
         except OSError:
             self.alive = False
 
-    def hear(self) -> Outcome | None:
-        """Receive what it has to say: the outcome of its cell, or else that it is at work."""
+    def hear(self) -> Outcome | int | None:
+        """Receive what it has to say: the outcome of its cell, or the rounds finished, if any."""
         try:
             said = self.child.connection.recv()
         except (EOFError, OSError):
@@ -175,7 +184,8 @@ class _Job:
         if isinstance(said, Exception):  # it cannot read its task
             self.alive = False
             return Outcome(None, said)
-        return said if isinstance(said, Outcome) else None
+        assert isinstance(said, Outcome | int | None)
+        return said
 
 
 def _run_cells(

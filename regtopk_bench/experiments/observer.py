@@ -10,7 +10,8 @@ class Observer:
     """Is notified about every cell and does nothing; subclasses override its methods."""
 
     watches_rounds: bool = False
-    """Whether to call `round` after every round of the cells run in this process."""
+    """Whether to call `round`: after every round of cells that are run in this process, and from
+    time to time for those run in others."""
 
     def began(self, cell: Cell) -> None:
         """Note that a cell starts."""

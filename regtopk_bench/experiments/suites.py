@@ -22,7 +22,7 @@ from regtopk_bench.settings import (
     ToySettings,
 )
 from regtopk_bench.sparsify import make, record, sparsifier_class, takes_density
-from regtopk_bench.timing import planned
+from regtopk_bench.timing import absence, planned
 
 
 def tasks_of(workloads: Mapping[str, Any]) -> list[Task]:
@@ -49,7 +49,7 @@ def skip_reason(task: Task) -> str | None:
     """Return why a cell cannot be run here, if so."""
     if task.device == "cuda" and not torch.cuda.is_available():
         return "PyTorch sees no CUDA device here"
-    return None
+    return absence(task.timed) if isinstance(task, Kernel) else None
 
 
 def pairs_of(claim: Claim, tasks: Sequence[Task]) -> list[tuple[str, str]]:

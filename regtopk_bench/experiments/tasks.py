@@ -157,14 +157,14 @@ class Kernel(Task):
 
     def __init__(self, problem: KernelProblem, timed: Timed) -> None:
         """Prepare to time a kernel; the data are made when they are needed."""
-        self._problem, self._timed = problem, timed
+        self._problem, self.timed = problem, timed
         self.record = problem.cell(timed)
         self.device = problem.device
         self._repeat = 0
 
     @functools.cached_property
     def _candidate(self) -> Candidate:
-        made = candidate(self._problem.data(), self._timed)
+        made = candidate(self._problem.data(), self.timed)
         for repeat in range(_REPEATS):  # compiles, and remembers a threshold
             made.prepare(repeat)
             made.run()
@@ -172,7 +172,7 @@ class Kernel(Task):
 
     def run(self) -> Run:
         """See `Task.run`."""
-        made = candidate(self._problem.data(), self._timed)
+        made = candidate(self._problem.data(), self.timed)
         measured = measure(made.data, [made], self._problem.clock(), repeats=_REPEATS)
         (run,) = runs_of(self._problem.facts, measured, environments=[_environment()])
         assert isinstance(made, Step)

@@ -241,7 +241,7 @@ class Check:
             cells=self.head.cells,
             runs=self.runs,
             environment=self.head.environment,
-            skipped={key: ("no-cuda", why) for key, why in self.head.skipped.items()},
+            skipped={key: ("unavailable", why) for key, why in self.head.skipped.items()},
             failures=self.failures,
             alone=self.base_failures,
         )

@@ -59,7 +59,7 @@ def _skipped(claim: Claimed, suite: Suite, ours: str, skipped: str) -> Verdict:
         name=suite.names[ours],
         metric="claim",
         verdict="SKIPPED",
-        reason="no-cuda",
+        reason="unavailable",
         sentence=f"not judged: {claim.text}; {suite.names[skipped]}: {suite.skipped[skipped]}",
     )
 

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.arguments import whole
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, MissingPackageError
+from regtopk_bench.extras import needed_by
 from regtopk_bench.kernels import reference
 from regtopk_bench.kernels.checks import (
     check_ascending,
@@ -40,6 +41,7 @@ from regtopk_bench.kernels.guess import Guess
 __all__ = [
     "Guess",
     "Implementation",
+    "absence",
     "check_ascending",
     "check_divisor",
     "check_finite",
@@ -231,16 +233,33 @@ def implementation(name: str) -> Implementation | None:
     """
     if name not in _MODULES:
         return _from_outside(name)
-    try:
-        module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
-    except (ImportError, OSError) as error:
+    module = _own(name)
+    if isinstance(module, str):
         warnings.warn(
-            f"the {name} kernels cannot be loaded ({error}); the plain PyTorch ones serve, "
-            "which are exact but slower",
+            f"{module}; the plain PyTorch kernels serve, which are exact but slower",
             RuntimeWarning,
             stacklevel=2,
         )
         return None
+    return module
+
+
+def absence(name: str) -> str | None:
+    """Return why an implementation of this package does not load, if so, and what to install."""
+    module = _own(name) if name in _MODULES else None
+    return module if isinstance(module, str) else None
+
+
+@functools.cache
+def _own(name: str) -> Implementation | str:
+    """Return an implementation of this package, or why it does not load."""
+    try:
+        with needed_by(f"the {name} implementation"):
+            module = importlib.import_module(f"regtopk_bench.kernels.{_MODULES[name]}")
+    except MissingPackageError as error:
+        return str(error)
+    except (ImportError, OSError) as error:
+        return f"the {name} kernels cannot be loaded ({error})"
     return cast(Implementation, module)
 
 

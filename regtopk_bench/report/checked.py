@@ -42,7 +42,7 @@ def headline(result: Result) -> str:
     """Return what was checked, and the outcome in words."""
     profile = setting(result, "profile")
     of = "" if profile is None else f" of profile {profile}"
-    return f"{result.command}{of}: {_outcome(result)}"
+    return f"{result.command}{of}: {outcome(result)}"
 
 
 def counts(result: Result) -> str:
@@ -86,7 +86,8 @@ def _pattern(name: str) -> str:
     return glob.escape(visible).replace("\0", "?")
 
 
-def _outcome(result: Result) -> str:
+def outcome(result: Result) -> str:
+    """Return how a check ended, in words."""
     if not result.verdicts:
         return "nothing was checked"
     if nothing_judged(result.verdicts):

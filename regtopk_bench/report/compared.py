@@ -14,7 +14,7 @@ from rich.console import Console
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.notebook import data_frame, flat, html_table
 from regtopk_bench.report import notes
-from regtopk_bench.report.table import Column, Entry, Row, Table, print_tables
+from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.results.measures import (
     BEST_ACCURACY,
     FINAL_ACCURACY,
@@ -95,7 +95,10 @@ class Compared:
     def __repr__(self) -> str:
         """Return the tables as text."""
         text, width = io.StringIO(), max(_WIDTH, shutil.get_terminal_size().columns)
-        print_tables(self.tables, "table", Console(file=text, color_system=None, width=width))
+        console = Console(file=text, color_system=None, width=width)
+        for number, table in enumerate(self.tables):
+            console.file.write("\n" if number else "")
+            table.print_to(console)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
@@ -222,9 +225,9 @@ def _means(found: Statistics, everything: Sequence[Group], shown: Sequence[str])
         for each, setting in zip(found.summary, settings, strict=True)
     ]
     columns = [
-        Column("algorithm", "algorithm", left=True, compact=False),
+        Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
-        *(Column(name, name, left=True, compact=False) for name in varying),
+        *(Column(name, name, left=True, breaks=NAME) for name in varying),
         Column("seeds", "seeds"),
         *(Column(_HEADINGS.get(name, name), name) for name in shown),
     ]
@@ -235,15 +238,15 @@ def _means(found: Statistics, everything: Sequence[Group], shown: Sequence[str])
 
 def _pairs(pairs: Sequence[Comparison]) -> Table:
     columns = [
-        Column("first", "first", left=True, compact=False),
-        Column("second", "second", left=True, compact=False),
+        Column("first", "first", left=True, breaks=NAME),
+        Column("second", "second", left=True, breaks=NAME),
         Column("density", "density"),
-        Column("of", "of", left=True, compact=False),
+        Column("of", "of", left=True, breaks=NAME),
         Column("difference", "difference"),
         Column("p\n(t-test)", "p"),
         Column("p\n(Holm)", "p_corrected"),
         Column("seeds", "n"),
-        Column("better", "better", left=True, compact=False),
+        Column("better", "better", left=True, breaks=NAME),
     ]
     rows = [
         Row(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from regtopk_bench.algorithms import ALGORITHMS, Algorithm, Dash, algorithm
-from regtopk_bench.report.figures import literal
 from regtopk_bench.results.labels import labels
 from regtopk_bench.results.schema import TrainingCell
 
@@ -33,7 +32,6 @@ class Curve:
         gaps = sum(self.dash[1::2]) / sum(self.dash) if self.dash else 0.0
         dotted = bool(self.dash) and max(self.dash[::2]) <= 1
         return {
-            "label": self.label,
             "color": self.colour,
             "linestyle": (0, self.dash) if self.dash else "-",
             "linewidth": 1.8 if dotted else 1.5,
@@ -57,10 +55,10 @@ def curves(cells: Iterable[TrainingCell]) -> dict[str, Curve]:
     drawn: dict[str, Curve] = {}
     variants: dict[str, list[str]] = {}
     for group, label in sorted(named.items(), key=lambda item: ranks[item[1].algorithm]):
-        known, legend = variants.setdefault(label.algorithm, []), literal(label.legend)
-        if legend not in known:
-            known.append(legend)
-        drawn[group] = _curve(algorithm(label.algorithm), legend, known.index(legend))
+        known = variants.setdefault(label.algorithm, [])
+        if label.legend not in known:
+            known.append(label.legend)
+        drawn[group] = _curve(algorithm(label.algorithm), label.legend, known.index(label.legend))
     return drawn
 
 

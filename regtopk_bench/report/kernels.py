@@ -189,3 +189,8 @@ def _with_range(low: float, middle: float, high: float) -> str:
     finite = math.isfinite(middle) and middle > 0.0
     places = max(0, digits - 1 - math.floor(math.log10(middle))) if finite else 0
     return f"{middle:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+
+
+def short(value: float, digits: int) -> str:
+    """Return this many significant digits, or the whole integer part if it is longer."""
+    return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"

@@ -2,89 +2,102 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from regtopk_bench.report.curves import Curve, curves
-from regtopk_bench.report.figures import FONT, finish, literal, panels, save
+from regtopk_bench.report.figures import (
+    Legend,
+    Page,
+    finish,
+    literal,
+    panels,
+    plain_powers,
+    shortened,
+)
 from regtopk_bench.report.images import source
 from regtopk_bench.report.rows import by_density
+from regtopk_bench.report.trajectories import Metric, Trajectory, trajectory
 from regtopk_bench.results.measures import accuracy
 from regtopk_bench.results.schema import Result, Run
-from regtopk_bench.results.summary import Group, groups, log10, sent_bytes
+from regtopk_bench.results.summary import Group, groups, log10
 
-_HEIGHT = 1.9
-"""Of a row of panels, in inches."""
+_HEIGHT = 1.45
+"""Of a panel, in inches."""
 
-_LEGEND_WIDTH = 80
-"""Characters in a line of the legend; each curve takes six besides its name."""
-
-
-def convergence_plot(result: Result, path: Path) -> None:
-    """Draw log10 of the gap, one row of panels per density; the suffix sets the format."""
-    sections = _by_density(result)
-    looks = curves(group.cell for group in groups(result.runs))
-    with matplotlib.rc_context(FONT):
-        figure, axes = panels(len(sections), 2, _HEIGHT, _legend_shape(looks)[0])
-        for row, section in zip(axes, sections, strict=True):
-            for group in section:
-                _draw(row, group, looks[group.cell.group], _log10_gap, 1e3)
-            row[0].set_title(f"density {section[-1].density:g}", loc="left")
-            row[0].set_ylabel("log₁₀ ‖θ − θ*‖²")
-        axes[-1, 1].set_xlabel("kB sent per worker")
-        _finish_panels(figure, axes, looks)
-        save(figure, path)
+_OPACITY = 0.2
 
 
-def image_plot(result: Result, path: Path) -> None:
+def convergence_figure(result: Result, page: Page) -> Figure:
+    """Draw log10 of the gap, one row of panels per density."""
+    sections, looks = _by_density(result), _looks(result)
+    titles = _titles(sections, page, "")
+    legend = Legend(_handles(sections, looks), page)
+    figure, axes = panels(page, len(sections), 2, _HEIGHT, legend, titled=any(titles))
+    for row, section, title in zip(axes, sections, titles, strict=True):
+        _draw(row, section, looks, _log10_gap, unit=1e3)
+        row[0].set_title(title, loc="left")
+        row[0].set_ylabel("log₁₀ ‖θ − θ*‖²")
+    _label_last(axes, "kB")
+    return figure
+
+
+def image_figure(result: Result, page: Page) -> Figure:
     """Draw accuracy and loss, two rows of panels per density, bytes on a logarithmic axis."""
-    sections = _by_density(result)
-    looks = curves(group.cell for group in groups(result.runs))
-    with matplotlib.rc_context(FONT):
-        lines = _legend_shape(looks)[0]
-        figure, axes = panels(2 * len(sections), 2, _HEIGHT, lines, share="row")
-        for section, accuracies, losses in zip(sections, axes[::2], axes[1::2], strict=True):
-            for group in section:
-                look = looks[group.cell.group]
-                _draw(accuracies, group, look, lambda run: 100.0 * accuracy(run), 1e6)
-                _draw(losses, group, look, lambda run: np.array(run.traces["loss"]), 1e6)
-            title = f"{literal(source(result))}, density {section[-1].density:g}"
-            accuracies[0].set_title(title, loc="left")
-            accuracies[0].set_ylabel("test accuracy, %")
-            losses[0].set_ylabel("test loss")
-            for row in (accuracies, losses):
-                row[1].set_xscale("log")
-        axes[-1, 1].set_xlabel("MB sent per worker")
-        _finish_panels(figure, axes, looks)
-        save(figure, path)
+    sections, looks = _by_density(result), _looks(result)
+    titles = _titles(sections, page, source(result))
+    legend = Legend(_handles(sections, looks), page)
+    figure, axes = panels(
+        page, 2 * len(sections), 2, _HEIGHT, legend, titled=any(titles), share="row"
+    )
+    for number, (section, title) in enumerate(zip(sections, titles, strict=True)):
+        accuracies, losses = axes[2 * number : 2 * number + 2]
+        _draw(accuracies, section, looks, _accuracy, unit=1e6)
+        _draw(losses, section, looks, _loss, unit=1e6)
+        accuracies[0].set_title(title, loc="left")
+        accuracies[0].set_ylabel("test accuracy, %")
+        losses[0].set_ylabel("test loss")
+        for panel in (accuracies[1], losses[1]):
+            panel.set_xscale("log")
+            plain_powers(panel.xaxis)
+    _label_last(axes, "MB")
+    return figure
 
 
-def toy_plot(result: Result, path: Path) -> None:
+def toy_figure(result: Result, page: Page) -> Figure:
     """Draw the loss of every algorithm against rounds."""
-    everything = groups(result.runs)
-    looks = curves(group.cell for group in everything)
-    with matplotlib.rc_context(FONT):
-        figure = Figure(figsize=(3.4, 2.3), layout="constrained")
-        axes = figure.subplots()
-        for group in everything:
-            loss = group.runs[0].traces["loss"]
-            axes.plot(range(1, len(loss) + 1), loss, **looks[group.cell.group].style)
-        axes.set(xlabel="round", ylabel="logistic loss", yscale="log")
-        finish(axes)
-        axes.legend()
-        save(figure, path)
+    everything, looks = groups(result.runs), _looks(result)
+    legend = Legend(_handles([everything], looks), page)
+    figure, axes = panels(page, 1, 1, _HEIGHT, legend, titled=False)
+    _draw(axes[0], everything, looks, _loss, unit=1.0)
+    axes[0, 0].set(xlabel="round", ylabel="logistic loss", yscale="log")
+    plain_powers(axes[0, 0].yaxis)
+    return figure
 
 
 def _log10_gap(run: Run) -> NDArray[np.float64]:
     return log10(np.array(run.traces["gap"], dtype=np.float64))
+
+
+def _accuracy(run: Run) -> NDArray[np.float64]:
+    return 100.0 * accuracy(run)
+
+
+def _loss(run: Run) -> NDArray[np.float64]:
+    return np.array(run.traces["loss"], dtype=np.float64)
+
+
+def _looks(result: Result) -> dict[str, Curve]:
+    return curves(group.cell for group in groups(result.runs))
 
 
 def _by_density(result: Result) -> list[list[Group]]:
@@ -95,43 +108,68 @@ def _by_density(result: Result) -> list[list[Group]]:
     return [dense + section for section in sparse] or [dense]
 
 
+def _titles(sections: Sequence[Sequence[Group]], page: Page, of_what: str) -> list[str]:
+    """Return the title of each density's panels: what a caption says of all may be left out."""
+    named = [f"density {section[-1].density:g}" for section in sections]
+    if page.titles and of_what:
+        what = literal(shortened(of_what, page.characters - max(map(len, named)) - 2))
+        return [f"{what}, {each}" for each in named]
+    return named if page.titles or len(sections) > 1 else [""]
+
+
 def _draw(
     row: Sequence[Axes],
-    group: Group,
-    look: Curve,
-    curve: Callable[[Run], NDArray[np.float64]],
+    section: Sequence[Group],
+    looks: Mapping[str, Curve],
+    metric: Metric,
     unit: float,
 ) -> None:
-    """Draw the mean and range of a curve over seeds, against rounds and against bytes."""
-    values = [curve(run) for run in group.runs]
-    length = min(map(len, values))
-    if not length:
-        return
-    values_ST = np.array([each[:length] for each in values])
-    known = np.isfinite(values_ST).any(axis=0)  # where a metric was evaluated
-    values_ST = values_ST[:, known]
-    sent = sent_bytes(group.runs[0])[:length].cumsum() / unit
-    for axes, x in zip(row, (np.arange(1, length + 1), sent), strict=True):
-        axes.plot(x[known], values_ST.mean(axis=0), **look.style)
-        if len(values_ST) > 1:
-            low, high = values_ST.min(axis=0), values_ST.max(axis=0)
-            axes.fill_between(x[known], low, high, color=look.colour, alpha=0.15, linewidth=0)
+    """Draw a metric of all groups against rounds, and, if there is a panel for it, bytes."""
+    for group in section:
+        drawn, look = trajectory(group, metric), looks[group.cell.group]
+        for axes, x_R in zip(row, (drawn.rounds_R, drawn.sent_R / unit), strict=False):
+            _draw_curve(axes, x_R, drawn, look)
+    for axes in row:
         finish(axes)
 
 
-def _legend_shape(looks: Mapping[str, Curve]) -> tuple[int, int]:
-    """Return the lines and columns of the legend of all curves."""
-    names = {look.label for look in looks.values()}
-    columns = max(1, _LEGEND_WIDTH // (max(map(len, names), default=0) + 6))
-    return math.ceil(len(names) / columns), min(columns, max(len(names), 1))
+def _draw_curve(axes: Axes, x_R: NDArray[Any], drawn: Trajectory, look: Curve) -> None:
+    """Draw the mean and its interval; the panel has room for all values, if not for the band."""
+    axes.plot(x_R, drawn.mean_R, **look.style)
+    for values_R in drawn.values_SR:
+        axes.update_datalim(np.stack([x_R, values_R], axis=1))
+    if drawn.interval_R2 is None:
+        return
+    low_R, high_R = drawn.interval_R2.T
+    known = np.isfinite(low_R)
+    if not known.any():
+        return
+    edges_R2 = [np.stack([x_R[known], end_R[known]], axis=1) for end_R in (low_R, high_R)]
+    outline_V2 = np.concatenate([edges_R2[0], edges_R2[1][::-1]])
+    band = PolyCollection([outline_V2], color=look.colour, alpha=_OPACITY, linewidth=0)
+    axes.add_collection(band, autolim=False)
 
 
-def _finish_panels(figure: Figure, axes: Any, looks: Mapping[str, Curve]) -> None:
-    """Label the rounds, and make one legend for all panels."""
+def _handles(sections: Sequence[Sequence[Group]], looks: Mapping[str, Curve]) -> dict[str, Artist]:
+    """Return what the legend names: the curves in the order of their looks, and the bands."""
+    drawn = [group for section in sections for group in section if all(_rounds(group))]
+    shown = {group.cell.group for group in drawn}
+    handles: dict[str, Artist] = {
+        look.label: Line2D([], [], **look.style) for key, look in looks.items() if key in shown
+    }
+    seeds = sorted({len(group.runs) for group in drawn} - {1})
+    if seeds:
+        counted = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+        band = Patch(facecolor="#000000", alpha=_OPACITY, linewidth=0)
+        handles[f"95 % CI of the mean, {counted} seeds"] = band
+    return handles
+
+
+def _rounds(group: Group) -> list[int]:
+    return [len(run.traces["uplink_bytes"]) for run in group.runs]
+
+
+def _label_last(axes: NDArray[np.object_], unit: str) -> None:
+    """Label the x axes of the last row: rounds on the left, bytes on the right."""
     axes[-1, 0].set_xlabel("round")
-    handles = {line.get_label(): line for panel in axes[:, 0] for line in panel.lines}
-    shown = [
-        name for name in dict.fromkeys(look.label for look in looks.values()) if name in handles
-    ]
-    columns = _legend_shape(looks)[1]
-    figure.legend([handles[name] for name in shown], shown, loc="upper right", ncols=columns)
+    axes[-1, 1].set_xlabel(f"{unit} sent per worker")

@@ -8,6 +8,7 @@ import numpy as np
 from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.extras import needed_by
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
@@ -47,30 +48,49 @@ def tables(result: Result, unicode: bool = True, *, everything: bool = False) ->
 
 
 @np.errstate(all="ignore")
-def plot(result: Result, folder: Path, plot_format: str) -> Path | None:
-    """Draw the plot of a result into a folder.
+def plot(
+    result: Result,
+    where: Path,
+    plot_format: str = "png",
+    *,
+    width: str = "double",
+    titles: bool = True,
+) -> Path | None:
+    """Draw the plot of a result.
+
+    Args:
+        result: The result.
+        where: An existing folder, or the file to write, whose suffix sets the format.
+        plot_format: Format of a file in a folder: png, svg or pdf.
+        width: Of one column of a paper, "single", or of both, "double".
+        titles: Whether panels have titles.
 
     Returns:
         Its path; None if there are no runs, or for a check, whose runs are of several workloads.
 
     Raises:
-        ConfigurationError: If the result is of a command that this version does not know.
+        ConfigurationError: If the result is of a command that this version does not know, or the
+            plot is too large for its format.
+        MissingPackageError: If Matplotlib is not installed.
+        OSError: If it cannot be written.
     """
     if not result.runs or result.command == CHECK:
         return None
-    from regtopk_bench.report import plots, throughput  # Matplotlib is slow to import
+    with needed_by("the plot"):
+        from regtopk_bench.report import figures, plots, throughput  # Matplotlib is slow to import
 
-    plotted = {
-        "linreg": (plots.convergence_plot, "convergence"),
-        "cifar": (plots.image_plot, "accuracy"),
-        "toy": (plots.toy_plot, "convergence"),
-        "kernels": (throughput.throughput_plot, "throughput"),
+    drawings = {
+        "linreg": (plots.convergence_figure, "convergence"),
+        "cifar": (plots.image_figure, "accuracy"),
+        "toy": (plots.toy_figure, "convergence"),
+        "kernels": (throughput.throughput_figure, "throughput"),
     }
-    if result.command not in plotted:
+    if result.command not in drawings:
         raise _unknown(result)
-    draw, name = plotted[result.command]
-    path = folder / f"{name}.{plot_format}"
-    draw(result, path)
+    draw, name = drawings[result.command]
+    path = where / f"{name}.{plot_format}" if where.is_dir() else where
+    with figures.style():
+        figures.save(draw(result, figures.Page(width, titles)), path)
     return path
 
 

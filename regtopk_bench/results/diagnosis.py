@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ SCHEMA: Final = "regtopk-bench.diagnosis"
 VERSION: Final = 1
 
 _FRESH = timedelta(days=7)
+_NAME = re.compile(r"[0-9a-f]{16}\.json")
 
 
 class DiagnosedCell(Model):
@@ -115,6 +117,15 @@ def store(diagnosis: Diagnosis, folder: Path) -> Path:
     except OSError as error:
         raise RunError(f"cannot keep the answer in {folder}: {error.strerror}") from error
     return file
+
+
+def kept(folder: Path) -> list[Path]:
+    """Return the files that `store` has written into a folder, whatever they hold."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        each for each in folder.iterdir() if _NAME.fullmatch(each.name) and each.is_file()
+    )
 
 
 def dump(diagnosis: Diagnosis) -> str:

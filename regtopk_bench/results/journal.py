@@ -13,6 +13,7 @@ import fcntl
 import io
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ from regtopk_bench.results.values import Scalar
 JOURNAL_FILE = "journal.jsonl"
 Line = Started | Run | Base | Pair
 _OF_CHECKS: dict[str, type[Base | Pair]] = {"base": Base, "pair": Pair}
+
+_ATTEMPTS = 10
+_ATTEMPT_SECONDS = 0.02
 
 _VARYING = "load_average"
 """The fact about a machine that changes from one reading to the next."""
@@ -190,16 +194,18 @@ def _locked(folder: Path) -> int:
     """Have a run's folder to ourselves, journal or not, until what is returned is closed."""
     with _saving_to(folder):
         descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise ConfigurationError(
-            f"{folder} is being written to by another process: wait until it has ended"
-        ) from None
-    except OSError:  # some network file systems know no locks
-        pass
-    return descriptor
+    for _ in range(_ATTEMPTS):  # `in_use` may have it for a moment
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            time.sleep(_ATTEMPT_SECONDS)
+        except OSError:  # some network file systems know no locks
+            return descriptor
+    os.close(descriptor)
+    raise ConfigurationError(
+        f"{folder} is being written to by another process: wait until it has ended"
+    )
 
 
 def _opened(file: Path) -> int:
@@ -210,6 +216,23 @@ def _opened(file: Path) -> int:
         raise ConfigurationError(f"cannot read journal {file}: {error.strerror}") from error
     except OSError as error:
         raise RunError(f"cannot save to {file.parent}: {error.strerror}") from error
+
+
+def in_use(folder: Path) -> bool:
+    """Tell whether a process writes to a run's folder, if that can be known."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # some network file systems know no locks
+        pass
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def read(folder: Path) -> Contents:

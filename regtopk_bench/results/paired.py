@@ -22,15 +22,16 @@ _ROUNDING = 1e-9
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 
 
-def spread_of(values: NDArray[np.float64], least: float = 0.0) -> float:
+def spread_of(values: NDArray[np.float64], least: float = 0.0) -> NDArray[np.float64]:
     """Return the standard deviation of at least two values; 0 where they differ by rounding only.
 
     Args:
-        values: The values.
+        values: The values, along the first axis.
         least: What it is at least, because values are coarse.
     """
-    found = float(values.std(ddof=1))
-    return max(least, 0.0 if found <= _ROUNDING * abs(values.mean()) else found)
+    found = values.std(axis=0, ddof=1)
+    only_rounding = found <= _ROUNDING * np.abs(values.mean(axis=0))
+    return np.maximum(least, np.where(only_rounding, 0.0, found))
 
 
 def paired_t(differences: NDArray[np.float64], least_spread: float = 0.0) -> float:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.files import content_of, remove_unfinished, written_atomically
+from regtopk_bench.files import content_of, opened, remove_unfinished, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
 from regtopk_bench.results.document import document
@@ -22,6 +24,9 @@ from regtopk_bench.results.summary import density_of
 
 RESULT_FILE = "result.json"
 TRACES_FILE = "traces.csv"
+_CREATED = re.compile(rb'"created": ?"([^"]+)"')
+_NEAR = 4096
+
 _WHICH_RUN = ("algorithm", "density", "seed")
 _WHICH_KERNEL = ("distribution", "dim", "density", "operation", "implementation", "case")
 
@@ -123,6 +128,38 @@ def read(path: Path) -> Result:
     content = parsed(raw, f"result {file}")
     check_version(content, file)
     return validated(Result, content, f"result {file}")
+
+
+def saved(parent: Path) -> list[Path]:
+    """Return the folders of the runs that are saved in a folder, newest first.
+
+    What is damaged is among them; its age is that of its file.
+
+    Raises:
+        ConfigurationError: If the folder cannot be read.
+    """
+    try:
+        ages = {folder: _age(folder) for folder in parent.iterdir()}
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {parent}: {error.strerror}") from error
+    found = [(age, folder) for folder, age in ages.items() if age]
+    return [folder for _, folder in sorted(found, reverse=True)]
+
+
+def _age(folder: Path) -> tuple[float, float] | None:
+    """Return when the run in a folder began and was last written; None if there is no run.
+
+    What does not say when it began, in its first bytes, began when it was written.
+    """
+    for name in (journal.JOURNAL_FILE, RESULT_FILE):
+        file = folder / name
+        with contextlib.suppress(OSError):  # there is none, or not any more
+            began = written = file.lstat().st_mtime
+            with contextlib.suppress(OSError, ValueError), opened(file) as content:
+                if said := _CREATED.search(content.read(_NEAR)):
+                    began = datetime.fromisoformat(said[1].decode()).timestamp()
+            return began, written
+    return None
 
 
 def _traces(result: Result) -> str:

@@ -142,13 +142,18 @@ def estimate(values: NDArray[np.float64], least_spread: float = 0.0) -> Estimate
     mean = float(known.mean()) if seeds and seeds == len(values) else math.nan
     if not math.isfinite(mean) or seeds < 2:  # and SciPy, slow to import, is not needed
         return Estimate(mean=mean, half_width=None, n=seeds)
-    from scipy import special
-
-    error = spread_of(known, least_spread) / math.sqrt(seeds)
-    half_width = float(special.stdtrit(seeds - 1, 0.975) * error)
+    half_width = float(half_widths(known, least_spread))
     return Estimate(
         mean=mean, half_width=half_width if math.isfinite(half_width) else None, n=seeds
     )
+
+
+def half_widths(values: NDArray[np.float64], least_spread: float = 0.0) -> NDArray[np.float64]:
+    """Return half the width of the mean's 95 % confidence interval over seeds, the first axis."""
+    from scipy import special
+
+    error = spread_of(values, least_spread) / math.sqrt(len(values))
+    return np.asarray(special.stdtrit(len(values) - 1, 0.975) * error)
 
 
 def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -22,7 +22,7 @@ Reason = Literal[
     "new-metric",
     "missing-cell",
     "missing-metric",
-    "no-cuda",
+    "unavailable",
     "crashed",
     "timed-out",
     "diverged",

@@ -17,9 +17,11 @@ from regtopk_bench.settings.gate import BaselineSettings, CheckSettings, DoctorS
 from regtopk_bench.settings.report import (
     FORMATS,
     PLOT_FORMATS,
+    PLOT_WIDTHS,
     FormatSettings,
     ReportSettings,
     SavedSettings,
+    plot_format_of,
 )
 from regtopk_bench.settings.resolve import Resolved, flag_name, resolve, resumed, variable_name
 from regtopk_bench.settings.values import as_json, as_text, from_json
@@ -28,6 +30,7 @@ __all__ = [
     "COMMANDS",
     "FORMATS",
     "PLOT_FORMATS",
+    "PLOT_WIDTHS",
     "WORKLOADS",
     "BaselineSettings",
     "CheckSettings",
@@ -52,6 +55,7 @@ __all__ = [
     "flag_name",
     "from_json",
     "load",
+    "plot_format_of",
     "resolve",
     "resumed",
     "variable_name",

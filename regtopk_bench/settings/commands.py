@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings.declare import Group, declarations, other_default
-from regtopk_bench.settings.execution import ExecutionSettings, ImageExecution, KernelsExecution
+from regtopk_bench.settings.execution import (
+    CacheFolder,
+    ExecutionSettings,
+    ImageExecution,
+    KernelsExecution,
+)
 from regtopk_bench.settings.gate import BaselineSettings, CheckSettings, DoctorSettings
 from regtopk_bench.settings.kinds import Algorithms, Count, Density, Positive, Whole
 from regtopk_bench.settings.problem import (
@@ -20,6 +25,7 @@ from regtopk_bench.settings.report import (
     AccuracyReport,
     FormatSettings,
     GapReport,
+    OutputSettings,
     ReportSettings,
     ToyReport,
 )
@@ -98,6 +104,16 @@ class KernelsSettings(KernelsProblemSettings, KernelsExecution, ReportSettings):
     """Kernels timed against each other and against the memory limit."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunsSettings(OutputSettings):
+    """Which saved runs are listed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheSettings(CacheFolder, FormatSettings):
+    """Which cache is shown or cleared."""
+
+
 WORKLOADS: dict[str, type[ReportSettings]] = {
     "linreg": LinregSettings,
     "cifar": CifarSettings,
@@ -111,6 +127,8 @@ COMMANDS: dict[str, type[FormatSettings]] = {
     "check": CheckSettings,
     "baseline": BaselineSettings,
     "doctor": DoctorSettings,
+    "runs": RunsSettings,
+    "cache": CacheSettings,
 }
 """Every command with settings."""
 

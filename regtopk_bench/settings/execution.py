@@ -14,10 +14,12 @@ from regtopk_bench.settings.kinds import (
     AtOnce,
     AtOnceOrAuto,
     Count,
+    Folder,
     Kind,
     Positive,
     RunFolder,
 )
+from regtopk_bench.settings.paths import CACHE
 
 _IMPLEMENTATIONS = (
     "numba",
@@ -88,8 +90,8 @@ class KernelsExecution(Group, panel="Execution", decides=False):
         ),
     ] = setting(
         tuple(name for name in _IMPLEMENTATIONS if name != "reference"),
-        "Implementation to time, repeatable, if it runs on the device: {choices}, or a module of "
-        "your own by its dotted name.",
+        "Implementation to time, repeatable: {choices}, or a module of your own by its dotted "
+        "name. By default, all but reference that run here.",
         short="-i",
         decides=True,
     )
@@ -100,4 +102,13 @@ class KernelsExecution(Group, panel="Execution", decides=False):
     )
     threads: AtOnceOrAuto = setting(
         "auto", "Threads on the CPU; auto takes as many as PyTorch does.", decides=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheFolder(Group, panel="Execution", decides=False):
+    """Where whatever can be made again is kept."""
+
+    cache: Folder = setting(
+        CACHE, "Folder for what is fetched, unpacked and decoded, and for answers of doctor."
     )

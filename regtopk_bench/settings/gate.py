@@ -17,7 +17,7 @@ from regtopk_bench.settings.kinds import (
     Positive,
     RunFolder,
 )
-from regtopk_bench.settings.paths import UserPath
+from regtopk_bench.settings.paths import CACHE, UserPath
 from regtopk_bench.settings.report import FormatSettings, SavedSettings
 
 Factor = Annotated[float, Above(1), AtMost(100)]
@@ -57,9 +57,7 @@ class CheckExecution(CellExecution):
 class DiagnosisCache(Group, panel="Execution", decides=False):
     """Where doctor's answer is kept."""
 
-    cache: Folder = setting(
-        UserPath("~/.cache/regtopk-bench"), "Folder where doctor's answer is kept."
-    )
+    cache: Folder = setting(CACHE, "Folder where doctor's answer is kept.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,3 +24,7 @@ class UserPath(os.PathLike[str]):
     def __str__(self) -> str:
         """Return the path as it was written."""
         return self.text
+
+
+CACHE = UserPath("~/.cache/regtopk-bench")
+"""Where whatever can be made again is kept."""

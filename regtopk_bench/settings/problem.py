@@ -16,7 +16,7 @@ from regtopk_bench.settings.kinds import (
     NonNegative,
     Positive,
 )
-from regtopk_bench.settings.paths import UserPath
+from regtopk_bench.settings.paths import CACHE
 
 Dtype = Literal["float32", "float64"]
 
@@ -62,7 +62,7 @@ class ImageProblemSettings(ProblemSettings):
         None, "Height and width to resize images to; by default, they keep their size."
     )
     cache: Folder = setting(
-        UserPath("~/.cache/regtopk-bench"),
+        CACHE,
         "Folder for what is fetched, unpacked and decoded.",
         decides=False,
     )

@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, get_args
 
+from regtopk_bench.settings import parsers
 from regtopk_bench.settings.declare import Group, setting
-from regtopk_bench.settings.kinds import Count, Folder, Fraction, Positive
+from regtopk_bench.settings.kinds import Count, Fraction, Kind, Positive
 from regtopk_bench.settings.paths import UserPath
 
 Format = Literal["table", "json", "csv", "markdown", "latex"]
 PlotFormat = Literal["png", "svg", "pdf"]
+PlotWidth = Literal["single", "double"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 PLOT_FORMATS: tuple[PlotFormat, ...] = get_args(PlotFormat)
+PLOT_WIDTHS: tuple[PlotWidth, ...] = get_args(PlotWidth)
+
+
+def plot_format_of(path: str) -> str | None:
+    """Return the format of the plot that a path names; None if it names a folder."""
+    suffix = PurePath(path).suffix.lower().removeprefix(".")
+    return suffix if suffix in PLOT_FORMATS else None
+
+
+def _folder_of_runs(raw: Any) -> UserPath:
+    """Parse the path of a folder; what ends as a plot does was meant to be a file."""
+    given = parsers.path(raw)
+    if plot_format_of(given.text):
+        raise ValueError(
+            f"{parsers.shown(raw)} names a file, but each run creates a folder in the one named "
+            f"here; for a file, `regtopk-bench show RUN --output {parsers.bare(raw)}`"
+        )
+    return given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +45,18 @@ class FormatSettings(Group, panel="Report", decides=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedSettings(FormatSettings):
+class OutputSettings(FormatSettings):
     """Where results are kept."""
 
-    output: Folder = setting(
+    output: Annotated[UserPath, Kind(_folder_of_runs, "DIR")] = setting(
         UserPath("runs"), "Folder in which each run creates its own.", short="-o"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedSettings(OutputSettings):
+    """Whether results are kept."""
+
     save: bool = setting(True, "Save the results and, if there is one, the plot.")
 
 
@@ -38,6 +65,12 @@ class ReportSettings(SavedSettings):
     """How results are printed, kept and drawn."""
 
     plot_format: PlotFormat = setting("png", "Format of the plot: {choices}.")
+    plot_width: PlotWidth = setting(
+        "double", "Width of the plot, in columns of a paper, 3.5 or 7.16 inches: {choices}."
+    )
+    plot_title: bool = setting(
+        True, "Titles above the panels; without, only what several panels are told apart by."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,8 +33,8 @@ class SeededTraining(TrainingSettings):
 
     seeds: Seeds = setting(
         (0,),
-        "Seeds of data, initial parameters and draws: 0-4 or 0,3,7. "
-        "Several give confidence intervals.",
+        "Seeds of data, initial parameters and draws, by number: 0,3,7 are three, 0-9 are ten, and "
+        "10 is one. Several give confidence intervals.",
         short="-s",
     )
 

@@ -1,10 +1,11 @@
 """How long kernels take, measured in a way that a rival's author would accept."""
 
+from regtopk_bench.timing.available import IMPLEMENTATIONS, runs_on, unavailable
 from regtopk_bench.timing.candidates import (
-    IMPLEMENTATIONS,
     Candidate,
     Step,
     Timed,
+    absence,
     candidate,
     candidates,
     planned,
@@ -26,9 +27,12 @@ __all__ = [
     "Measurement",
     "Step",
     "Timed",
+    "absence",
     "candidate",
     "candidates",
     "measure",
     "planned",
     "problem",
+    "runs_on",
+    "unavailable",
 ]

@@ -20,11 +20,9 @@ from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.kernels import Guess, Implementation
 from regtopk_bench.kernels.guess import misses
 from regtopk_bench.timing import selections as selections_of
+from regtopk_bench.timing.available import IMPLEMENTATIONS, OURS, is_known, runs_on
 from regtopk_bench.timing.problem import KernelData
 from regtopk_bench.timing.selections import RIVALS
-
-OURS = ("numba", "triton")
-IMPLEMENTATIONS = (*OURS, "reference", *RIVALS)
 
 _MU = 4.0
 _OFF = 2.0
@@ -245,35 +243,26 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     """Return what can be timed, without making it: steps first, then selections, then scores.
 
     Args:
-        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what cannot
-            run here is left out.
+        implementations: Some of `IMPLEMENTATIONS`, or modules by their dotted names; what does not
+            run on the device is left out.
         device: "cpu" or "cuda".
         restored: Whether every step starts from the same residual: see `KernelData`.
 
     Raises:
         ConfigurationError: If one of them is unknown.
     """
-    on_gpu, names = device == "cuda", list(implementations)
-    for name in names:
-        if name not in IMPLEMENTATIONS and "." not in name:
-            raise ConfigurationError(
-                f'implementation "{name}" is unknown{suggest(str(name), IMPLEMENTATIONS)}'
-            )
+    on_gpu = device == "cuda"
+    names = [name for name in implementations if is_known(name) and runs_on(name, device)]
     steps, selections = [], []
     for name in names:
         if name == "reference":
             steps.append(Timed("step", name))
             selections.append(name)
         elif name in RIVALS:
-            if selections_of.available(name, on_gpu):
-                selections.append(name)
-        elif (name == "triton") == on_gpu or name not in OURS:
-            try:
-                module = kernels.implementation(name)
-            except ConfigurationError as error:
-                raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
-            if module is None:
-                continue
+            selections.append(name)
+        else:
+            if name not in OURS:
+                _check_outside(name)
             cases = ["warm"]
             if restored and name in OURS:
                 cases += ["sampled", "missed", "cold"] if not on_gpu else ["missed", "cold"]
@@ -286,6 +275,12 @@ def planned(implementations: Iterable[str], *, device: str, restored: bool) -> l
     if any(name in names for name in OURS):
         scores = [Timed("score", each.implementation) for each in (DenseScore, OurScore)]
     return [*steps, *(Timed("select", name) for name in selections), *scores]
+
+
+def absence(timed: Timed) -> str | None:
+    """Return why something planned cannot be timed here, if so: Numba, for one, is optional."""
+    name = timed.implementation
+    return selections_of.failure_to_load(name) if name in RIVALS else kernels.absence(name)
 
 
 def candidate(data: KernelData, timed: Timed) -> Candidate:
@@ -315,7 +310,16 @@ def candidates(data: KernelData, implementations: Iterable[str]) -> Iterator[Can
     """
     device = data.start_1J.device.type
     for timed in planned(implementations, device=device, restored=data.restored):
-        yield candidate(data, timed)
+        if not absence(timed):
+            yield candidate(data, timed)
+
+
+def _check_outside(name: str) -> None:
+    """Raise ConfigurationError unless a dotted name is that of a module with kernels."""
+    try:
+        kernels.implementation(name)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}{suggest(name, IMPLEMENTATIONS)}") from error
 
 
 def _select_with(module: Implementation, score_J: Tensor, k: int) -> Tensor:

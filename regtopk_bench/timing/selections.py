@@ -13,13 +13,11 @@ Select = Callable[[Tensor, int], Tensor]
 """From scores (J,) and k to the indices of the k largest, (k,), in any order."""
 
 
-def available(name: str, on_gpu: bool) -> bool:
-    """Tell whether a rival can run on tensors of this kind here."""
-    if name == "numpy.argpartition":
-        return not on_gpu
-    if name == "cupy.argpartition":
-        return on_gpu and importlib.util.find_spec("cupy") is not None
-    return True
+def failure_to_load(name: str) -> str | None:
+    """Return why a rival cannot be used here, in words, if so."""
+    if name == "cupy.argpartition" and importlib.util.find_spec("cupy") is None:
+        return "CuPy is not installed"
+    return None
 
 
 def rival(name: str) -> Select:

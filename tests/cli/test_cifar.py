@@ -17,7 +17,8 @@ from PIL import Image
 Call = Callable[..., Any]
 
 TINY = ["--dataset", "synthetic", "--image-size", "8", "--processes", "1"]
-SMALL = [*TINY, "--workers", "4", "--rounds", "12", "--evaluate-every", "4", "--density", "0.01"]
+FOUR = [*TINY, "--workers", "4", "--evaluate-every", "4", "--density", "0.01"]
+SMALL = [*FOUR, "--rounds", "12"]
 
 
 def test_the_table_fits_80_columns_and_says_that_images_are_made_up(run: Call) -> None:
@@ -150,7 +151,7 @@ def test_an_interrupted_run_is_resumed_to_the_same_bits(run: Call) -> None:
 
 
 def test_a_killed_run_can_be_resumed(run: Call) -> None:
-    command = [sys.executable, "-m", "regtopk_bench", "cifar", *SMALL, "--rounds", "100"]
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", *FOUR, "--rounds", "100"]
     kill_after_a_checkpoint(subprocess.Popen([*command, "--checkpoint-every", "3", "-a", "topk"]))
     (folder,) = Path("runs").iterdir()
     resumed = run("cifar", "--resume", str(folder), "-f", "json")
@@ -217,7 +218,7 @@ def test_what_was_finished_outlives_a_second_stop(run: Call) -> None:
 
 
 def test_a_damaged_checkpoint_loses_nothing(run: Call) -> None:
-    command = [sys.executable, "-m", "regtopk_bench", "cifar", *SMALL, "-r", "100", "-a", "topk"]
+    command = [sys.executable, "-m", "regtopk_bench", "cifar", *FOUR, "-r", "100", "-a", "topk"]
     process = subprocess.Popen([*command, "--checkpoint-every", "2"], stdout=subprocess.DEVNULL)
     wait_for_checkpoint(process, "*/round-00000006*")  # not the first
     process.send_signal(signal.SIGINT)

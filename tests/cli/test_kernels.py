@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,3 +103,76 @@ def test_interrupted_runs_keep_finished_cases(run: Call, monkeypatch: pytest.Mon
     assert "k/J=0.01," not in done.stdout
     (folder,) = Path("runs").iterdir()
     assert run("show", str(folder)).stdout == done.stdout
+
+
+WITHOUT = """
+import sys
+sys.modules["{module}"] = None
+from regtopk_bench.__main__ import main
+main()
+"""
+"""The program where a package is not installed."""
+
+
+def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WITHOUT.format(module=module), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    ("flags", "code", "told"),
+    [
+        (["-i", "triton"], 3, "triton cannot be timed on cpu: it runs on cuda only, and PyTorch"),
+        (["-i", "numba,cupy.argpartition"], 3, "cupy.argpartition cannot be timed on cpu"),
+        (["-i", "triton", "--device", "cpu"], 2, "it runs on cuda only; give another --device"),
+    ],
+)
+def test_what_is_asked_for_by_name_and_cannot_run_is_an_error(
+    run: Call, monkeypatch: pytest.MonkeyPatch, flags: list[str], code: int, told: str
+) -> None:
+    done = run("kernels", *SMALL, *flags)
+    assert (done.exit_code, done.stdout) == (code, "")
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not Path("runs").exists()
+    monkeypatch.setenv("REGTOPK_BENCH_IMPLEMENTATION", flags[1])
+    assert run("kernels", *SMALL, *flags[2:]).exit_code == code
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_defaults_and_profiles_leave_out_what_cannot_run(run: Call) -> None:
+    left = "left out: triton (it runs on cuda only), cupy.argpartition (it runs on cuda only)\n"
+    assert left in run("kernels", *SMALL, "--no-save").stderr
+    assert "left out" not in run("kernels", *SMALL, "--no-save", "-q").stderr
+    Path("benchmarks.toml").write_text(
+        'version = 1\n[profiles.some.kernels]\nimplementation = ["numba", "triton"]\n'
+        '[profiles.none.kernels]\nimplementation = ["triton"]\n'
+    )
+    some = run("kernels", *SMALL, "--no-save", "--profile", "some")
+    assert some.exit_code == 0
+    assert "left out: triton (it runs on cuda only)\n" in some.stderr
+    none = run("kernels", *SMALL, "--profile", "none")
+    assert (none.exit_code, none.stdout) == (3, "")
+    assert "there is nothing to time: triton cannot be timed on cpu" in none.stderr
+
+
+def test_numba_by_name_without_numba_is_an_error() -> None:
+    asked = without("numba", "kernels", *SMALL, "-i", "numba", "--device", "cpu", "--no-save")
+    assert (asked.returncode, asked.stdout) == (3, "")
+    (line,) = asked.stderr.splitlines()
+    assert line.startswith(
+        "error: numba cannot be timed on cpu: the numba kernels cannot be loaded"
+    )
+
+
+def test_numba_is_left_out_of_the_defaults_without_numba() -> None:
+    done = without("numba", "kernels", *SMALL, "--device", "cpu", "--no-save")
+    assert done.returncode == 0, done.stderr
+    assert "left out: numba (the numba kernels cannot be loaded" in done.stderr
+    assert "torch.topk" in done.stdout
+    assert "warm" not in done.stdout

@@ -11,7 +11,8 @@ import pytest
 
 Call = Callable[..., Any]
 
-SMALL = ["--workers", "4", "--samples", "60", "--dim", "20", "--rounds", "120", "--processes", "1"]
+PROBLEM = ["--workers", "4", "--samples", "60", "--dim", "20", "--processes", "1"]
+SMALL = [*PROBLEM, "--rounds", "120"]
 
 
 def test_the_table_fits_80_columns_and_marks_the_best(run: Call) -> None:
@@ -107,7 +108,7 @@ def test_verbose_describes_each_run(run: Call) -> None:
 
 def test_divergence_is_reported_and_saved(run: Call) -> None:
     done = run(
-        "linreg", *SMALL, "--rounds", "3000", "-l", "10", "-d", "0.5", "-a", "topk", "-a", "dense"
+        "linreg", *PROBLEM, "--rounds", "3000", "-l", "10", "-d", "0.5", "-a", "topk", "-a", "dense"
     )
     assert done.exit_code == 3
     assert "dense seed 0: non-finite gradient at worker" in done.stderr
@@ -121,7 +122,7 @@ def test_divergence_is_reported_and_saved(run: Call) -> None:
 
 
 def test_no_rounds_give_an_empty_table(run: Call) -> None:
-    done = run("linreg", *SMALL, "--rounds", "0")
+    done = run("linreg", *PROBLEM, "--rounds", "0")
     assert done.exit_code == 0, done.output
     assert "topk" in done.stdout
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from regtopk_bench.cli.invocation import is_out_of_memory
-from tests.cli.test_linreg import SMALL
+from tests.cli.test_linreg import PROBLEM, SMALL
 
 Call = Callable[..., Any]
 
@@ -64,6 +64,32 @@ def test_show_draws_elsewhere_and_in_other_formats(run: Call) -> None:
         assert Path(f"plots/convergence.{suffix}").read_bytes().startswith(magic)
 
 
+def test_show_draws_into_a_file_that_is_named(run: Call) -> None:
+    run("linreg", *SMALL)
+    (folder,) = Path("runs").iterdir()
+    paper = ["--plot-width", "single", "--no-plot-title"]
+    for name, magic in (("a.pdf", b"%PDF"), ("new/b.svg", b"<?xml"), ("C.PNG", b"\x89PNG")):
+        done = run("show", str(folder), "-o", name, *paper)
+        assert done.exit_code == 0, done.stderr
+        assert f"drew {name}" in done.stderr
+        assert Path(name).read_bytes().startswith(magic)
+    assert "252pt" in Path("new/b.svg").read_text()  # 3.5 inches
+    assert run("show", str(folder), "-o", "a.pdf", "--plot-format", "pdf").exit_code == 0
+    Path("folder.pdf").mkdir()
+    assert run("show", str(folder), "-o", "folder.pdf").exit_code == 0
+    assert Path("folder.pdf/convergence.png").exists()
+
+
+@pytest.mark.parametrize("command", ["linreg", "cifar", "toy", "kernels", "check"])
+def test_runs_refuse_a_file_as_their_folder(run: Call, command: str) -> None:
+    done = run(command, "--output", "figure.PDF")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: --output: 'figure.PDF' names a file, but each run")
+    assert "regtopk-bench show RUN --output figure.PDF" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(Path().iterdir())
+
+
 def test_show_refuses_damaged_and_newer_results(run: Call) -> None:
     run("linreg", *SMALL)
     (folder,) = Path("runs").iterdir()
@@ -99,7 +125,7 @@ def test_show_takes_little_time_and_no_torch(run: Call) -> None:
 def test_a_plot_that_fails_costs_nothing_else(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     from regtopk_bench.cli import session
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise KeyError("no such style")
 
     monkeypatch.setattr(session, "plot", fail)
@@ -116,7 +142,7 @@ def test_a_plot_that_fails_costs_nothing_else(run: Call, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ModuleNotFoundError("No module named 'matplotlib'"), "ModuleNotFoundError: No module"),
+        (ModuleNotFoundError("No module named 'kiwisolver'"), "ModuleNotFoundError: No module"),
         (AttributeError("_ARRAY_API not found"), "AttributeError: _ARRAY_API not found"),
         (RuntimeError("no font"), "RuntimeError: no font"),
     ],
@@ -126,7 +152,7 @@ def test_show_tells_a_plot_that_fails_from_damage(
 ) -> None:
     from regtopk_bench.cli import show
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise error
 
     run("linreg", *SMALL)
@@ -201,7 +227,7 @@ def test_nobody_reads_and_all_is_saved(output_format: str) -> None:
 
 
 def test_a_failure_is_not_hidden_by_nobody_reading() -> None:
-    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(SMALL)} -r 3000 -l 10"
+    command = f"{sys.executable} -m regtopk_bench linreg {' '.join(PROBLEM)} -r 3000 -l 10"
     shell = f"set -o pipefail; {command} | true"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert done.returncode == 3
@@ -243,3 +269,24 @@ def test_a_full_disk_is_told_to_whoever_interrupts(
 )
 def test_a_lack_of_memory_is_known_by_its_words(error: Exception, is_one: bool) -> None:
     assert is_out_of_memory(error) == is_one
+
+
+WITHOUT_MATPLOTLIB = """
+import sys
+sys.modules["matplotlib"] = None
+from regtopk_bench.__main__ import main
+main()
+"""
+
+
+def test_without_matplotlib_all_but_the_plot_is_there() -> None:
+    command = [sys.executable, "-c", WITHOUT_MATPLOTLIB, "linreg", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "regtopk" in done.stdout
+    (folder,) = Path("runs").iterdir()
+    saved, told = done.stderr.splitlines()
+    assert saved == f"saved {folder}"
+    assert told.startswith("the plot could not be drawn (ModuleNotFoundError: import of matplotlib")
+    assert told.endswith("; all else is saved")
+    assert sorted(file.name for file in folder.iterdir()) == ["result.json", "traces.csv"]

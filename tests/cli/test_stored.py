@@ -197,6 +197,12 @@ def test_folders_without_a_result_are_one_line(run: Call) -> None:
         (["-o", "/proc/plots"], "cannot draw into /proc/plots: No such file or directory"),
         (["-o", "~no-such-user/x"], "--output: '~no-such-user/x': there is no such home folder"),
         (["--plot-format", "gif"], '--plot-format: unknown value "gif"'),
+        (["--plot-width", "triple"], '--plot-width: unknown value "triple"'),
+        (
+            ["-o", "a.svg", "--plot-format", "pdf"],
+            "--output a.svg with --plot-format pdf: give one",
+        ),
+        (["-o", "file/a.pdf"], "cannot draw into file/a.pdf: "),
     ],
 )
 def test_where_a_plot_cannot_be_drawn(run: Call, flags: list[str], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The example of a package with its own sparsifier, installed and gated as a stranger would."""
+"""The example of a package with a sparsifier of its own, installed and gated as by a stranger."""
 
 from __future__ import annotations
 

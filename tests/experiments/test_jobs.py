@@ -97,3 +97,19 @@ def test_a_cell_that_cannot_be_started_stops_the_others_after_a_round(
         short[0].key: "finished",
         long.key: "stopped",
     }
+
+
+@pytest.mark.parametrize("watches", [True, False])
+def test_who_watches_rounds_hears_of_those_in_other_processes(watches: bool) -> None:
+    told = dict[str, list[int]]()
+
+    class Watching(experiments.Observer):
+        watches_rounds = watches
+
+        def round(self, cell: experiments.Cell, finished: int) -> None:
+            told.setdefault(cell.key, []).append(finished)
+
+    cells = [cell(seed=seed) for seed in (0, 1)]
+    assert len(list(experiments.run(cells, jobs=2, observer=Watching()))) == 2
+    assert told.keys() == ({each.key for each in cells} if watches else set())
+    assert all(rounds[0] == 1 and rounds == sorted(rounds) for rounds in told.values())

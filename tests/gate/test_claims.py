@@ -59,7 +59,7 @@ def test_a_claim_about_a_cell_that_was_skipped_is_skipped_itself(left: int) -> N
     claim = Claimed("ours is below", "gap", 0.0, [[each.cell.key for each in both]])
     suite = replace(suite_of(*both), claims=[claim], skipped={skipped: "no CUDA"})
     (found,) = claims.verdicts(suite, {both[left].cell.key: both[left]})
-    assert (found.verdict, found.reason) == ("SKIPPED", "no-cuda")
+    assert (found.verdict, found.reason) == ("SKIPPED", "unavailable")
     assert found.cell == both[0].cell.key
     assert "no CUDA" in found.sentence
 

@@ -103,7 +103,7 @@ def test_numbers_are_properties_as_far_as_there_are_any() -> None:
 
 def test_totals_are_those_of_the_cases() -> None:
     kinds = ["PASS", "FAIL", "FAIL", "SKIPPED"] * 250
-    reasons = ["equal", "worse", "crashed", "no-cuda"] * 250
+    reasons = ["equal", "worse", "crashed", "unavailable"] * 250
     found = [
         verdict(kind, reason, name=f"cell {number % 7}", metric=str(number))
         for number, (kind, reason) in enumerate(zip(kinds, reasons, strict=True))

@@ -1,4 +1,4 @@
-"""Tables and the plot of timed kernels."""
+"""Tables of timed kernels."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from regtopk_bench.report.kernels import kernels_tables, noise
-from regtopk_bench.report.throughput import throughput_plot
 from regtopk_bench.results import KernelCell, Run
 from tests.results.samples import result
 
@@ -124,16 +122,3 @@ def test_only_a_noisy_machine_is_warned_of() -> None:
     warning = noise([timed(), timed(dim=10, limit=[0.001, 0.001, 0.002, 0.003])])
     assert warning is not None
     assert "noisy machine" in warning
-
-
-@pytest.mark.parametrize("runs", [
-    [],
-    [timed("select")],
-    [timed(case="warm", dim=dim, density=density) for dim in (10, 100) for density in (0.1, 0.01)],
-])  # fmt: skip
-def test_throughput_can_be_drawn(runs: list[Run], tmp_path: Path) -> None:
-    throughput_plot(result(runs, "kernels"), tmp_path / "throughput.svg")
-    drawn = (tmp_path / "throughput.svg").read_text()
-    assert drawn.count("memory limit") >= 1 + (len(runs) > 1)
-    throughput_plot(result(runs, "kernels"), tmp_path / "again.svg")
-    assert (tmp_path / "again.svg").read_text() == drawn

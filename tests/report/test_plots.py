@@ -3,14 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
-from regtopk_bench import ConfigurationError
 from regtopk_bench.algorithms import ALGORITHMS
 from regtopk_bench.report.curves import curves
-from regtopk_bench.report.figures import save
 from regtopk_bench.report.reports import plot
 from regtopk_bench.results import Result
+from tests.report.test_figures import texts
 from tests.results.samples import cell, image_run, result, run
 
 NAMES = ["pkg.Mine", *reversed(ALGORITHMS)]
@@ -20,12 +18,6 @@ RESULTS = {
     "cifar": result([image_run(name, seed) for name in NAMES for seed in (0, 1)], "cifar"),
     "toy": result([run(name, traces={"loss": [3.0, 2.0, 1.0]}) for name in NAMES], "toy"),
 }
-
-
-def texts(svg: Path) -> list[str]:
-    """Return the texts of a plot, which SVG has as comments, in order."""
-    lines = svg.read_text(encoding="utf-8").splitlines()
-    return [line.strip()[5:-4] for line in lines if line.strip().startswith("<!-- ")]
 
 
 @pytest.mark.parametrize("command", RESULTS)
@@ -48,7 +40,8 @@ def test_the_legend_is_in_the_order_of_the_rows_and_others_follow(tmp_path: Path
     ]
     drawn = plot(RESULTS["linreg"], tmp_path, "svg")
     assert drawn is not None
-    assert texts(drawn)[-len(looks) :] == [look.label for look in looks.values()]
+    names = [look.label for look in looks.values()]
+    assert texts(drawn)[-len(names) - 1 :] == [*names, "95 % CI of the mean, 2 seeds"]
 
 
 def test_two_configurations_share_a_colour_and_nothing_else(tmp_path: Path) -> None:
@@ -88,11 +81,3 @@ def test_a_plot_of_little_is_drawn(runs: list[Result], tmp_path: Path) -> None:
 
 def test_nothing_is_drawn_of_no_runs(tmp_path: Path) -> None:
     assert plot(result([]), tmp_path, "png") is None
-
-
-def test_a_plot_too_large_for_png_is_one_line(tmp_path: Path) -> None:
-    figure = Figure(figsize=(1, 500))
-    with pytest.raises(ConfigurationError, match="too large for PNG: give --plot-format svg"):
-        save(figure, tmp_path / "plot.png")
-    save(figure, tmp_path / "plot.svg")
-    assert [file.name for file in tmp_path.iterdir()] == ["plot.svg"]

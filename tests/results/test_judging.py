@@ -189,14 +189,14 @@ def test_cells_that_were_skipped_failed_or_diverged() -> None:
     skipped, failed = run(seed=1).cell, run(seed=2).cell
     given = outcomes(
         diverged,
-        skipped={skipped.key: ("no-cuda", "no GPU")},
+        skipped={skipped.key: ("unavailable", "no GPU")},
         failures={failed.key: ("crashed", "it died")},
     )
     names = {**given.names, skipped.key: "skipped", failed.key: "failed"}
     found = verdicts(accepted(run()), Outcomes(**{**vars(given), "names": names}))
     assert [(each.verdict, each.reason) for each in found if each.verdict != "MISSING"] == [
         ("FAIL", "diverged"),
-        ("SKIPPED", "no-cuda"),
+        ("SKIPPED", "unavailable"),
         ("FAIL", "crashed"),
     ]
 

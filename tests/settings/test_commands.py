@@ -38,7 +38,7 @@ METAVARS = {
     },
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
-        *("device", "distribution", "implementation", "format", "plot_format"),
+        *("device", "distribution", "implementation", "format", "plot_format", "plot_width"),
         *("select", "time", "reason"),
     },
     "NAME|PATH": {"weights"},
@@ -49,7 +49,7 @@ METAVARS = {
     "LIST": {"seeds"},
     None: {
         *("freeze_backbone", "augment", "amp", "save", "timing", "allow_new", "allow_missing"),
-        *("strict", "dry_run", "summary"),
+        *("strict", "dry_run", "summary", "plot_title"),
     },
 }
 
@@ -74,7 +74,7 @@ def test_no_two_settings_share_a_letter(command: str) -> None:
     assert len(set(letters)) == len(letters)
 
 
-REPORT = {"format", "output", "save", "plot_format"}
+REPORT = {"format", "output", "save", "plot_format", "plot_width", "plot_title"}
 RUNNING = {"processes", "jobs", "timeout", "checkpoint_every", "resume"}
 
 

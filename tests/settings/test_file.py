@@ -79,7 +79,7 @@ def test_the_papers_hyper_parameters(profile: str, command: str, regtopk: str) -
         ('version = "1"', "version is '1', and must be 1"),
         ("version = 1\nx = 1" + "0" * 5000, "not valid TOML"),
         ("version = 1\nx = " + "[" * 100_000, "not valid TOML"),
-        ("version = 1\n[defaults]\nrounds" + ".a" * 2000 + " = 1", "this dict is not a whole"),
+        ("version = 1\n[defaults]\nrounds" + ".a" * 2000 + " = 1", "is not a whole"),
         ("version = 1\n[defaults]\nrounds = 1" + "0" * 400, "0… is above"),
         ("version = 1\n[defaults]\nsave = 1", "save: 1 is neither true nor false"),
         ("version = 1\n[defaults]\nlearning_rate = 1e400", "inf is not a finite number"),

@@ -1,5 +1,6 @@
 """Image classification: loading images, sharing them among workers, networks to train."""
 
+from regtopk_bench.workloads.images.archive import OnRead
 from regtopk_bench.workloads.images.classification import ImageClassification
 from regtopk_bench.workloads.images.dataset import ImageData, Images, OnImages, load_images
 from regtopk_bench.workloads.images.models import build_model
@@ -11,6 +12,7 @@ __all__ = [
     "ImageData",
     "Images",
     "OnImages",
+    "OnRead",
     "build_model",
     "load_images",
     "partition",

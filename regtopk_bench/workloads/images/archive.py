@@ -8,23 +8,25 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from regtopk_bench.errors import RegtopkBenchError, RunError
-from regtopk_bench.workloads.images.cache import is_own, keeping, own_folder
+from regtopk_bench.image_cache import FILES, UNFINISHED, is_own, unpacked
+from regtopk_bench.workloads.images.cache import keeping, own_folder
 from regtopk_bench.workloads.images.damage import reason, unreadable
 from regtopk_bench.workloads.images.tar import tar_members
 from regtopk_bench.workloads.images.zip import zip_members
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".zip")
 
-_FILES = "files"
 _CHECKSUM = "files.sha256"
 _BLOCK = 4096
 _DEEPEST = 32
-_UNFINISHED = ".unpacking-"
+
+OnRead = Callable[[int, int], None]
+"""Called with the bytes of an archive that have been read, and their total."""
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def unpack(archive: Path, cache: Path, limit: float) -> Path:
+def unpack(archive: Path, cache: Path, limit: float, on_read: OnRead | None = None) -> Path:
     """Unpack an archive into a folder of the cache, and return the folder.
 
     It is unpacked once, and again if any of its files has changed since.
@@ -43,26 +45,27 @@ def unpack(archive: Path, cache: Path, limit: float) -> Path:
         archive: A file whose name ends in one of `SUFFIXES`.
         cache: Folder in which all archives are unpacked.
         limit: Bytes that it may take, 4 KiB for each member besides its content.
+        on_read: Called after each member, if it has to be unpacked.
 
     Raises:
         RunError: If the archive cannot be read, is damaged or encrypted, unpacks to more than the
             limit, has a member that is not a plain file inside the folder, or has one twice; or
             if the cache cannot be written.
     """
-    home = cache / "unpacked" / fingerprint(archive)
+    home = unpacked(cache) / fingerprint(archive)
     with keeping(f"what {archive} holds", home.parent):
         own_folder(home.parent)
         with _alone_in(home.parent) as alone:
             if alone:  # what is there was left by a process that was killed
-                for left in home.parent.glob(f"{_UNFINISHED}*"):
+                for left in home.parent.glob(f"{UNFINISHED}*"):
                     shutil.rmtree(left, ignore_errors=True)
             if _is_whole(home):
-                return home / _FILES
-            aside = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=home.parent))
+                return home / FILES
+            aside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
             new = aside / "new"
             try:
-                _write(archive, new / _FILES, limit)
-                (new / _CHECKSUM).write_text(_checksum(new / _FILES))
+                _write(archive, new / FILES, limit, on_read)
+                (new / _CHECKSUM).write_text(_checksum(new / FILES))
                 try:
                     new.rename(home)
                 except OSError:  # another process was faster, or what is there is damaged
@@ -71,7 +74,7 @@ def unpack(archive: Path, cache: Path, limit: float) -> Path:
                         new.rename(home)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
-    return home / _FILES
+    return home / FILES
 
 
 @contextlib.contextmanager
@@ -96,9 +99,8 @@ def fingerprint(path: Path) -> str:
     return f"{path.name.split('.')[0]}-{hashlib.sha256(os.fsencode(identity)).hexdigest()[:16]}"
 
 
-def _write(archive: Path, folder: Path, limit: float) -> None:
+def _write(archive: Path, folder: Path, limit: float, on_read: OnRead | None) -> None:
     """Write all members of an archive into a new folder."""
-    read = zip_members if archive.name.lower().endswith(".zip") else tar_members
     used = 0
 
     def take(size: int) -> None:
@@ -111,7 +113,7 @@ def _write(archive: Path, folder: Path, limit: float) -> None:
             )
 
     folder.mkdir(parents=True)
-    for name, content in _blamed(archive, read(archive)):
+    for name, content in _blamed(archive, _members(archive, on_read)):
         target = folder / _inside(archive, name)
         take(_BLOCK)
         try:
@@ -125,6 +127,16 @@ def _write(archive: Path, folder: Path, limit: float) -> None:
             twice = content is not None and target.is_file()
             how = "twice" if twice else "as a file and as a folder"
             raise RunError(f"archive {archive} has {name!r} {how}") from error
+
+
+def _members(archive: Path, on_read: OnRead | None) -> Iterator[tuple[str, Iterator[bytes] | None]]:
+    read = zip_members if archive.name.lower().endswith(".zip") else tar_members
+    size = archive.stat().st_size
+    with archive.open("rb") as file:
+        for member in read(archive, file):
+            yield member
+            if on_read:
+                on_read(file.tell(), size)
 
 
 def _blamed(archive: Path, read: Iterator[T]) -> Iterator[T]:
@@ -153,8 +165,8 @@ def _inside(archive: Path, name: str) -> PurePosixPath:
 def _is_whole(home: Path) -> bool:
     """Tell whether an archive has been unpacked, and every file is still as it was written."""
     with contextlib.suppress(OSError, ValueError):
-        if is_own(home) and is_own(home / _FILES) and is_own(home / _CHECKSUM):
-            return (home / _CHECKSUM).read_text() == _checksum(home / _FILES)
+        if is_own(home) and is_own(home / FILES) and is_own(home / _CHECKSUM):
+            return (home / _CHECKSUM).read_text() == _checksum(home / FILES)
     return False
 
 

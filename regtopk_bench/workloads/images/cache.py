@@ -7,9 +7,7 @@ import errno
 import hashlib
 import io
 import math
-import os
 import shutil
-import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 
 from regtopk_bench.errors import RunError
 from regtopk_bench.files import written_atomically
+from regtopk_bench.image_cache import is_own
 from regtopk_bench.memory import check_room
 
 Pixels = NDArray[np.uint8]
@@ -56,19 +55,6 @@ def own_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not is_own(folder):
         raise PermissionError(errno.EPERM, "it is a link or belongs to someone else", str(folder))
-
-
-def is_own(path: Path) -> bool:
-    """Tell whether something in the cache is a file or a folder, not a link, of a trusted user.
-
-    That is this one, root, or whoever owns the folder that it is in.
-
-    Raises:
-        OSError: If it does not exist.
-    """
-    facts = path.lstat()
-    plain = stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode)
-    return plain and facts.st_uid in (0, os.geteuid(), path.parent.stat().st_uid)
 
 
 def cached(

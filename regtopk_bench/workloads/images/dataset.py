@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regtopk_bench import image_cache
 from regtopk_bench.errors import ConfigurationError, RunError
-from regtopk_bench.workloads.images.archive import is_archive, unpack
+from regtopk_bench.extras import needed_by
+from regtopk_bench.workloads.images.archive import OnRead, is_archive, unpack
 from regtopk_bench.workloads.images.cache import Pixels, cached, keeping, own_folder
 from regtopk_bench.workloads.images.damage import reason
 from regtopk_bench.workloads.images.decoding import SUFFIXES, as_pixels, decode, strictly
@@ -76,6 +78,7 @@ def load_images(
     side: int | None = None,
     unpacked_limit: float = 100.0,
     on_images: OnImages | None = None,
+    on_read: OnRead | None = None,
 ) -> ImageData:
     """Read images, or fetch CIFAR-10.
 
@@ -88,23 +91,27 @@ def load_images(
             centre cropped. None keeps their size.
         unpacked_limit: GiB that an archive may unpack to.
         on_images: Called with the number of images decoded or resized so far, and their total.
+        on_read: Called with the bytes of an archive unpacked so far, and their total.
 
     Raises:
         ConfigurationError: If `side` is below 1.
+        MissingPackageError: If torchvision, or for folders Pillow, is not installed.
         RunError: If a file is missing, damaged or does not fit the others, naming it; or if
             the cache cannot be written.
     """
     if side is not None and side < 1:
         raise ConfigurationError(f"images cannot be brought to {side} pixels: at least 1")
     if path is None:
-        return _cifar(cache / "cifar10", cache, side, on_images, download=True)
+        return _cifar(image_cache.fetched(cache), cache, side, on_images, download=True)
+    with needed_by("reading images"):
+        import PIL  # noqa: F401 - told before an archive is unpacked
     try:
         if not path.exists():
             raise RunError(f"there is no {path}: give a folder or an archive of images with --data")
         if not path.is_dir():
             if not (path.is_file() and is_archive(path)):
                 raise RunError(f"{path} is neither a folder nor an archive of a known kind")
-            path = unpack(path, cache, unpacked_limit * 2**30)
+            path = unpack(path, cache, unpacked_limit * 2**30, on_read)
         root = _root(path.resolve())
         if (root / _CIFAR_FOLDER).is_dir():
             return _cifar(root, cache, side, on_images, download=False)
@@ -129,7 +136,7 @@ def _root(path: Path) -> Path:
 def _cifar(
     root: Path, cache: Path, side: int | None, on_images: OnImages | None, *, download: bool
 ) -> ImageData:
-    read = torchvision("datasets").CIFAR10
+    read = torchvision("datasets", "CIFAR-10").CIFAR10
 
     if download:
         with keeping("CIFAR-10", root):
@@ -162,7 +169,7 @@ def _of_cifar(pixels_NHWC: Pixels, cache: Path, side: int | None, report: Report
 
     identity = hashlib.sha256(json.dumps(side).encode())
     identity.update(np.ascontiguousarray(pixels_NHWC).data)
-    stored = _cache_file(cache, identity.hexdigest())
+    stored = image_cache.decoded(cache, identity.hexdigest())
     return torch.from_numpy(cached(stored, (count, 3, side, side), resized, report))
 
 
@@ -240,12 +247,8 @@ def _decoded(
     identity = hashlib.sha256(json.dumps(side).encode())
     for file in files:
         identity.update(os.fsencode(file.identity))
-    stored = _cache_file(cache, identity.hexdigest())
+    stored = image_cache.decoded(cache, identity.hexdigest())
     with strictly():
         shape = (3, side, side) if side else decode(files[0].path, None).shape
         pixels_NCHW = cached(stored, (len(files), *shape), decoded, report)
     return Images(torch.from_numpy(pixels_NCHW), torch.tensor([file.label for file in files]))
-
-
-def _cache_file(cache: Path, identity: str) -> Path:
-    return cache / "decoded" / f"{identity[:24]}.npy"

@@ -67,6 +67,7 @@ def build_model(
     Raises:
         ConfigurationError: If there is no such model, it has no published weights, or it
             cannot take images of this size.
+        MissingPackageError: If it is one of torchvision's, which is not installed.
         RunError: If weights cannot be read or fetched, or are damaged.
     """
     if name == "cnn":
@@ -87,7 +88,7 @@ def build_model(
 
 def _torchvision_model(name: str, classes: int, weights: str) -> tuple[nn.Module, str]:
     """Return a model and the name of its classifier's last layer."""
-    models = torchvision("models")
+    models = torchvision("models", f'model "{name}"')
 
     known = models.list_models(module=models)
     if name not in known:

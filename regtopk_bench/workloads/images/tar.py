@@ -25,17 +25,19 @@ _BEFORE_A_HEADER = (
 )
 
 
-def tar_members(archive: Path) -> Iterator[tuple[str, Iterator[bytes] | None]]:
+def tar_members(archive: Path, file: IO[bytes]) -> Iterator[tuple[str, Iterator[bytes] | None]]:
     """Yield the name of every member, and the content of a file, which has to be read at once.
+
+    Args:
+        archive: What messages call it.
+        file: Its content.
 
     Raises:
         RunError: If a member is neither a plain file nor a folder.
         Exception: Of many kinds, if the archive is damaged.
     """
-    with (
-        archive.open("rb") as file,
-        tarfile.open(fileobj=_decompressed(file), mode="r|", tarinfo=_Header) as tarred,
-    ):
+    stream = _decompressed(file)
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tarred:
         while (header := tarred.next()) is not None:
             tarred.members.clear()  # type: ignore[attr-defined]  # or there would be one for each of a million files
             if header.isdir():

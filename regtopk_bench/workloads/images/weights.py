@@ -54,7 +54,7 @@ def published(name: str) -> nn.Module:
     Raises:
         RunError: If they cannot be fetched, or the file that was kept is damaged.
     """
-    models = torchvision("models")
+    models = torchvision("models", f'model "{name}"')
 
     url = models.get_model_weights(name).DEFAULT.url
     file = Path(torch.hub.get_dir(), "checkpoints", url.rpartition("/")[2])

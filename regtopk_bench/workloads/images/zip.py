@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from regtopk_bench.errors import RunError
 
@@ -16,8 +18,12 @@ _END = struct.Struct("<4s6xH10x")
 """The end record without its comment: its signature, and the number of entries modulo 2¹⁶."""
 
 
-def zip_members(archive: Path) -> Iterator[tuple[str, Iterator[bytes] | None]]:
+def zip_members(archive: Path, file: IO[bytes]) -> Iterator[tuple[str, Iterator[bytes] | None]]:
     """Yield the name of every member, and the content of a file, which has to be read at once.
+
+    Args:
+        archive: What messages call it.
+        file: Its content.
 
     Raises:
         RunError: If the archive is encrypted, or has a member that is neither a plain file nor a
@@ -25,8 +31,9 @@ def zip_members(archive: Path) -> Iterator[tuple[str, Iterator[bytes] | None]]:
         NotImplementedError: If it is compressed in a way that Python does not know.
         Exception: Of many kinds, if it is damaged.
     """
-    with zipfile.ZipFile(archive) as zipped:
-        _check_end(archive, zipped)
+    with zipfile.ZipFile(file) as zipped:
+        _check_end(file, zipped)
+        file.seek(0)  # for whoever looks how far it has been read
         for entry in zipped.infolist():
             _check_kind(archive, entry)
             yield entry.filename, None if entry.is_dir() else _content(zipped, entry)
@@ -52,11 +59,10 @@ def _check_kind(archive: Path, entry: zipfile.ZipInfo) -> None:
         raise RunError(f"archive {archive} has a member that is no file: {entry.filename!r}")
 
 
-def _check_end(archive: Path, zipped: zipfile.ZipFile) -> None:
+def _check_end(file: IO[bytes], zipped: zipfile.ZipFile) -> None:
     """Raise BadZipFile unless the file ends with the end record, and that counts the entries."""
-    with archive.open("rb") as file:
-        file.seek(archive.stat().st_size - _END.size - len(zipped.comment))
-        signature, count = _END.unpack(file.read(_END.size))
+    file.seek(-_END.size - len(zipped.comment), io.SEEK_END)
+    signature, count = _END.unpack(file.read(_END.size))
     if signature != b"PK\5\6":
         raise zipfile.BadZipFile("something follows its end")
     entries = len(zipped.infolist())

@@ -333,3 +333,18 @@ def test_what_a_killed_process_left_half_unpacked_is_removed(tmp_path: Path) -> 
         zipped.writestr("train/a/1.png", b"")
     unpack(archive, tmp_path / "cache", 2**20)
     assert not left.exists()
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_it_is_told_how_much_has_been_read(
+    pack: Callable[[str], Path], tmp_path: Path, suffix: str
+) -> None:
+    archive, told = pack(suffix), list[tuple[int, int]]()
+    for _ in range(2):  # the second time, nothing is unpacked
+        unpack(archive, tmp_path / "cache", 2**30, lambda done, total: told.append((done, total)))
+    size = archive.stat().st_size
+    read = [done for done, _ in told]
+    assert len(told) >= len(FILES)
+    assert read == sorted(read)
+    assert 0 < read[-1] <= size
+    assert {total for _, total in told} == {size}
