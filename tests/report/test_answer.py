@@ -171,7 +171,7 @@ def test_what_sparsifying_costs_is_said_against_dense() -> None:
     (against,) = (each for each in lines if each.startswith("Against"))
     worst = max(2 * p(LOGS["randomk"], logs["dense"], 1), p(LOGS["topk"], logs["dense"], 1))
     assert against.startswith(
-        f"Against dense (log10 gap {value(logs['dense'])}) better: Random-k at "
+        f"Against dense (log10 gap {value(logs['dense'])}), better: Random-k at "
     )
     assert "; worse: Top-k at densities 0.25 and 0.5 (p ≤ " in against
     assert worst < 0.05

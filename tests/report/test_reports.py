@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 import subprocess
@@ -12,7 +13,7 @@ from rich.console import Console
 from regtopk_bench import ConfigurationError
 from regtopk_bench.report.reports import print_result, tables
 from regtopk_bench.results import Result, store
-from tests.results.samples import image_run, result, run
+from tests.results.samples import check, image_run, result, run, timing, verdict
 
 
 def printed(shown: Result, output_format: str = "text") -> str:
@@ -78,6 +79,36 @@ def test_no_number_is_cut_to_fit_the_terminal(width: int) -> None:
                 if not (column.left or column.hidden or column.drawing)
             ]
             assert set(numbers) <= words
+
+
+def csv_rows(text: str) -> list[list[str]]:
+    rows = list(csv.reader(io.StringIO(text)))
+    assert len({len(row) for row in rows}) == 1, "several tables"
+    return rows
+
+
+@pytest.mark.parametrize("command", ["linreg", "cifar"])
+def test_csv_is_one_table_whatever_was_compared(command: str) -> None:
+    runs = [
+        image_run(name, seed) if command == "cifar" else run(name, seed)
+        for name in ("topk", "regtopk")
+        for seed in (0, 1)
+    ]
+    shown = result(runs, command)
+    assert len(tables(shown)) == 2
+    head, *rows = csv_rows(printed(shown, "csv"))
+    assert head[0] == "algorithm"
+    assert [row[0] for row in rows] == ["topk", "regtopk"]
+
+
+def test_csv_of_a_check_is_one_table_with_what_was_timed() -> None:
+    verdicts = [verdict(name="one", value=0.5), verdict(name="two", timing=timing(ratio=1.25))]
+    shown = check(verdicts)
+    assert len(tables(shown, everything=True)) == 2
+    head, *rows = csv_rows(printed(shown, "csv"))
+    by_name = {row[head.index("cell")]: dict(zip(head, row, strict=True)) for row in rows}
+    assert (by_name["one"]["value"], by_name["one"]["ratio"]) == ("0.5", "")
+    assert (by_name["two"]["value"], by_name["two"]["ratio"]) == ("", "1.25")
 
 
 def test_the_toy_shows_chosen_rounds_and_hyper_parameters() -> None:
