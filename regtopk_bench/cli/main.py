@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from regtopk_bench.cli.app import EPILOG, SAVED, Format, app, choice
 from regtopk_bench.cli.invocation import (
     Config,
     Debug,
@@ -18,7 +19,6 @@ from regtopk_bench.cli.invocation import (
     reported_errors,
 )
 from regtopk_bench.cli.once import App
-from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.settings import (
     COMMANDS,
     FORMATS,
@@ -27,43 +27,12 @@ from regtopk_bench.settings import (
     ReportSettings,
     declarations,
     load,
-    parsers,
     resolve,
 )
 
-_EPILOG = (
-    "Every option can also be set in the environment (--learning-rate as "
-    "REGTOPK_BENCH_LEARNING_RATE) or in benchmarks.toml; `regtopk-bench config` shows all values. "
-    "Exit codes: 0 fine, 2 usage or configuration, 3 the run failed, 130 interrupted."
-)
-_GATE_EPILOG = (
-    "Exit codes: 0 pass, 1 a regression, 2 usage or configuration, 3 a cell or the gate itself "
-    "failed, 4 inconclusive (with --strict), 130 interrupted."
-)
-_COMPARE_EPILOG = "Exit codes: 0 pass, 1 a regression, 2 usage or configuration, 130 interrupted."
-_BASELINE_EPILOG = "Exit codes: 0 fine, 2 usage or configuration, 3 a cell failed, 130 interrupted."
-_DOCTOR_EPILOG = (
-    "Exit codes: 0 fine, 2 usage or configuration, 3 a cell failed, 4 timing should not gate here "
-    "(with --strict), 130 interrupted."
-)
+__all__ = ["app"]
 
-app = App(
-    name="regtopk-bench",
-    help="What does sparsifying my gradients cost me, and which sparsifier should I use?",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 config_app = App(invoke_without_command=True)
-baseline_app = App(no_args_is_help=True, epilog=_BASELINE_EPILOG)
-
-_RUN = "Folder of a run, its result.json, or: latest"
-
-Format = Annotated[
-    str, typer.Option("--format", "-f", metavar="NAME", help=", ".join(FORMATS) + ".")
-]
 
 _PLOT = declarations(ReportSettings)
 
@@ -150,121 +119,13 @@ def _kernels(invocation: Invocation) -> None:
     run_kernels(invocation)
 
 
-app.command("linreg", epilog=_EPILOG)(_linreg)
-app.command("cifar", epilog=_EPILOG)(_cifar)
-app.command("toy", epilog=_EPILOG)(_toy)
-app.command("kernels", epilog=_EPILOG)(_kernels)
+app.command("linreg", epilog=EPILOG)(_linreg)
+app.command("cifar", epilog=EPILOG)(_cifar)
+app.command("toy", epilog=EPILOG)(_toy)
+app.command("kernels", epilog=EPILOG)(_kernels)
 
 
-@command_options("check", default_profile="ci")
-def _check(invocation: Invocation) -> None:
-    """Check the cells of a profile against a baseline, or against another checkout.
-
-    Numbers that depend on nothing but a cell must be equal on the machine that made the
-    baseline, and within a measured tolerance elsewhere. With --against, both sides are run, and
-    timed in pairs of fresh processes until every verdict is clear. Without a profile: ci.
-    """
-    invocation.starting()
-    from regtopk_bench.cli.check import run_check
-
-    run_check(invocation)
-
-
-app.command("check", epilog=_GATE_EPILOG)(_check)
-
-
-@command_options("baseline", default_profile="ci")
-def _create(invocation: Invocation) -> None:
-    """Run the cells of a profile and write a new baseline file."""
-    invocation.starting()
-    from regtopk_bench.cli.baseline import create_baseline
-
-    create_baseline(invocation)
-
-
-@command_options("baseline", default_profile="ci")
-def _accept(invocation: Invocation) -> None:
-    """Run the cells of a profile, print what has changed, and make it the baseline.
-
-    With --select, the other cells of the baseline stay as they are.
-    """
-    invocation.starting()
-    from regtopk_bench.cli.baseline import accept_baseline
-
-    accept_baseline(invocation)
-
-
-baseline_app.command("create", epilog=_BASELINE_EPILOG)(_create)
-baseline_app.command("accept", epilog=_BASELINE_EPILOG)(_accept)
-
-
-@baseline_app.command("show", epilog=_BASELINE_EPILOG)
-def _show_baseline(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Baseline file.")] = Path(
-        "baseline.json"
-    ),
-    output_format: Format = "table",
-    debug: Debug = False,
-) -> None:
-    """Show a baseline: when and why it changed, and its numbers with their tolerances."""
-    with reported_errors(debug):
-        from regtopk_bench.cli.baseline import show_baseline
-
-        show_baseline(file, _choice("--format", output_format, FORMATS))
-
-
-app.add_typer(baseline_app, name="baseline", help="Make, change or show what checks compare with.")
-
-
-@command_options("doctor", default_profile="ci")
-def _doctor(invocation: Invocation) -> None:
-    """Find out how well timing can gate on this machine.
-
-    The cells that a check would time are timed in pairs of processes, with the same code on both
-    sides and with one side slowed down: how often would a check be wrong, and what would it find?
-    The answer is kept for a week; checks heed it.
-    """
-    invocation.starting()
-    from regtopk_bench.cli.doctor import run_doctor
-
-    run_doctor(invocation)
-
-
-app.command("doctor", epilog=_DOCTOR_EPILOG)(_doctor)
-
-
-@app.command("compare", epilog=_COMPARE_EPILOG)
-def _compare(
-    before: Annotated[
-        Path,
-        typer.Argument(metavar="A", help="A run, its result.json, a baseline, or: latest."),
-    ],
-    after: Annotated[Path, typer.Argument(metavar="B", help=f"{_RUN}.")],
-    output_format: Format = "table",
-    allow_new: Annotated[
-        bool, typer.Option("--allow-new", help="Let cells and metrics pass that A does not have.")
-    ] = False,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Let cells and metrics of A be absent.")
-    ] = False,
-    debug: Debug = False,
-) -> None:
-    """Compare two saved results without running anything: B against A.
-
-    The verdicts decide about the exit code; below them is what changed, with intervals over the
-    seeds. To see the values without verdicts: `regtopk-bench show A B`.
-    """
-    with reported_errors(debug):
-        output_format = _choice("--format", output_format, FORMATS)
-        from regtopk_bench.cli.compare import compare_results
-
-        compare_results(
-            before,
-            after,
-            output_format,
-            allow_new=allow_new,
-            allow_missing=allow_missing,
-        )
+import regtopk_bench.cli.gate  # noqa: E402, F401 - adds its commands, here in their order
 
 
 @command_options("runs")
@@ -292,13 +153,13 @@ def _cache(invocation: Invocation, *, clear: bool) -> None:
     show_cache(invocation, clear=clear)
 
 
-app.command("runs", epilog=_EPILOG)(_runs)
-app.command("cache", epilog=_EPILOG)(_cache)
+app.command("runs", epilog=EPILOG)(_runs)
+app.command("cache", epilog=EPILOG)(_cache)
 
 
 @app.command("show")
 def _show(
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help=f"{_RUN}.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help=f"{SAVED}.")],
     other: Annotated[
         Path | None,
         typer.Argument(metavar="OTHER", help="Another, to be printed side by side with it."),
@@ -319,7 +180,7 @@ def _show(
     With another one, print the values of both and their differences, cell by cell.
     """
     with reported_errors(debug):
-        output_format = _choice("--format", output_format, FORMATS)
+        output_format = choice("--format", output_format, FORMATS)
         plotting = {
             "--output": output,
             "--plot-format": plot_format,
@@ -328,8 +189,8 @@ def _show(
             "--plot-title": plot_title,
         }
         if plot_format is not None:
-            plot_format = _choice("--plot-format", plot_format, PLOT_FORMATS)
-        plot_width = _choice("--plot-width", plot_width or "double", PLOT_WIDTHS)
+            plot_format = choice("--plot-format", plot_format, PLOT_FORMATS)
+        plot_width = choice("--plot-width", plot_width or "double", PLOT_WIDTHS)
         from regtopk_bench.cli.show import Drawing, show_result, show_two
 
         if other is not None:
@@ -347,14 +208,7 @@ def _show(
             typer.echo(f"drew {path}", err=True)
 
 
-def _choice(flag: str, value: str, known: tuple[str, ...]) -> str:
-    try:
-        return str(parsers.choice(known)(value))
-    except ValueError as error:
-        raise ConfigurationError(f"{flag}: {error}") from error
-
-
-@config_app.callback(epilog=_EPILOG)
+@config_app.callback(epilog=EPILOG)
 def _config(
     context: typer.Context,
     profile: Profile = None,
@@ -370,7 +224,7 @@ def _config(
     if context.invoked_subcommand:
         return
     with reported_errors(debug):
-        output_format = _choice("--format", output_format, FORMATS)
+        output_format = choice("--format", output_format, FORMATS)
         from regtopk_bench.cli.config import print_config
 
         file = load(config)
