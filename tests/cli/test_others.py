@@ -237,7 +237,7 @@ def test_a_failure_is_not_hidden_by_nobody_reading() -> None:
 def test_a_full_disk_is_told_to_whoever_interrupts(
     run: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from regtopk_bench.cli import session
+    from regtopk_bench.cli import session, training
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -248,7 +248,7 @@ def test_a_full_disk_is_told_to_whoever_interrupts(
     assert run("linreg", *SMALL, "-a", "topk", "-d", "0.5").exit_code == 0
     (folder,) = Path("runs").iterdir()
     monkeypatch.setattr(session.store, "write", full)
-    monkeypatch.setattr(session, "run", interrupt)
+    monkeypatch.setattr(training, "run", interrupt)
     done = run("linreg", "--resume", str(folder))
     assert done.exit_code == 130
     assert f"cannot save to {folder}: No space left on device" in " ".join(done.stderr.split())
