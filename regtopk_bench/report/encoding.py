@@ -5,6 +5,8 @@ from __future__ import annotations
 _INSTEAD = {
     "±": "+-",
     "×": "x",
+    "≤": "<=",
+    "≥": ">=",
     "−": "-",
     "–": "-",
     "─": "-",

@@ -16,7 +16,7 @@ SMALL = [*PROBLEM, "--rounds", "120"]
 
 
 def test_the_table_fits_80_columns_and_marks_the_best(run: Call) -> None:
-    done = run("linreg", *SMALL, "--rounds", "1500", "--seeds", "0-2")
+    done = run("linreg", *PROBLEM, "--rounds", "1500", "--seeds", "0-2")
     assert done.exit_code == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "N=4 workers, D=60 samples, J=20" in done.stdout
