@@ -34,9 +34,9 @@ class Drawing:
 def show_result(path: Path, output_format: str, drawing: Drawing | None) -> Path | None:
     """Print a result to stdout and redraw its plot; return the plot's path, if there is one."""
     path = located(path)
-    where = _where(path, drawing) if drawing else path
     with damage_told(path):
         result = stored(path)
+        where = _where(path, drawing) if drawing else path
         print_result(result, output_format, console())
         return _drawn(result, where, drawing) if drawing else None
 
@@ -75,7 +75,10 @@ def _where(path: Path, drawing: Drawing) -> Path:
         where = Path(parsers.path(str(drawing.output)))
     except ValueError as error:
         raise ConfigurationError(f"--output: {error}") from error
-    named = None if where.is_dir() else plot_format_of(str(where))
+    try:
+        named = None if where.is_dir() else plot_format_of(str(where))
+    except OSError as error:
+        raise _undrawable(where, error) from error
     if named and drawing.format not in (None, named):
         raise ConfigurationError(
             f"--output {where} with --plot-format {drawing.format}: give one of them"
@@ -91,9 +94,7 @@ def _drawn(result: Result, where: Path, drawing: Drawing) -> Path | None:
             result, where, drawing.format or "png", width=drawing.width, titles=drawing.titles
         )
     except OSError as error:
-        raise ConfigurationError(
-            f"cannot draw into {where}: {error.strerror}; choose another --output, or --no-plot"
-        ) from error
+        raise _undrawable(where, error) from error
     except MissingPackageError as error:
         reason = str(error)
     except RegtopkBenchError:
@@ -102,3 +103,9 @@ def _drawn(result: Result, where: Path, drawing: Drawing) -> Path | None:
         reason = f"the plot could not be drawn ({type(error).__name__}: {error})"
     console(stderr=True).print(printable(reason), markup=False, highlight=False, soft_wrap=True)
     return None
+
+
+def _undrawable(where: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"cannot draw into {where}: {error.strerror}; choose another --output, or --no-plot"
+    )

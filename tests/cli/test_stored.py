@@ -203,6 +203,7 @@ def test_folders_without_a_result_are_one_line(run: Call) -> None:
             "--output a.svg with --plot-format pdf: give one",
         ),
         (["-o", "file/a.pdf"], "cannot draw into file/a.pdf: "),
+        (["-o", "x" * 300 + ".pdf"], "File name too long; choose another --output"),
     ],
 )
 def test_where_a_plot_cannot_be_drawn(run: Call, flags: list[str], message: str) -> None:
