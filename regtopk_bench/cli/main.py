@@ -184,7 +184,7 @@ def _show(
         plotting = {
             "--output": output,
             "--plot-format": plot_format,
-            "--plot": draw,
+            "--plot": draw or None,
             "--plot-width": plot_width,
             "--plot-title": plot_title,
         }

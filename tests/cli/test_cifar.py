@@ -65,8 +65,8 @@ def test_every_format_prints_the_saved_result(run: Call) -> None:
     shares = [float(rows[1][f"{phase}_share"]) for phase in ("gradient", "sparsify")]
     assert 0.5 < shares[0] < 1.0
     assert float(rows[1]["images_per_second"]) > 10.0
-    for output_format in ("markdown", "latex"):
-        assert "topk" in run("show", str(folder), "--no-plot", "-f", output_format).stdout
+    for output_format, name in (("markdown", "topk"), ("latex", "Top-$k$")):
+        assert name in run("show", str(folder), "--no-plot", "-f", output_format).stdout
 
 
 def wait_for_checkpoint(

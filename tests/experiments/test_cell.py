@@ -75,7 +75,7 @@ def test_how_a_cell_is_run_is_no_part_of_it() -> None:
     assert regression_cells(LinregSettings(**execution)) == plain
     assert regression_cells(LinregSettings(jobs=2)) == plain
     assert PAPER in plain
-    assert len({cell.key for cell in plain}) == len(plain) == 7
+    assert len({cell.key for cell in plain}) == len(plain) == 9
 
 
 def test_a_grid_has_a_cell_for_every_value_of_a_hyper_parameter() -> None:

@@ -39,6 +39,8 @@ OTHER: dict[str, Any] = {
     "output": "elsewhere",
     "save": False,
     "plot_format": "svg",
+    "plot_width": "single",
+    "plot_title": False,
     "target": 0.3,
     "at": (2,),
     "model": "resnet18",

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from regtopk_bench.report.figures import Page
-from regtopk_bench.report.images import final
 from regtopk_bench.report.plots import convergence_figure, image_figure
 from regtopk_bench.report.trajectories import trajectory
+from regtopk_bench.results.measures import final_accuracy
 from regtopk_bench.results.summary import estimate, groups, log10
 from tests.results.samples import image_run, result, run
 
@@ -40,7 +40,7 @@ def test_the_band_of_gaps_is_the_interval_of_the_mean_of_their_logarithms() -> N
         assert found.half_width
         expected = (found.mean - found.half_width, found.mean + found.half_width)
         assert ends[round] == pytest.approx(expected)
-    in_table = estimate(log10(group.values("gap")))
+    in_table = estimate(log10(np.array([each.metrics["gap"] for each in group.runs])))
     assert figure.axes[0].lines[0].get_ydata()[-1] == pytest.approx(in_table.mean)  # type: ignore[index]
     assert ends[40][1] - ends[40][0] == pytest.approx(2.0 * (in_table.half_width or math.nan))
 
@@ -56,7 +56,7 @@ def test_the_band_of_accuracies_is_that_of_the_table_in_percent() -> None:
         for seed, own in enumerate(traces)
     ]  # fmt: skip
     shown = result(runs, "cifar")
-    in_table = estimate(np.array([final(each) for each in runs])).times(100.0)
+    in_table = estimate(np.array([final_accuracy(each) for each in runs])).times(100.0)
     assert in_table.half_width
     found = band(image_figure(shown, Page()))
     assert list(found) == [2.0, 3.0]  # where it was evaluated
