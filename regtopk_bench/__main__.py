@@ -3,7 +3,7 @@
 # All else is imported when signals can be handled: they may come at any time.
 import sys
 
-from regtopk_bench.cli.signals import ignore, stop_like_ctrl_c
+from regtopk_bench.cli.signals import ignore, recognised, stop_like_ctrl_c
 
 _INTERRUPTED = 130
 """The exit code; Typer too ends with it."""
@@ -13,7 +13,8 @@ def main() -> None:
     """Run the command line."""
     try:
         stop_like_ctrl_c()
-        _run()
+        with recognised():
+            _run()
     except (KeyboardInterrupt, SystemExit) as end:
         ignore()  # whoever asks twice would interrupt this
         if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
@@ -45,6 +46,8 @@ def _run() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
     except Exception as error:  # even reporting an error has failed, as for lack of open files
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise
         sys.stderr.write(f"error: {error}\n")
         sys.exit(3)
 

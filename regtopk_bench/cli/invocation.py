@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from regtopk_bench.cli.signals import recognised
 from regtopk_bench.cli.streams import UnwritableOutputError, say
 from regtopk_bench.errors import RegtopkBenchError, RunError
 from regtopk_bench.report.table import printable
@@ -198,7 +199,8 @@ def reported_errors(debug: bool = False) -> Iterator[None]:
     Not so an interruption, which may come before and after this as well.
     """
     try:
-        yield
+        with recognised():
+            yield
     except UnwritableOutputError as error:
         if error.reader_left:  # it has read what it wanted, as `head` does
             raise typer.Exit(0) from None

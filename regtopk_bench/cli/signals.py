@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -26,7 +27,24 @@ def stop_like_ctrl_c() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    # What is half made when it is interrupted may fail again when it is thrown away.
+    sys.unraisablehook = lambda unraisable: None
     raise StopRequested
+
+
+@contextlib.contextmanager
+def recognised() -> Iterator[None]:
+    """Take an error that a request to stop has caused for what it is.
+
+    Python makes a RuntimeError of whatever is raised while a class names its attributes, as it may
+    be while packages are imported.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise StopRequested from None
+        raise
 
 
 def ignore() -> None:

@@ -49,7 +49,7 @@ def mounted(options: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     ids=["pool", "jobs", "images"],
 )
 def test_shared_memory_may_be_small_or_missing(command: tuple[str, ...], options: str) -> None:
-    done = mounted(options, *command)
+    done = mounted(options, *command, "-q")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     plain = [word for word in command if word not in ("-p", "-j", "2")]
