@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from regtopk_bench.cli.app import SAVED, Format, app, choice
+from regtopk_bench.cli.app import SAVED, Format, choice
 from regtopk_bench.cli.invocation import Debug, Invocation, command_options, reported_errors
 from regtopk_bench.cli.once import App
 from regtopk_bench.settings import FORMATS
@@ -39,9 +39,6 @@ def _check(invocation: Invocation) -> None:
     from regtopk_bench.cli.check import run_check
 
     run_check(invocation)
-
-
-app.command("check", epilog=_GATE_EPILOG)(_check)
 
 
 @command_options("baseline", default_profile="ci")
@@ -84,9 +81,6 @@ def _show_baseline(
         show_baseline(file, choice("--format", output_format, FORMATS))
 
 
-app.add_typer(baseline_app, name="baseline", help="Make, change or show what checks compare with.")
-
-
 @command_options("doctor", default_profile="ci")
 def _doctor(invocation: Invocation) -> None:
     """Find out how well timing can gate on this machine.
@@ -101,10 +95,6 @@ def _doctor(invocation: Invocation) -> None:
     run_doctor(invocation)
 
 
-app.command("doctor", epilog=_DOCTOR_EPILOG)(_doctor)
-
-
-@app.command("compare", epilog=_COMPARE_EPILOG)
 def _compare(
     before: Annotated[
         Path,
@@ -136,3 +126,13 @@ def _compare(
             allow_new=allow_new,
             allow_missing=allow_missing,
         )
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands to an application, in the order in which help lists them."""
+    app.command("check", epilog=_GATE_EPILOG)(_check)
+    app.add_typer(
+        baseline_app, name="baseline", help="Make, change or show what checks compare with."
+    )
+    app.command("doctor", epilog=_DOCTOR_EPILOG)(_doctor)
+    app.command("compare", epilog=_COMPARE_EPILOG)(_compare)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from regtopk_bench.cli import gate
 from regtopk_bench.cli.app import EPILOG, SAVED, Format, app, choice
 from regtopk_bench.cli.invocation import (
     Config,
@@ -125,7 +126,7 @@ app.command("toy", epilog=EPILOG)(_toy)
 app.command("kernels", epilog=EPILOG)(_kernels)
 
 
-import regtopk_bench.cli.gate  # noqa: E402, F401 - adds its commands, here in their order
+gate.add_to(app)
 
 
 @command_options("runs")
