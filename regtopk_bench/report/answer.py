@@ -6,15 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from regtopk_bench.report.numbers import number
 from regtopk_bench.report.phrases import (
     Bound,
     about,
-    amount,
     densities,
     in_one_sentence,
     listed,
     name,
-    number,
     p_value,
     seeds,
     sentence,
@@ -45,7 +44,7 @@ class Wording:
 
     def value(self, of: Summary) -> str:
         """Return a mean with its interval."""
-        return number(of.metrics[self.metric].times(self.scale)) + self.unit
+        return number(of.metrics[self.metric].times(self.scale), places=2) + self.unit
 
     def size(self, pair: Comparison) -> float:
         """Return how large a difference is."""
@@ -188,7 +187,7 @@ def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
     p = [pair.p_corrected for pair in tested]
     how = p_value(p, "at least")
     if len(pairs) == 1:
-        difference = number(tested[0].difference.times(wording.scale)).removeprefix("-")
+        difference = number(tested[0].difference.times(wording.scale), places=2).removeprefix("-")
         how = f"{difference} {wording.of_difference}, {how}"
     told = f"no difference between {listed(names)} is distinguishable over {seeds(tested)} ({how})"
     known = [pair for pair in tested if pair.seeds_needed]
@@ -235,7 +234,7 @@ def _least_sent(statistics: Statistics, target: Target) -> list[str]:
         return []
 
     def sent(of: Summary) -> str:
-        return f"{amount(of.metrics[SENT_TO_TARGET].times(1.0 / target.in_bytes))} {target.unit}"
+        return f"{number(of.metrics[SENT_TO_TARGET].times(1.0 / target.in_bytes))} {target.unit}"
 
     if not ranked:
         return [f"Nothing reached {target.text} on every seed"]

@@ -14,6 +14,7 @@ from rich.console import Console
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.notebook import data_frame, flat, html_table
 from regtopk_bench.report import notes
+from regtopk_bench.report.numbers import number
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.results.measures import (
     BEST_ACCURACY,
@@ -42,9 +43,6 @@ _BYTES = 1e3
 
 _WIDTH = 100
 """Characters in a line, where the terminal has no more."""
-
-_MOST_DIGITS = 6
-"""Behind the point; smaller numbers have an exponent."""
 
 _HEADINGS = {
     LOG10_GAP: "log10\ngap",
@@ -96,8 +94,8 @@ class Compared:
         """Return the tables as text."""
         text, width = io.StringIO(), max(_WIDTH, shutil.get_terminal_size().columns)
         console = Console(file=text, color_system=None, width=width)
-        for number, table in enumerate(self.tables):
-            console.file.write("\n" if number else "")
+        for at, table in enumerate(self.tables):
+            console.file.write("\n" if at else "")
             table.print_to(console)
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
@@ -288,20 +286,7 @@ def _ended_badly(found: Statistics) -> list[str]:
 def _entry(name: str, value: Estimate, *, signed: bool = False) -> Entry:
     in_bytes = name in (SENT_PER_ROUND, RECEIVED_PER_ROUND, SENT_TO_TARGET)
     scaled = value.times(1.0 / _BYTES) if in_bytes else value
-    return Entry(_written(scaled, "+" if signed else ""), value.mean)
-
-
-def _written(value: Estimate, sign: str) -> str:
-    """Return a mean and its interval, to two significant digits of the latter."""
-    mean, half_width = value.mean, value.half_width
-    if not math.isfinite(mean):
-        return "–"
-    if half_width is None or not 0.0 < half_width < math.inf:
-        return f"{mean:{sign}.4g}"
-    digits = max(0, 1 - math.floor(math.log10(half_width)))
-    if digits > _MOST_DIGITS:
-        return f"{mean:{sign}.4g}±{half_width:.2g}"
-    return f"{mean:{sign}.{digits}f}±{half_width:.{digits}f}"
+    return Entry(number(scaled, sign="+" if signed else ""), value.mean)
 
 
 def _html(table: Table) -> str:

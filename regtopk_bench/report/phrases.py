@@ -1,14 +1,12 @@
-"""Parts of sentences about configurations: names, densities, numbers with their uncertainty."""
+"""Parts of sentences about configurations: names, densities, how certain a difference is."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from regtopk_bench.algorithms import ALGORITHMS
 from regtopk_bench.results.statistics import Comparison, Summary
-from regtopk_bench.results.summary import Estimate
 
 Bound = Literal["at most", "at least"]
 
@@ -77,17 +75,6 @@ def seeds(pairs: Sequence[Comparison]) -> str:
     """Return on how many seeds pairs were compared, such as `3 seeds` or `2 to 5 seeds`."""
     counts = sorted({pair.difference.n for pair in pairs})
     return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
-
-
-def number(value: Estimate, digits: int = 2) -> str:
-    """Return a mean with its interval, to so many decimal places."""
-    spread = "" if value.half_width is None else f"±{value.half_width:,.{digits}f}"
-    return f"{value.mean:,.{digits}f}{spread}"
-
-
-def amount(value: Estimate, digits: int = 3) -> str:
-    """Return a mean above 0 with its interval, to so many significant digits of the mean."""
-    return number(value, max(0, digits - 1 - math.floor(math.log10(value.mean))))
 
 
 def p_value(values: Sequence[float], bound: Bound = "at most") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from regtopk_bench.results.schema import Run, TrainingCell
 from regtopk_bench.results.values import Model, Number
 
 _SMALLEST = np.finfo(np.float64).tiny
+
+LEAST_FOR_INTERVAL: Final = 6
+"""Values without which their median has no 95 % confidence interval."""
 
 
 class Estimate(Model):
@@ -156,19 +160,21 @@ def half_widths(values: NDArray[np.float64], least_spread: float = 0.0) -> NDArr
     return np.asarray(special.stdtrit(len(values) - 1, 0.975) * error)
 
 
-def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+def median_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
     """Return a 95 % confidence interval of the median, whatever the distribution.
 
-    Its ends are two of the values. Fewer than six have no such interval: their whole range is
-    returned, which contains the median with probability 1 - 2^(1-n).
+    Its ends are two of the values. Fewer than six have none: even their whole range contains the
+    median with a probability of 1 - 2^(1-n) only.
     """
+    if len(values) < LEAST_FOR_INTERVAL:
+        return None
     ordered = np.sort(values)
     throws = len(ordered)
     outside, ways = 0, 1  # in which at most `outside` of as many coin tosses are heads
     while 40 * ways < 2**throws:
         outside += 1
         ways += math.comb(throws, outside)
-    outside = max(0, outside - 1)
+    outside -= 1
     return float(ordered[outside]), float(ordered[-1 - outside])
 
 

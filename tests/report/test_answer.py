@@ -7,10 +7,12 @@ import numpy as np
 import scipy.stats
 
 from regtopk_bench.report.answer import Target, Wording, answers
+from regtopk_bench.report.numbers import number
 from regtopk_bench.results import Run
 from regtopk_bench.results.measures import LOG10_GAP
 from regtopk_bench.results.paired import seeds_needed
 from regtopk_bench.results.statistics import statistics_of
+from regtopk_bench.results.summary import Estimate
 from tests.results.samples import RECIPE, result, run
 
 LOGS = {
@@ -45,7 +47,7 @@ def only(*names: str) -> dict[str, list[float]]:
 
 def value(logs: Sequence[float]) -> str:
     low, high = scipy.stats.t.interval(0.95, len(logs) - 1, np.mean(logs), scipy.stats.sem(logs))
-    return f"{np.mean(logs):.2f}±{(high - low) / 2:.2f}"
+    return number(Estimate(mean=float(np.mean(logs)), half_width=(high - low) / 2, n=len(logs)))
 
 
 def p(one: Sequence[float], other: Sequence[float], tests: int) -> float:
@@ -68,8 +70,8 @@ def test_what_cannot_be_told_apart_says_how_many_seeds_it_takes() -> None:
     half_width = scipy.stats.sem(differences) * scipy.stats.t.ppf(0.975, 2)
     assert told(runs(only("topk", "regtopk"))) == [
         f"At density 0.5 no difference between RegTop-k (log10 gap {value(regtopk)}) and Top-k "
-        f"({value(topk)}) is distinguishable over 3 seeds ({-differences.mean():.2f}±"
-        f"{half_width:.2f} decades, p = {p(regtopk, topk, 1):.2g}); about {needed} seeds would "
+        f"({value(topk)}) is distinguishable over 3 seeds ({-differences.mean():.1f}±"
+        f"{half_width:.1f} decades, p = {p(regtopk, topk, 1):.2g}); about {needed} seeds would "
         f"show one of {-differences.mean():.2f} decades",
         HOLM + POWER,
     ]
@@ -228,7 +230,7 @@ def test_equal_costs_and_targets_that_are_not_reached() -> None:
 def test_a_difference_that_no_seed_changes_has_no_p() -> None:
     first, *_ = told(runs({"topk": [-2.0] * 3, "regtopk": [-3.0] * 3}))
     assert first == (
-        "At density 0.5 RegTop-k (log10 gap -3.00±0.00) beats Top-k (-2.00±0.00, "
+        "At density 0.5 RegTop-k (log10 gap -3.00±0) beats Top-k (-2.00±0, "
         "the same with every seed)"
     )
 

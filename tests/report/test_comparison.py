@@ -28,8 +28,8 @@ def test_each_pair_has_a_row_below_its_density() -> None:
     assert found is not None
     texts = [[entry.text for entry in row.entries[:5]] for row in found.rows]
     assert texts == [
-        ["regtopk", "topk", "0.5", "gap", "-19.00±12.71"],
-        ["regtopk", "topk", "0.25", "gap", "-38.00±25.41"],
+        ["regtopk", "topk", "0.5", "gap", "-19±13"],
+        ["regtopk", "topk", "0.25", "gap", "-38±25"],
     ]
     assert found.notes == ["a note"]
     assert [row.section_ends for row in found.rows] == [True, True]

@@ -74,7 +74,7 @@ def test_who_wins_on_accuracy_is_marked_and_said() -> None:
     rows = csv.DictReader(io.StringIO(first.csv()))
     assert [row["algorithm"] for row in rows if row["marked"] == "1"] == ["regtopk"]
     p = scipy.stats.ttest_rel([0.5, 0.52, 0.49], [0.7, 0.73, 0.68]).pvalue
-    assert str(compared.notes[0]).startswith("At density 0.5 RegTop-k (final accuracy 70.33±")
+    assert str(compared.notes[0]).startswith("At density 0.5 RegTop-k (final accuracy 70.3±6.3 %)")
     assert f"p = {p:.2g})" in str(compared.notes[0])
 
 
@@ -83,7 +83,7 @@ def test_who_wins_on_bytes_is_said() -> None:
     fast = accurate("regtopk", [0.71, 0.72, 0.74, 0.75, 0.72], reached=0.6)
     *_, last = image_tables(result([*slow, *fast], "cifar", target=0.55))
     (least,) = (str(note) for note in last.notes if str(note).startswith("To 55 %"))
-    assert "least is sent by RegTop-k at density 0.5, 0.0000480" in least
+    assert "least is sent by RegTop-k at density 0.5, 48" in least
     assert "; Top-k at density 0.5 sends 1.5 times as much (p = " in least
 
 

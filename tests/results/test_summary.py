@@ -73,7 +73,8 @@ def test_the_interval_of_the_median_is_by_the_binomial(seeds: int) -> None:
     values = np.random.default_rng(seeds).normal(0.3, 1.0, seeds)
     outside = max(0, int(scipy.stats.binom.ppf(0.025, seeds, 0.5)) - 1)
     ordered = np.sort(values)
-    assert median_interval(values) == (ordered[outside], ordered[-1 - outside])
+    expected = (ordered[outside], ordered[-1 - outside]) if seeds > 5 else None
+    assert median_interval(values) == expected
 
 
 def test_log10_of_zero_can_be_drawn() -> None:
