@@ -20,8 +20,8 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, extras, arguments, files, machine, memory, notebook, shared, interrupts,
-# threads, and the tables trace and algorithms are for all.
+# experiments and in cli; errors, extras, arguments, files, machine, memory, notebook, shared,
+# interrupts, threads, and the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "extras": {"errors"},

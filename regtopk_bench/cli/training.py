@@ -102,7 +102,7 @@ def _train(
         cells,
         journal=session.journal,
         saving=saving,
-        processes=ranks or getattr(settings, "processes", 1),
+        processes=ranks if ranks else getattr(settings, "processes", 1),
         jobs=getattr(settings, "jobs", 1),
         timeout=getattr(settings, "timeout", TIMEOUT_SECONDS),
         observer=observer,

@@ -9,8 +9,8 @@ from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.threads import available_cores, single_threaded
 from regtopk_bench.training.plan import Plan
-from regtopk_bench.transport.children import end_if_imported
 from regtopk_bench.transport import Ranks
+from regtopk_bench.transport.children import end_if_imported
 from regtopk_bench.transport.packing import sendable
 
 # Measured on two cores: starting a pool is dominated by importing PyTorch once, an exchange

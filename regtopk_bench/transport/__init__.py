@@ -1,5 +1,4 @@
-"""How messages travel between workers: within a process, through a pool of them, or
-between the ranks that torchrun has started."""
+"""How messages travel between workers: in a process, a pool of them, or ranks of torchrun."""
 
 from regtopk_bench.transport.base import TIMEOUT_SECONDS, Transport, shards
 from regtopk_bench.transport.local import LocalTransport

@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -40,6 +41,7 @@ _GOES_ON, _FAILED, _CLOSED = 0, 1, 2
 
 _LONGEST = timedelta(days=365)  # that ranks wait for the next job
 _PATIENCE_SECONDS = 3.0
+_SOURCE = re.compile(r"^\[\S+:\d+\] ")  # where in the code of gloo
 
 
 class _ClosedError(BaseException):
@@ -287,7 +289,7 @@ def _losses_told(seconds: float | None = None) -> Iterator[None]:
     except RegtopkBenchError:
         raise
     except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+        reason = _SOURCE.sub("", str(error).splitlines()[0]).partition(". ")[0]
         if seconds is not None and "timed out" in reason.lower():
             raise WorkerDiedError(
                 f"a rank has not answered for {seconds:g} s: it hangs or was stopped, or "

@@ -18,7 +18,6 @@ from regtopk_bench.errors import RunError
 from regtopk_bench.shared import SharedBytes
 from regtopk_bench.transport.header import (
     HEADER_BYTES,
-    Signature,
     read_header,
     write_header,
 )
