@@ -106,7 +106,7 @@ def joined() -> Iterator[Ranks | None]:
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield None
         return
-    dist.init_process_group("gloo", timeout=_LONGEST)
+    _connect()
     try:
         if dist.get_rank():
             for each in STOPPING:  # rank 0 handles them, and tells
@@ -119,6 +119,18 @@ def joined() -> Iterator[Ranks | None]:
                 _tell(b"")
     finally:
         dist.destroy_process_group()
+
+
+def _connect() -> None:
+    """Connect with the other ranks.
+
+    Where `torchrun` starts ranks again, its store still has the addresses of those before.
+    """
+    with _losses_told():
+        store, rank, count = next(dist.rendezvous("env://"))
+        started = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        options: Any = {"rank": rank, "world_size": count, "timeout": _LONGEST}
+        dist.init_process_group("gloo", store=started, **options)
 
 
 class _Member:
