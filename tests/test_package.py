@@ -21,13 +21,14 @@ COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
 # experiments and in cli; errors, extras, arguments, files, machine, memory, notebook, shared,
-# threads, and the tables trace and algorithms are for all.
+# interrupts, threads, and the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "errors": {"trace"},
     "extras": {"errors"},
     "notebook": set(),
     "files": {"errors"},
     "image_cache": {"errors"},
+    "interrupts": set(),
     "arguments": {"errors"},
     "machine": set(),
     "memory": {"errors"},
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "workloads": {
         *("errors", "extras", "arguments", "files", "image_cache", "memory", "shared", "threads"),
     },
-    "transport": {"errors", "shared"},
+    "transport": {"errors", "interrupts", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
         *("kernels", "messages", "sparsify", "workloads", "transport"),
@@ -79,6 +80,7 @@ MAY_IMPORT = {
         "errors",
         "files",
         "image_cache",
+        "interrupts",
         "threads",
         "memory",
         *COMPUTE,
