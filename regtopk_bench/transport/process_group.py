@@ -25,6 +25,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from regtopk_bench.errors import RegtopkBenchError, WorkerDiedError
 from regtopk_bench.interrupts import STOPPING, held
@@ -127,8 +129,8 @@ def _connect() -> None:
     Where `torchrun` starts ranks again, its store still has the addresses of those before.
     """
     with _losses_told():
-        store, rank, count = next(dist.rendezvous("env://"))
-        started = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+        store, rank, count = next(rendezvous("env://"))
+        started = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
         options: Any = {"rank": rank, "world_size": count, "timeout": _LONGEST}
         dist.init_process_group("gloo", store=started, **options)
 
