@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from regtopk_bench.report.phrases import number as written
+from regtopk_bench.report.phrases import written_p
 from regtopk_bench.report.table import NAME, WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.statistics import Comparison, Statistics
 
@@ -69,6 +70,7 @@ def _entries(name: str, pair: Comparison, scale: float) -> list[Entry]:
         Entry(f"{pair.first.density:g}", pair.first.density),
         Entry(name),
         Entry(sign + written(difference.times(scale)), difference.mean),
-        *(Entry(f"{p:.2g}", p) for p in (pair.p, pair.p_corrected, pair.p_wilcoxon)),
+        *(Entry(written_p(p, certain=pair.certain), p) for p in (pair.p, pair.p_corrected)),
+        Entry(written_p(pair.p_wilcoxon), pair.p_wilcoxon),
         Entry(str(difference.n), difference.n),
     ]
