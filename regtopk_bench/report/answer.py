@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regtopk_bench.report.numbers import number
@@ -17,6 +17,7 @@ from regtopk_bench.report.phrases import (
     p_value,
     seeds,
     sentence,
+    sizes,
 )
 from regtopk_bench.results.measures import LOG10_SENT_TO_TARGET, SENT_TO_TARGET
 from regtopk_bench.results.paired import MOST_SEEDS
@@ -60,6 +61,10 @@ class Target:
     unit: str
     in_bytes: float
 
+    def sent(self, of: Summary) -> str:
+        """Return the mean of the bytes that reach it, with its interval."""
+        return f"{number(of.metrics[SENT_TO_TARGET].times(1.0 / self.in_bytes))} {self.unit}"
+
 
 def answers(statistics: Statistics, wording: Wording, target: Target) -> list[str]:
     """Return what the comparisons say, one sentence for the densities at which they say the same.
@@ -79,14 +84,13 @@ def answers(statistics: Statistics, wording: Wording, target: Target) -> list[st
     told += _verdicts(found, wording, everything)
     told += _against_references(statistics, wording, everything)
     told += _least_sent(statistics, target)
-    corrected = "p: t-test paired by seed, corrected for all pairs at a density (Holm)"
-    power = any(pair.seeds_needed for each in found.values() for pair in each.open)
-    return [*told, corrected + ("; seeds are those that show it 4 times in 5" if power else "")]
+    told += _legend(statistics, wording, target, found)
+    return told
 
 
-def _same(found: Mapping[float, Standing], everything: Sequence[float]) -> list[str]:
+def _same(found: Sequence[tuple[float, Standing]], everything: Sequence[float]) -> list[str]:
     where: dict[tuple[str, ...], list[float]] = {}
-    for density, each in found.items():
+    for density, each in found:
         for alike in each.same:
             where.setdefault(tuple(map(name, alike)), []).append(density)
     return [
@@ -100,9 +104,10 @@ def _not_ranked(statistics: Statistics, wording: Wording, everything: Sequence[f
     for each in statistics.summary:
         if each.achievable and not each.ranked(wording.metric):
             count = each.finished + each.stopped + each.diverged + each.failed
-            if each.diverged or each.failed:
-                how = "diverged" if each.diverged else "failed"
-                reason = f"{each.diverged or each.failed} of {count} {how}"
+            ended = {"diverged": each.diverged, "failed": each.failed}
+            badly = [f"{some} of {count} {how}" for how, some in ended.items() if some]
+            if badly:
+                reason = listed(badly)
             elif each.finished:
                 reason = f"no finite {wording.name}"
             else:
@@ -117,31 +122,33 @@ def _not_ranked(statistics: Statistics, wording: Wording, everything: Sequence[f
 def _without_verdict(statistics: Statistics, pairs: Sequence[Comparison]) -> list[str]:
     if not pairs:
         return []
-    if max(len(each.seeds) for each in statistics.summary) > 1:
+    if len({seed for each in statistics.summary for seed in each.seeds}) > 1:
         return ["No two algorithms finished on two seeds in common: no verdict"]
     return ["One seed supports no verdict on which is better: --seeds 0-4 runs five"]
 
 
 def _verdicts(
-    found: Mapping[float, Standing], wording: Wording, everything: Sequence[float]
+    found: Sequence[tuple[float, Standing]], wording: Wording, everything: Sequence[float]
 ) -> list[str]:
-    alike: dict[tuple[object, ...], dict[float, Standing]] = {}
-    for density, each in found.items():
+    alike: dict[tuple[object, ...], list[tuple[float, Standing]]] = {}
+    for position, (density, each) in enumerate(found):
         if each.beaten or len(each.leaders) > 1:
             beaten = tuple((name(one.by), name(one.loser)) for one in each.beaten)
-            each_alone = density if len(found) <= _FEW else None
+            each_alone = position if len(found) <= _FEW else None
             key = (each_alone, tuple(sorted(map(name, each.leaders))), beaten)
-            alike.setdefault(key, {})[density] = each
+            alike.setdefault(key, []).append((density, each))
     return [
-        sentence(f"at {densities(list(at), everything)} {_verdict(at, wording)}")
+        sentence(
+            f"at {densities([density for density, _ in at], everything)} "
+            f"{_verdict([each for _, each in at], wording)}"
+        )
         for at in alike.values()
     ]
 
 
-def _verdict(at: Mapping[float, Standing], wording: Wording) -> str:
+def _verdict(at: Sequence[Standing], wording: Wording) -> str:
     """Return what is the case at one density, or at several that are alike."""
-    first = next(iter(at.values()))
-    single = len(at) == 1
+    first, single = at[0], len(at) == 1
     clauses, introduced = [], set[str]()
     if len(first.leaders) > 1:
         clauses.append(_no_difference(at, wording))
@@ -149,7 +156,7 @@ def _verdict(at: Mapping[float, Standing], wording: Wording) -> str:
             introduced.update(map(name, first.leaders))
     for by in dict.fromkeys(name(each.by) for each in first.beaten):
         losers: dict[str, list[Beaten]] = {}
-        for each in (one for where in at.values() for one in where.beaten):
+        for each in (one for where in at for one in where.beaten):
             if name(each.by) == by:
                 losers.setdefault(name(each.loser), []).append(each)
         whom = listed(_loser(each, wording, single) for each in losers.values())
@@ -164,19 +171,18 @@ def _verdict(at: Mapping[float, Standing], wording: Wording) -> str:
 def _loser(beaten: Sequence[Beaten], wording: Wording, single: bool) -> str:
     """Return who was beaten at one density, or at several, and by how much."""
     loser = name(beaten[0].loser)
-    p = [each.comparison.p_corrected for each in beaten]
+    p = p_value([each.comparison for each in beaten])
     if single:
-        return f"{loser} ({wording.value(beaten[0].loser)}, {p_value(p)})"
-    sizes = sorted(wording.size(each.comparison) for each in beaten)
-    by = f"{sizes[0]:.2f} to {sizes[-1]:.2f} {wording.of_difference}"
-    return f"{loser} by {by} ({p_value(p, 'at most')})"
+        return f"{loser} ({wording.value(beaten[0].loser)}, {p})"
+    by = sizes(wording.size(each.comparison) for each in beaten)
+    return f"{loser} by {by} {wording.of_difference} ({p})"
 
 
-def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
+def _no_difference(at: Sequence[Standing], wording: Wording) -> str:
     """Return that leaders cannot be told apart, and how many seeds might do it."""
-    first = next(iter(at.values()))
+    first = at[0]
     names = [name(each) for each in first.leaders]
-    pairs = [pair for each in at.values() for pair in each.open]
+    pairs = [pair for each in at for pair in each.open]
     tested = [pair for pair in pairs if math.isfinite(pair.p)]
     if not tested:
         return f"{listed(names)} have fewer than two seeds in common: no verdict"
@@ -184,20 +190,24 @@ def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
         values = [wording.value(each) for each in first.leaders]
         values[0] = f"{wording.name} {values[0]}"
         names = [f"{one} ({value})" for one, value in zip(names, values, strict=True)]
-    p = [pair.p_corrected for pair in tested]
-    how = p_value(p, "at least")
+    how = p_value(tested, "at least")
     if len(pairs) == 1:
         difference = number(tested[0].difference.times(wording.scale), places=2).removeprefix("-")
         how = f"{difference} {wording.of_difference}, {how}"
-    told = f"no difference between {listed(names)} is distinguishable over {seeds(tested)} ({how})"
+    over = seeds(pair.difference.n for pair in tested)
+    told = f"no difference between {listed(names)} is distinguishable over {over} ({how})"
+    if not any(pair.difference.mean for pair in tested):
+        return f"{told}; the means are equal"
     known = [pair for pair in tested if pair.seeds_needed]
     if not known:
         return f"{told}; it would take more than {MOST_SEEDS:,} seeds"
     pair = min(known, key=lambda each: each.seeds_needed or math.inf)
-    found = wording.size(pair)
-    size = f"{found:.2f}" if found >= 0.01 else f"{found:.2g}"
-    one = f"one of {size} {wording.of_difference}"
-    which = f", as at density {pair.first.density:g}" if len(at) > 1 else ""
+    one = f"one of {sizes([wording.size(pair)])} {wording.of_difference}"
+    leaders = {each.group: name(each) for where in at for each in where.leaders}
+    between = f"between {leaders[pair.first.group]} and {leaders[pair.second.group]}"
+    where = [between] if len(first.leaders) > 2 else []
+    where += [f"at density {pair.first.density:g}"] if len(at) > 1 else []
+    which = f", as {' '.join(where)}" if where else ""
     return f"{told}; about {about(pair.seeds_needed or 0)} seeds would show {one}{which}"
 
 
@@ -219,8 +229,8 @@ def _against_references(
             pairs = findings[how]
             who = in_one_sentence([by_group[pair.first.group] for pair in pairs], everything)
             bound: Bound = "at least" if how == "not distinguishable" else "at most"
-            p = p_value([pair.p_corrected for pair in pairs], bound)
-            parts.append(f"{how}: {who}" + (f" ({p})" if how != "the same runs" else ""))
+            p = f" ({p_value(pairs, bound)})" if how != "the same runs" else ""
+            parts.append(f"{how}: {who}{p}")
         reference = by_group[key]
         value = f"{wording.name} {wording.value(reference)}"
         told.append(f"Against {name(reference)} ({value}), {'; '.join(parts)}")
@@ -230,38 +240,53 @@ def _against_references(
 def _least_sent(statistics: Statistics, target: Target) -> list[str]:
     """Return what reaches the target with the fewest bytes sent, whatever its density."""
     ranked = [each for each in statistics.summary if each.ranked(LOG10_SENT_TO_TARGET)]
-    if not target.text or any(len(each.seeds) < 2 for each in ranked):
+    if not target.text or (ranked and all(len(each.seeds) < 2 for each in ranked)):
         return []
 
-    def sent(of: Summary) -> str:
-        return f"{number(of.metrics[SENT_TO_TARGET].times(1.0 / target.in_bytes))} {target.unit}"
-
+    reached = f"reached {target.text} on every seed that finished"
     if not ranked:
-        return [f"Nothing reached {target.text} on every seed"]
+        return [sentence(f"{_out_of(statistics)}nothing {reached}")]
     if len(ranked) == 1:
         who = in_one_sentence(ranked, [])
-        return [f"Only {who} reached {target.text} on every seed: {sent(ranked[0])} per worker"]
-    pairs = statistics.pairs(LOG10_SENT_TO_TARGET, "all")
-    found = standing(statistics.summary, pairs, LOG10_SENT_TO_TARGET)
-    if not found.leaders:
+        only = f"{_out_of(statistics)}only {who} {reached}: {target.sent(ranked[0])} per worker"
+        return [sentence(only)]
+    everything = statistics.pairs(LOG10_SENT_TO_TARGET, "all")
+    pairs = [pair for pair in everything if math.isfinite(pair.p)]
+    found = standing(statistics.summary, pairs, LOG10_SENT_TO_TARGET) if pairs else None
+    if not found or not found.leaders:
         return []
     alike = {each[0].group: each for each in found.same}
+    names = [in_one_sentence(alike.get(each.group, (each,)), []) for each in found.leaders]
     leaders = [
-        f"{in_one_sentence(alike.get(each.group, (each,)), [])}"
-        f"{' (the same runs)' if each.group in alike else ''}, {sent(each)}"
-        for each in found.leaders
+        f"{who}{' (the same runs)' if each.group in alike else ''}, {target.sent(each)}"
+        for who, each in zip(names, found.leaders, strict=True)
     ]
     shown = leaders[:_MOST_NAMED]
-    shown += [f"{len(leaders) - len(shown)} more"] if len(leaders) > len(shown) else []
+    shown += [f"and {len(leaders) - len(shown)} more"] if len(leaders) > len(shown) else []
     if len(leaders) == 1:
-        told = f"To {target.text}, least is sent by {leaders[0]} per worker"
+        told = [f"To {target.text}, least is sent by {leaders[0]} per worker"]
+        than = ""
     else:
-        told = (
-            f"To {target.text}, least is sent by {listed(shown, '; ')} per worker, with no "
-            f"difference distinguishable over {seeds(found.open)}"
-        )
+        told = [f"Sent per worker until {target.text}, least first: {'; '.join(shown)}"]
+        over = [pair.difference.n for pair in found.open]
+        told += [f"no difference is distinguishable over {seeds(over)}"] if over else []
+        than = f" as {names[0]}"
     others = [each for each in found.beaten if each.by is found.leaders[0]]
-    return [told + "".join(f"; {_more_sent(each)}" for each in _next_and_reference(others))]
+    told += [_more_sent(each, target, than) for each in _next_and_reference(others)]
+    compared = {each.group for pair in pairs for each in (pair.first, pair.second)}
+    if apart := [each for each in ranked if each.group not in compared]:
+        told.append(f"{in_one_sentence(apart, [])} had fewer than two seeds in common with others")
+    return ["; ".join(told)]
+
+
+def _out_of(statistics: Statistics) -> str:
+    """Return what is left out where nothing, or only one, is said to reach the target."""
+    kinds = {
+        "can be built": any(not each.achievable for each in statistics.summary),
+        "never failed": any(each.diverged or each.failed for each in statistics.summary),
+    }
+    which = [kind for kind, is_left_out in kinds.items() if is_left_out]
+    return f"of what {listed(which)}, " if which else ""
 
 
 def _next_and_reference(others: Sequence[Beaten]) -> list[Beaten]:
@@ -271,8 +296,43 @@ def _next_and_reference(others: Sequence[Beaten]) -> list[Beaten]:
     return [*ordered[:1], *reference[:1]]
 
 
-def _more_sent(each: Beaten) -> str:
+def _more_sent(each: Beaten, target: Target, than: str) -> str:
+    who, p = in_one_sentence([each.loser], []), p_value([each.comparison])
+    if not each.by.metrics[SENT_TO_TARGET].mean:
+        return f"{who} sends {target.sent(each.loser)} ({p})"
     ratio = 10.0 ** abs(each.comparison.difference.mean)
     times = f"{ratio:.3g}" if ratio < 100.0 else about(round(ratio))
-    p = p_value([each.comparison.p_corrected])
-    return f"{in_one_sentence([each.loser], [])} sends {times} times as much ({p})"
+    return f"{who} sends {times} times as much{than} ({p})"
+
+
+def _legend(
+    statistics: Statistics,
+    wording: Wording,
+    target: Target,
+    found: Sequence[tuple[float, Standing]],
+) -> list[str]:
+    """Return what p is corrected for, of each kind that was told, and what seeds are."""
+    by_group = {each.group: each for each in statistics.summary}
+    against = [pair for pair in statistics.pairs(wording.metric, "reference") if _is_told(pair)]
+    kinds = []
+    if any(map(_is_told, statistics.pairs(wording.metric, "density"))):
+        kinds.append(("", "for all pairs at a density"))
+    if against:
+        them = listed(dict.fromkeys(name(by_group[pair.second.group]) for pair in against))
+        kinds.append((f"against {them}, ", f"for all pairs with {them} at a density"))
+    if target.text and any(map(_is_told, statistics.pairs(LOG10_SENT_TO_TARGET, "all"))):
+        kinds.append(("of bytes, ", "for all pairs"))
+    if not kinds:
+        return []
+    each_for = [what if len(kinds) == 1 else f"{where}{what}" for where, what in kinds]
+    told = f"p: t-test paired by seed, corrected (Holm) {'; '.join(each_for)}"
+    if any(pair.seeds_needed for _, each in found for pair in each.open):
+        told += (
+            "; seeds: how many would show, 4 times in 5, a difference as large and as variable as "
+            "the one found"
+        )
+    return [told]
+
+
+def _is_told(pair: Comparison) -> bool:
+    return math.isfinite(pair.p) and pair.finding != "same"

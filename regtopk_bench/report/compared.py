@@ -15,6 +15,8 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.notebook import data_frame, flat, html_table
 from regtopk_bench.report import notes
 from regtopk_bench.report.numbers import number
+from regtopk_bench.report.phrases import written_p
+from regtopk_bench.report.rows import density_entry
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.results.measures import (
     BEST_ACCURACY,
@@ -26,7 +28,9 @@ from regtopk_bench.results.measures import (
     SENT_PER_ROUND,
     SENT_TO_TARGET,
     Better,
+    Measure,
     measures_of,
+    target_of,
 )
 from regtopk_bench.results.recorded import recorded_measures
 from regtopk_bench.results.records import run_of
@@ -113,6 +117,8 @@ def compare(
 
     Runs that differ only in their seed make up a configuration. Pairs are compared if problem,
     recipe and number of entries sent are the same, or if one of them, as dense, sends all.
+    What a command measures besides, as bytes until its target, is there if all are its results,
+    with the same target.
 
     Args:
         what: Results, runs or traces. Of traces, the problem is taken to be the same.
@@ -130,15 +136,22 @@ def compare(
     if not runs:
         raise ConfigurationError("there is no training run to compare")
     _check_distinct(runs)
-    of_commands = [measures_of(each) for each in given if isinstance(each, Result)]
     recorded = recorded_measures(runs, _checked(better or {}, runs))
-    measures = {each.name: each for found in [recorded, *of_commands] for each in found}
+    measures = {each.name: each for each in (*recorded, *_of_their_command(given))}
     found = statistics(runs, list(measures.values()))
     shown = [name for name in measures if name != LOG10_SENT_TO_TARGET and _known(found, name)]
     everything = groups(runs)
     tables = [_means(found, everything, shown)]
     pairs = [each for each in found.comparisons if math.isfinite(each.p) and each.metric in shown]
-    return Compared(found, [*tables, *([_pairs(pairs)] if pairs else [])])
+    return Compared(found, [*tables, *([_pairs(found, pairs)] if pairs else [])])
+
+
+def _of_their_command(given: Sequence[object]) -> Sequence[Measure]:
+    """Return what a command measures, if all that is given are its results with one target."""
+    results = [each for each in given if isinstance(each, Result)]
+    targets = {None if math.isnan(target_of(each)) else target_of(each) for each in results}
+    of_one = len({each.command for each in results}) == len(targets) == 1
+    return measures_of(results[0]) if of_one and len(results) == len(given) else ()
 
 
 def _listed(what: Any) -> list[Any]:
@@ -214,7 +227,7 @@ def _means(found: Statistics, everything: Sequence[Group], shown: Sequence[str])
         Row(
             [
                 Entry(each.label),
-                Entry(f"{each.density:g}", each.density),
+                density_entry(each),
                 *(Entry(str(setting.get(name, "–"))) for name in varying),
                 Entry(str(len(each.seeds)), len(each.seeds)),
                 *(_entry(name, each.metrics[name]) for name in shown),
@@ -234,7 +247,8 @@ def _means(found: Statistics, everything: Sequence[Group], shown: Sequence[str])
     return Table("Means over the seeds", columns, rows, [*below, *sent])
 
 
-def _pairs(pairs: Sequence[Comparison]) -> Table:
+def _pairs(found: Statistics, pairs: Sequence[Comparison]) -> Table:
+    by_group = {each.group: each for each in found.summary}
     columns = [
         Column("first", "first", left=True, breaks=NAME),
         Column("second", "second", left=True, breaks=NAME),
@@ -251,19 +265,18 @@ def _pairs(pairs: Sequence[Comparison]) -> Table:
             [
                 Entry(each.first.label),
                 Entry(each.second.label),
-                Entry(f"{each.first.density:g}", each.first.density),
+                density_entry(by_group[each.first.group]),
                 Entry(_HEADINGS.get(each.metric, each.metric).replace("\n", " ")),
                 _entry(each.metric, each.difference, signed=True),
-                Entry(f"{each.p:.2g}", each.p),
-                Entry(f"{each.p_corrected:.2g}", each.p_corrected),
+                *(Entry(written_p(p, certain=each.certain), p) for p in (each.p, each.p_corrected)),
                 Entry(str(each.difference.n), each.difference.n),
                 Entry(_finding(each)),
             ]
         )
         for each in pairs
     ]
-    found = "better: where p, corrected for all pairs of its kind (Holm), is at most 0.05"
-    return Table("First minus second, paired by seed", columns, rows, [found])
+    better = "better: where p, corrected for all pairs of its kind (Holm), is at most 0.05"
+    return Table("First minus second, paired by seed", columns, rows, [better])
 
 
 def _finding(pair: Comparison) -> str:
@@ -275,11 +288,12 @@ def _finding(pair: Comparison) -> str:
 def _ended_badly(found: Statistics) -> list[str]:
     told = []
     for each in found.summary:
+        where = f" at density {each.density:g}" if each.has_density else ""
         runs = each.finished + each.stopped + each.diverged + each.failed
         for how in ("diverged", "failed"):
             count = getattr(each, how)
             if count:
-                told.append(f"{each.label} at density {each.density:g}: {count} of {runs} {how}")
+                told.append(f"{each.label}{where}: {count} of {runs} {how}")
     return told
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from regtopk_bench.report.numbers import number
+from regtopk_bench.report.phrases import written_p
 from regtopk_bench.report.table import NAME, WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.statistics import Comparison, Statistics
 
@@ -68,6 +69,7 @@ def _entries(name: str, pair: Comparison, scale: float) -> list[Entry]:
         Entry(f"{pair.first.density:g}", pair.first.density),
         Entry(name),
         Entry(number(difference.times(scale), places=2, sign="+"), difference.mean),
-        *(Entry(f"{p:.2g}", p) for p in (pair.p, pair.p_corrected, pair.p_wilcoxon)),
+        *(Entry(written_p(p, certain=pair.certain), p) for p in (pair.p, pair.p_corrected)),
+        Entry(written_p(pair.p_wilcoxon), pair.p_wilcoxon),
         Entry(str(difference.n), difference.n),
     ]

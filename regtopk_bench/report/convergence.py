@@ -126,9 +126,8 @@ def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
     if not everything:
         return []
     runs = [run for group in everything for run in group.counted.values()]
-    mark = "* smaller gap than any other at its density that can be built"
     return [
-        *([mark] if marked else []),
+        *([notes.MARK] if marked else []),
         *notes.on_runs(everything),
         *([_EXACT] if any(run.metrics.get("gap") == 0.0 for run in runs) else []),
         *notes.on_coordination(everything),

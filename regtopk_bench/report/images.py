@@ -23,6 +23,7 @@ from regtopk_bench.report.rows import (
     outcome,
     raw,
     unit_to_target,
+    whole,
 )
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of, setting
@@ -102,7 +103,7 @@ def _accuracies(
 
 def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
     speed = estimate(group.execution("rounds_per_second")).times(images_per_round(group))
-    spent = [float(group.execution(f"{phase}_seconds").mean()) for phase in PHASES]
+    spent = [estimate(group.execution(f"{phase}_seconds")).mean for phase in PHASES]
     shares = [each / sum(spent) if sum(spent) else math.nan for each in spent]
     shown = "/".join("–" if math.isnan(share) else f"{100 * share:.0f}" for share in shares)
     return [
@@ -110,7 +111,7 @@ def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> l
         *outcome(group, summary.metrics[BEST_ACCURACY], scale=100.0),
         *outcome(group, summary.metrics[FINAL_ACCURACY], scale=100.0),
         *cost_entries(summary, in_bytes),
-        *mean_entries(f"{speed.mean:.0f}" if speed.mean >= 10 else f"{speed.mean:.2g}", speed),
+        *mean_entries(whole(speed) if not speed.mean < 10 else f"{speed.mean:.2g}", speed),
         Entry(shown),
         *(Entry("", raw(share)) for share in shares),
         *count_entries(summary),
@@ -150,12 +151,11 @@ def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
         f"workers' labels differ from all labels by {np.mean(skews or 0.0):.2f} "
         "(mean total variation distance: 0 alike, towards 1 disjoint)"
     )
-    sparse = [group.cell for group in everything if group.density < 1.0]
+    sparse = [group.cell for group in everything if group.has_density]
     scopes = sorted({str(cell.sparsifier.get("scope", "global")) for cell in sparse})
     devices = dict.fromkeys(str(run.cell.problem.get("device", "cpu")) for run in runs)
-    mark = "* larger final accuracy than any other at its density that can be built"
     return [
-        *([mark] if marked else []),
+        *([notes.MARK] if marked else []),
         *notes.on_runs(everything),
         *([skewed] if skews else []),
         *notes.on_coordination(everything),

@@ -22,16 +22,22 @@ COUNTS = (Column("runs", "n", hidden=True), Column("failed", "failed", hidden=Tr
 
 
 def by_density(result: Result) -> list[list[Group]]:
-    """Return the groups of each density, in order of appearance."""
-    sections: dict[float, list[Group]] = {}
+    """Return the groups of each density, and those without one, in order of appearance."""
+    sections: dict[float | None, list[Group]] = {}
     for group in groups(result.runs):
-        sections.setdefault(group.density, []).append(group)
+        density = group.density if group.has_density else None
+        sections.setdefault(density, []).append(group)
     return list(sections.values())
 
 
 def naming(group: Group, label: Label) -> list[Entry]:
     """Return the entries that name a row's configuration."""
-    return [Entry(str(label)), Entry(f"{group.density:g}", group.density)]
+    return [Entry(str(label)), density_entry(group)]
+
+
+def density_entry(of: Group | Summary) -> Entry:
+    """Return the density that a configuration was given; programs get 1 where it was given none."""
+    return Entry(f"{of.density:g}" if of.has_density else "–", of.density)
 
 
 def mean_columns(heading: str, key: str, spare: int = 0) -> list[Column]:

@@ -28,7 +28,8 @@ class Estimate(Model):
     """Not a number, which is null in JSON, unless every run has a value that is finite."""
 
     half_width: float | None
-    """From Student's t over the seeds; None where it is unknown, as for a single one."""
+    """From Student's t over the seeds; None where it is unknown, as for a single one,
+    or for differences that happen to be the same number with every seed."""
 
     n: int
     """How many of the values are finite."""
@@ -72,9 +73,14 @@ class Group:
         """Whether the algorithm was given how much to send; dense, for one, was not."""
         return not {"density", "k"}.isdisjoint(self.cell.sparsifier)
 
+    @property
+    def drawn(self) -> list[Run]:
+        """The runs that curves are of: those that means are over or, if there are none, all."""
+        return list(self.counted.values()) or self.runs
+
     def execution(self, name: str) -> NDArray[np.float64]:
-        """Return a machine-dependent value of every run, (seeds,); NaN where a run has none."""
-        return np.array([run.execution.get(name, math.nan) for run in self.runs])
+        """Return a machine-dependent value of the runs that count, (seeds,); NaN if it has none."""
+        return np.array([run.execution.get(name, math.nan) for run in self.counted.values()])
 
     @property
     def failures(self) -> list[Run]:
@@ -82,8 +88,8 @@ class Group:
         return [run for run in self.runs if run.status in ("diverged", "failed")]
 
     def mean_log10_trace(self, name: str) -> NDArray[np.float64]:
-        """Return the mean over seeds of log10 of a trace, as long as the shortest run."""
-        traces = [run.traces[name] for run in self.runs]
+        """Return the mean over seeds of log10 of a trace, as long as the shortest run drawn."""
+        traces = [run.traces[name] for run in self.drawn]
         length = min(map(len, traces))
         return np.asarray(np.mean([log10(np.array(trace[:length])) for trace in traces], axis=0))
 

@@ -37,3 +37,22 @@ def test_each_pair_has_a_row_below_its_density() -> None:
 
 def test_there_is_no_table_of_one_seed() -> None:
     assert table([run("topk"), run("regtopk")]) is None
+
+
+def test_p_is_certain_or_too_small_or_near_the_level() -> None:
+    certain = [
+        run(name, seed, gaps=[gap])
+        for name, gap in (("topk", 0.1), ("regtopk", 0.01))
+        for seed in (0, 1)
+    ]
+    found = table(certain)
+    assert found is not None
+    assert [entry.text for entry in found.rows[0].entries[4:8]] == ["-10.00±0.00", "0", "0", "0.5"]
+    noisy = [
+        run(name, seed, gaps=[10.0 ** (log + 0.001 * (seed % (3 + number)))])
+        for number, (name, log) in enumerate((("topk", -1.0), ("regtopk", -5.0)))
+        for seed in range(200)
+    ]
+    found = table(noisy)
+    assert found is not None
+    assert [entry.text for entry in found.rows[0].entries[5:7]] == ["<1e-300", "<1e-300"]

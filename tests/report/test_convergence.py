@@ -61,7 +61,7 @@ def test_the_one_that_beats_all_others_that_can_be_built_is_marked() -> None:
     ]
     runs += [run("regtopk", seed, gaps=[1.0, 1e-7 + seed], status="diverged") for seed in range(3)]
     assert [row["algorithm"] for row in rows(runs) if row["marked"] == "1"] == ["Mine"]
-    assert "* smaller gap than any other at its density that can be built" in table(runs).notes
+    assert any("(corrected p ≤ 0.05)" in str(note) for note in table(runs).notes)
 
 
 def test_nothing_is_marked_where_the_smallest_gap_may_be_chance() -> None:
@@ -169,10 +169,13 @@ def test_without_a_target_nothing_has_reached_it() -> None:
 
 
 def test_stopped_runs_and_seeds_are_noted() -> None:
-    notes = table([run(seed=0, status="stopped"), run(seed=1)]).notes
-    assert notes[:2] == [
+    stopped = run(seed=0, status="stopped")
+    why = "stopped early: the last round was not reached, and"
+    assert table([stopped, run(seed=1)]).notes[0] == f"1 run {why} it enters no verdict"
+    more = [stopped, run(seed=3, status="stopped"), run(seed=1), run(seed=2)]
+    assert table(more).notes[:2] == [
         "± 95 % confidence interval of the mean over 2 seeds",
-        "1 run stopped early: the last round was not reached, so that no verdict counts it",
+        f"2 runs {why} they enter no verdict",
     ]
 
 
@@ -233,3 +236,33 @@ def test_bytes_to_the_target_have_the_unit_of_the_most(
 def test_means_are_as_fine_as_their_intervals() -> None:
     runs = [run(seed=seed, gaps=[10.0 ** (-28.65 - 0.002 * seed)]) for seed in range(3)]
     assert table(runs).rows[0].entries[2].text == "-28.6520±0.0050"
+
+
+def test_the_number_of_seeds_is_that_of_the_means() -> None:
+    failed = [run("topk", seed, status="failed") for seed in (7, 8, 9)]
+    runs = [
+        *(run("regtopk", seed) for seed in range(2)),
+        *(run("dense", seed) for seed in range(3)),
+    ]
+    assert "± 95 % confidence interval of the mean over 2 to 3 seeds" in table(runs + failed).notes
+    alone = [run("topk", 0), run("regtopk", 1), *failed]
+    assert not any("±" in str(note) for note in table(alone).notes)
+
+
+def test_speed_is_of_the_runs_that_the_row_counts() -> None:
+    fast = {"processes": 1, "rounds_per_second": 900.0}
+    diverged = run("topk", 1, status="diverged").model_copy(update={"execution": fast})
+    (row,) = rows([run("topk", 0), diverged])
+    assert (row["n"], row["rounds_per_second"]) == ("1", "100.0")
+    (row,) = rows([diverged])
+    assert (row["n"], row["rounds_per_second"]) == ("0", "")
+
+
+def test_what_was_given_no_density_shows_none() -> None:
+    shown = table([run("topk", density=1.0), run("dense"), run("pkg.Threshold", density=None)])
+    assert [[entry.text for entry in row.entries[:2]] for row in shown.rows] == [
+        ["topk", "1"],
+        ["dense", "–"],
+        ["Threshold", "–"],
+    ]
+    assert [row.section_ends for row in shown.rows] == [True, False, True]

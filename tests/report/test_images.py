@@ -97,3 +97,16 @@ def test_bytes_of_a_round_are_shown_whether_or_not_the_target_was_reached() -> N
 def test_one_seed_says_that_it_decides_nothing() -> None:
     (table,) = image_tables(result([image_run("topk"), image_run("regtopk", mu=2)], "cifar"))
     assert "One seed supports no verdict on which is better: --seeds 0-4 runs five" in table.notes
+
+
+def test_speed_and_time_are_of_the_runs_that_the_row_counts() -> None:
+    """One that never counts has none, and no warning says so."""
+    slow = {"processes": 1, "rounds_per_second": 1.0, "sparsify_seconds": 9.0}
+    failed = image_run("topk", 1, status="failed").model_copy(update={"execution": slow})
+    (table,) = image_tables(result([image_run("topk", 0), failed], "cifar"))
+    (row,) = csv.DictReader(io.StringIO(table.csv()))
+    assert row["images_per_second"] == str(100.0 * 2 * 8)
+    (table,) = image_tables(result([failed], "cifar"))
+    (row,) = csv.DictReader(io.StringIO(table.csv()))
+    assert (row["images_per_second"], row["gradient_share"]) == ("", "")
+    assert "nan" not in table.markdown()
