@@ -47,7 +47,7 @@ def test_p_is_certain_or_too_small_or_near_the_level() -> None:
     ]
     found = table(certain)
     assert found is not None
-    assert [entry.text for entry in found.rows[0].entries[4:8]] == ["-10.00±0.00", "0", "0", "0.5"]
+    assert [entry.text for entry in found.rows[0].entries[4:8]] == ["-10.00±0", "0", "0", "0.5"]
     noisy = [
         run(name, seed, gaps=[10.0 ** (log + 0.001 * (seed % (3 + number)))])
         for number, (name, log) in enumerate((("topk", -1.0), ("regtopk", -5.0)))

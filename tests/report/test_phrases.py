@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regtopk_bench.report.phrases import (
-    amount,
     in_one_sentence,
     p_value,
     seeds,
@@ -19,7 +18,6 @@ from regtopk_bench.report.phrases import (
 )
 from regtopk_bench.results.measures import LOG10_GAP
 from regtopk_bench.results.statistics import Comparison, statistics_of
-from regtopk_bench.results.summary import Estimate
 from tests.results.samples import result, run
 
 
@@ -86,11 +84,6 @@ def test_sizes_that_look_the_same_are_one() -> None:
     assert sizes([0.0011, 0.00114]) == "0.0011"
     assert sizes([0.002, 0.5]) == "0.002 to 0.50"
     assert sizes([0.0]) == "0"
-
-
-def test_an_amount_of_nothing() -> None:
-    assert amount(Estimate(mean=0.0, half_width=None, n=1)) == "0.00"
-    assert amount(Estimate(mean=1234.5, half_width=None, n=1)) == "1,234"
 
 
 @pytest.mark.parametrize(
