@@ -33,13 +33,14 @@ _KERNEL_SWEEPS = ("distribution", "size", "density")
 
 
 def list_runs(invocation: Invocation) -> None:
-    """Print the runs in the output folder; one that cannot be read has a row that says so."""
+    """Print the runs in the output folder; one that cannot be read has a row that says so.
+
+    Only a folder that is named by flag has to be there: the others are made by the first run.
+    """
     settings = invocation.resolved.settings
     parent = Path(settings.output)
-    if not parent.exists() and invocation.resolved.sources["output"] == "built-in":
-        folders = []
-    else:
-        folders = store.saved(parent)
+    named = invocation.resolved.sources["output"] == "flag"
+    folders = store.saved(parent, missing_ok=not named)
     rows = [_row(folder) for folder in folders]
     many = "" if len(rows) == 1 else "s"
     errors = [row.entries[-1].text for row in rows if row.entries[-1].text]
