@@ -1,4 +1,4 @@
-"""Packages that are installed on request, and how to say that one is missing."""
+"""Packages that are installed on request, and how to say that one is missing or does not fit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 
-from regtopk_bench.errors import MissingPackageError
+from regtopk_bench.errors import MissingPackageError, RunError
 
 _EXTRA_OF = {"PIL": "images", "matplotlib": "plot", "numba": "fast", "torchvision": "images"}
 _NAMES = {"PIL": "Pillow", "matplotlib": "Matplotlib", "numba": "Numba"}
@@ -14,13 +14,16 @@ _NAMES = {"PIL": "Pillow", "matplotlib": "Matplotlib", "numba": "Numba"}
 
 @contextlib.contextmanager
 def needed_by(what: str) -> Iterator[None]:
-    """Say what to install where an import fails because an optional package is not there.
+    """Say what to install where an import fails because of an optional package.
 
     Args:
         what: What needs the package: "the plot", "CIFAR-10".
 
     Raises:
-        MissingPackageError: If so. Any other failure of an import passes as it is.
+        MissingPackageError: If it is not there.
+        RunError: If it is a torchvision that was made for another PyTorch.
+
+    Any other failure of an import passes as it is.
     """
     try:
         yield
@@ -31,6 +34,14 @@ def needed_by(what: str) -> Iterator[None]:
         raise MissingPackageError(
             f"{what} needs {_NAMES.get(package, package)}: "
             f"pip install 'regtopk-bench[{_EXTRA_OF[package]}]'"
+        ) from error
+    except (AttributeError, RuntimeError) as error:  # as "operator torchvision::nms does not exist"
+        if "torchvision" not in str(error):
+            raise
+        reason = " ".join(str(error).split())
+        raise RunError(
+            f"{what} needs torchvision, and the one installed does not fit PyTorch ({reason}): "
+            "pip install --upgrade torch torchvision"
         ) from error
 
 

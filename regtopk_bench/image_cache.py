@@ -24,6 +24,9 @@ from regtopk_bench.errors import ConfigurationError, RunError
 FILES = "files"
 """In the folder of an archive: what was unpacked."""
 
+CIFAR10 = "cifar-10-batches-py"
+"""The folder of CIFAR-10's own files."""
+
 UNFINISHED = ".unpacking-"
 """Begins the name of a folder in which an archive is being unpacked."""
 

@@ -158,9 +158,9 @@ def _value(draw: random.Random, declared: Mapping[str, Mapping[str, Any]]) -> Ca
     command = draw.choice(list(declared))
     name, default = draw.choice(list(declared[command].items()))
     value, allowed, patient = _hostile(draw, name, default)
-    saved = {"save": "true"} if name in ("output", "plot_format") else {}
+    saved = {"save": "true"} if name in ("output", "plot_format", "plot_width") else {}
     flag = "--" + name.replace("_", "-")
-    others = (flag, f"--no-{name}")
+    others = (flag, f"--no-{name}", *(["--dataset"] if name == "data" else []))
     call = [each for each in _flags(command, saved) if each.partition("=")[0] not in others]
     how = draw.choice(
         ("variable", "file") if isinstance(default, bool) else ("flag", "variable", "file")
@@ -230,6 +230,8 @@ def _usage() -> Iterator[Case]:
     yield Case("show FIFO", ("show", "pipe"), (2,), shell=fifo)
     for option in ("data", "weights"):
         call = (*_flags("cifar"), f"--{option}=pipe", "--cache=cache")
+        if option == "data":
+            call = tuple(each for each in call if not each.startswith("--dataset"))
         yield Case(f"--{option} FIFO", call, (2, 3), shell=fifo)
 
 

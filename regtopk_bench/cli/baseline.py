@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import Invocation, console
-from regtopk_bench.cli.progress import Counted
-from regtopk_bench.cli.suite import bench_of, tell
+from regtopk_bench.cli.progress import Counted, announce
+from regtopk_bench.cli.suite import again, bench_of, expected_seconds, how_many, tell
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.gate import pairs
 from regtopk_bench.gate.bench import Bench, Ended
@@ -30,6 +30,8 @@ from regtopk_bench.results.verdict import Verdict
 from regtopk_bench.settings import BaselineSettings
 
 _FIRST_REASON = "first baseline"
+_FLAGS = ("baseline", "select", "cell_timeout", "time", "processes")
+_ADVICE = "Ctrl-C leaves the baseline as it is"
 
 
 def create_baseline(invocation: Invocation) -> None:
@@ -38,8 +40,8 @@ def create_baseline(invocation: Invocation) -> None:
     file = Path(settings.baseline)
     if file.exists():
         raise ConfigurationError(
-            f"there is a baseline {file} already: change it with `regtopk-bench baseline accept "
-            '--reason "…"`'
+            f"there is a baseline {file} already: change it with "
+            f'`{again(invocation, "baseline accept", *_FLAGS)} --reason "…"`'
         )
     _write(invocation, None, settings.reason or _FIRST_REASON)
 
@@ -49,7 +51,8 @@ def accept_baseline(invocation: Invocation) -> None:
     settings: BaselineSettings = invocation.resolved.settings
     if not settings.reason:
         raise ConfigurationError('--reason "…" is missing: say why the baseline changes')
-    _write(invocation, baseline.read(Path(settings.baseline)), settings.reason)
+    made_by = again(invocation, "baseline create", *_FLAGS)
+    _write(invocation, baseline.read(Path(settings.baseline), made_by=made_by), settings.reason)
 
 
 def show_baseline(file: Path, output_format: str) -> None:
@@ -75,7 +78,11 @@ def _write(invocation: Invocation, before: Baseline | None, reason: str) -> None
                 f"--select: the other cells were run on another machine or with other versions "
                 f"({moved}): accept the whole suite"
             )
-        ended = _run(invocation, bench, [key for key in keys if key not in suite.skipped])
+        wanted = [key for key in keys if key not in suite.skipped]
+        known = {key: each.seconds for key, each in before.cells.items()} if before else {}
+        seconds = sum(expected_seconds(suite, wanted, known, nudged=True).values())
+        announce(invocation, how_many(wanted), seconds, _ADVICE)
+        ended = _run(invocation, bench, wanted)
         bench.close()
         ratios = _times(invocation, bench, list(ended)) if settings.time else {}
     old = _comparable_in_time(before, suite) if before else {}
@@ -168,7 +175,9 @@ def _times(invocation: Invocation, bench: Bench, keys: list[str]) -> dict[str, l
     timed = bench.suite.timed(settings.time, keys)
     found: dict[str, list[float]] = {key: [] for key in timed}
     with Counted(invocation, settings.processes, "processes") as progress:
+        progress.estimate(f"{settings.processes} processes that time cells", _ADVICE)
         progress.begin("timing")
+        progress.update(0)
         for number in range(settings.processes):
             ratios = pairs.against_frozen(bench.suite, timed, timeout=settings.cell_timeout)
             for key, logarithm in ratios.items():

@@ -1,4 +1,4 @@
-"""`regtopk-bench cache`: where images and doctor's answers are kept, how much, and away with it."""
+"""`regtopk-bench cache`: which images and answers of doctor are kept, and how it is cleared."""
 
 from __future__ import annotations
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import typer
 
 from regtopk_bench.cli.invocation import Invocation
-from regtopk_bench.cli.progress import Counted
+from regtopk_bench.cli.progress import Counted, announce
 from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
-from regtopk_bench.cli.suite import bench_of, print_cells, tell
+from regtopk_bench.cli.suite import again, bench_of, expected_seconds, how_many, print_cells, tell
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.files import written_atomically
 from regtopk_bench.gate.bench import Bench
@@ -41,8 +41,7 @@ def run_check(invocation: Invocation) -> None:
         other = stack.enter_context(bench_of(invocation, tree)) if tree else None
         keys = head.suite.matching(settings.select, "--select")
         if settings.dry_run:
-            known = {key: each.seconds for key, each in accepted.cells.items()} if accepted else {}
-            print_cells(invocation, head.suite, keys, known)
+            print_cells(invocation, head.suite, keys, _known(accepted))
             return
         check = Check(head.suite, keys, settings, other.suite if other else None, accepted)
         _tell_unknown(invocation, check)
@@ -67,7 +66,12 @@ def _accepted(invocation: Invocation) -> Baseline | None:
     named = invocation.resolved.sources["baseline"] != "built-in"
     if settings.against and not named and not file.exists():
         return None
-    return baseline.read(file)
+    return baseline.read(file, made_by=again(invocation, "baseline create", "baseline"))
+
+
+def _known(accepted: Baseline | None) -> dict[str, float]:
+    """Return the seconds that cells took when they were accepted."""
+    return {key: each.seconds for key, each in accepted.cells.items()} if accepted else {}
 
 
 def _tell_unknown(invocation: Invocation, check: Check) -> None:
@@ -80,6 +84,7 @@ def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> N
     invocation, journal = session.invocation, session.journal
     session.expect([key for key in check.keys if key not in check.head.skipped])
     before = _take_up(check, journal)
+    _announce(session, check)
     try:
         with Counted(invocation, len(check.waiting), "cells") as progress:
             done = 0
@@ -98,6 +103,17 @@ def _work(session: Session, check: Check, head: Bench, other: Bench | None) -> N
     finally:
         session.runs |= check.runs
         session.verdicts, session.notes = check.verdicts(), check.notes
+
+
+def _announce(session: Session, check: Check) -> None:
+    """Say how long the check takes; times at most their budget."""
+    settings, known = check.settings, _known(check.accepted)
+    seconds = sum(expected_seconds(check.head, check.waiting, known).values())
+    what = how_many(check.waiting)
+    if settings.against or settings.timing:
+        what, seconds = f"{what} with timing", seconds + settings.time_budget
+    keeps = "keeps" if session.folder else "prints"
+    announce(session.invocation, what, seconds, f"Ctrl-C {keeps} what is done")
 
 
 def _take_up(check: Check, journal: Journal | None) -> list[dict[str, float]]:

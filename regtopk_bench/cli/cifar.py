@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from os.path import lexists
+from pathlib import Path
 
+from regtopk_bench import image_cache
 from regtopk_bench.cli.device import choose_device, memory_for
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
+from regtopk_bench.cli.streams import unsay
 from regtopk_bench.cli.training import train
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.grids import image_cells
@@ -47,12 +51,18 @@ def _run_cifar(invocation: Invocation, ranks: Ranks | None) -> None:
 def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
     """Read, fetch or make the images, and show how far that is."""
     started = time.monotonic()
+    kept = lexists(image_cache.fetched(Path(settings.cache)) / image_cache.CIFAR10)
+    fetching = settings.data is None and settings.dataset == "cifar10" and not kept
+    if fetching:
+        invocation.starting("fetching CIFAR-10, 170 MB...")
     with Counted(invocation, 1, "images") as progress:
         data = images_of(
             settings,
-            _teller(progress, "decoding images", "images"),
-            _teller(progress, f"unpacking {settings.data}", "MB", 1e6),
+            _teller(progress, "decoding images", lambda total: ("images", 1.0)),
+            _teller(progress, f"unpacking {settings.data}", _bytes),
         )
+    if fetching:
+        unsay()
     if invocation.verbose:
         invocation.note(
             f"{len(data.train)} images to train on, {len(data.test)} to test with, "
@@ -61,14 +71,20 @@ def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:
     return data
 
 
+def _bytes(total: int) -> tuple[str, float]:
+    """Return the unit in which so many bytes are shown, and how many bytes it is."""
+    return ("kB", 1e3) if total < 1e6 else ("MB", 1e6)
+
+
 def _teller(
-    progress: Counted, doing: str, unit: str, scale: float = 1.0
+    progress: Counted, doing: str, unit_for: Callable[[int], tuple[str, float]]
 ) -> Callable[[int, int], None]:
     """Return what shows how far one of several steps is, told how much is done of how much."""
     begun = False
 
     def tell(done: int, total: int) -> None:
         nonlocal begun
+        unit, scale = unit_for(total)
         if not begun:
             begun = True
             progress.restart(total / scale, unit)

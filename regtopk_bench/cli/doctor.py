@@ -33,7 +33,9 @@ def run_doctor(invocation: Invocation) -> None:
     plan = Plan(margin=gate.margin)
     doctor = Doctor(suite, keys, plan, settings.slowdown, settings.cell_timeout)
     with Counted(invocation, settings.pairs, "pairs") as progress:
+        progress.estimate(f"{settings.pairs} pairs", "Ctrl-C discards what is done")
         progress.begin("timing the same code twice")
+        progress.update(0)
         found = doctor.examine(settings.pairs, progress.update)
     print_report(
         invocation.out,

@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from regtopk_bench.cli.app import SAVED, Format, choice
-from regtopk_bench.cli.invocation import Debug, Invocation, command_options, reported_errors
+from regtopk_bench.cli.invocation import (
+    STARTING,
+    Debug,
+    Invocation,
+    command_options,
+    reported_errors,
+)
 from regtopk_bench.cli.once import App
+from regtopk_bench.cli.streams import say
 from regtopk_bench.settings import FORMATS
 
 _GATE_EPILOG = (
@@ -117,6 +124,7 @@ def _compare(
     """
     with reported_errors(debug):
         output_format = choice("--format", output_format, FORMATS)
+        say(STARTING)
         from regtopk_bench.cli.compare import compare_results
 
         compare_results(

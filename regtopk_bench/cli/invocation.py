@@ -36,9 +36,13 @@ from regtopk_bench.settings import (
     load,
     resolve,
 )
+from regtopk_bench.settings.file import FILE_NAME
 
 _GENERAL = "General"
 _PIPED_WIDTH = 100
+
+STARTING = "starting..."
+"""What is said before whatever is slow: imports, or results of many rounds that are read."""
 
 Profile = Annotated[
     str | None,
@@ -85,10 +89,16 @@ class Invocation:
     profile: str | None
     """The chosen profile."""
 
-    def starting(self) -> None:
-        """Say that the program is at work, before what is slow to import is imported."""
+    def starting(self, word: str = STARTING) -> None:
+        """Say on a terminal that the program is at work, until there is something else to say."""
         if not self.quiet:
-            say("starting...")
+            say(word)
+
+    @property
+    def config(self) -> str | None:
+        """The settings file, where it has to be named to be found."""
+        path = self.file.path
+        return None if path is None or str(path) == FILE_NAME else str(path)
 
     def note(self, message: str) -> None:
         """Tell the user something other than data."""

@@ -70,7 +70,10 @@ def _check_implementations(invocation: Invocation, device: str) -> None:
         for name, why in zip(lacking, told, strict=True):
             if not runs_on(name, device):
                 if settings.device != "auto" or device == "cuda":
-                    raise ConfigurationError(f"{why}; give another --device, or leave it out")
+                    other = "cpu" if device == "cuda" else "cuda"
+                    raise ConfigurationError(
+                        f"{why}: give --device {other}, or leave {name} out of --implementation"
+                    )
                 raise RunError(f"{why}, and PyTorch sees no CUDA device here")
             raise ConfigurationError(why)
     if not any(absence(each) is None for each in left if each.operation != "score"):

@@ -12,6 +12,7 @@ import typer
 from regtopk_bench.cli import gate
 from regtopk_bench.cli.app import EPILOG, SAVED, Format, app, choice
 from regtopk_bench.cli.invocation import (
+    STARTING,
     Config,
     Debug,
     Invocation,
@@ -20,6 +21,9 @@ from regtopk_bench.cli.invocation import (
     reported_errors,
 )
 from regtopk_bench.cli.once import App
+from regtopk_bench.cli.streams import say
+from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.report.table import printable
 from regtopk_bench.settings import (
     COMMANDS,
     FORMATS,
@@ -135,6 +139,7 @@ def _runs(invocation: Invocation) -> None:
 
     `regtopk-bench show latest` shows the newest.
     """
+    invocation.starting()
     from regtopk_bench.cli.runs import list_runs
 
     list_runs(invocation)
@@ -187,26 +192,30 @@ def _show(
             "--plot-format": plot_format,
             "--plot": draw or None,
             "--plot-width": plot_width,
-            "--plot-title": plot_title,
+            "--no-plot-title" if plot_title is False else "--plot-title": plot_title,
         }
+        given = [flag for flag, value in plotting.items() if value is not None]
         if plot_format is not None:
             plot_format = choice("--plot-format", plot_format, PLOT_FORMATS)
         plot_width = choice("--plot-width", plot_width or "double", PLOT_WIDTHS)
+        say(STARTING)
         from regtopk_bench.cli.show import Drawing, show_result, show_two
 
         if other is not None:
-            given = [flag for flag, value in plotting.items() if value is not None]
             show_two(result, other, output_format, given)
             return
+        if draw is False and given:
+            raise ConfigurationError(f"{given[0]} with --no-plot: give one of them")
         drawing = Drawing(
             output=output,
             format=plot_format,
             width=plot_width,
             titles=plot_title is not False,
+            flags=given,
         )
         path = show_result(result, output_format, None if draw is False else drawing)
         if path:
-            typer.echo(f"drew {path}", err=True)
+            typer.echo(f"drew {printable(str(path))}", err=True)
 
 
 @config_app.callback(epilog=EPILOG)

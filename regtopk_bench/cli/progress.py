@@ -110,9 +110,9 @@ class Counted:
         self._estimate = None
         if left >= _LONG_SECONDS:
             rest = "" if worked >= least else ", evaluations not counted"
+            first = "one" if worked == 1.0 else f"{worked:,.0f} {self._unit}"
             self._invocation.note(
-                f"{what}, about {duration(left)} at the speed of the first {worked:,.0f} "
-                f"{self._unit}{rest}; {advice}"
+                f"{what}, about {duration(left)} at the speed of the first {first}{rest}; {advice}"
             )
 
     def _line(self, now: float, completed: float) -> str:
@@ -143,6 +143,19 @@ def duration(seconds: float) -> str:
     if seconds < 2 * 86400.0:
         return f"{seconds / 3600.0:.1f} h"
     return f"{seconds / 86400.0:.1f} days"
+
+
+def announce(invocation: Invocation, what: str, seconds: float, advice: str) -> None:
+    """Say, unless it is short, how long something takes of which that is known beforehand.
+
+    Args:
+        invocation: The call.
+        what: What there is to do, such as "70 cells".
+        seconds: What it takes, about.
+        advice: What else is to be known before a long wait.
+    """
+    if seconds >= _LONG_SECONDS:
+        invocation.note(f"{what}, about {duration(seconds)}; {advice}")
 
 
 class _RateColumn(ProgressColumn):

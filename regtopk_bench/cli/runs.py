@@ -23,13 +23,14 @@ _KERNEL_SWEEPS = ("distribution", "size", "density")
 
 
 def list_runs(invocation: Invocation) -> None:
-    """Print the runs in the output folder; one that cannot be read has a row that says so."""
+    """Print the runs in the output folder; one that cannot be read has a row that says so.
+
+    Only a folder that is named by flag has to be there: the others are made by the first run.
+    """
     settings = invocation.resolved.settings
     parent = Path(settings.output)
-    if not parent.exists() and invocation.resolved.sources["output"] == "built-in":
-        folders = []
-    else:
-        folders = store.saved(parent)
+    named = invocation.resolved.sources["output"] == "flag"
+    folders = store.saved(parent, missing_ok=not named)
     table = runs_table(parent, list(map(_listed, folders)))
     print_listing(table, settings.format, invocation.out)
 

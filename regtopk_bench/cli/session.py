@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from regtopk_bench.cli.streams import UnwritableOutputError
 from regtopk_bench.errors import MissingPackageError, RunError
 from regtopk_bench.interrupts import held
 from regtopk_bench.report.reports import plot, print_result
-from regtopk_bench.results import Header, Result, Run, Setting, store
+from regtopk_bench.results import CHECK, Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
 from regtopk_bench.results.verdict import Verdict
 from regtopk_bench.settings import ReportSettings, as_json
@@ -184,12 +185,15 @@ class Session:
 
     def _say_how_to_resume(self, folder: Path) -> None:
         if self.journal:
-            self.invocation.note(f"to resume: regtopk-bench {self.command} --resume {folder}")
+            words = ["regtopk-bench", self.command, "--resume", str(folder)]
+            if self.command == CHECK and self.invocation.config:  # where the suite is
+                words += ["--config", self.invocation.config]
+            self.invocation.note(f"to resume: {shlex.join(words)}")
 
     @property
     def _header(self) -> Header:
-        resolved, profile = self.invocation.resolved, self.invocation.profile
-        chosen = {"profile": Setting(value=profile, source="flag")} if profile else {}
+        resolved = self.invocation.resolved
+        general = {"profile": self.invocation.profile, "config": self.invocation.config}
         return Header(
             command=self.command,
             created=self._created,
@@ -197,7 +201,7 @@ class Session:
                 name: Setting(value=value, source=resolved.sources[name])
                 for name, value in as_json(resolved.settings).items()
             }
-            | chosen,
+            | {name: Setting(value=each, source="flag") for name, each in general.items() if each},
         )
 
     @property

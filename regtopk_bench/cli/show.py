@@ -8,9 +8,14 @@ from pathlib import Path
 
 from regtopk_bench.cli.invocation import console
 from regtopk_bench.cli.stored import damage_told, located, stored
-from regtopk_bench.errors import ConfigurationError, MissingPackageError, RegtopkBenchError
+from regtopk_bench.errors import (
+    ConfigurationError,
+    MissingPackageError,
+    RegtopkBenchError,
+    RunError,
+)
 from regtopk_bench.report.listing import print_listing
-from regtopk_bench.report.reports import plot, print_result
+from regtopk_bench.report.reports import plot, print_result, without_plot
 from regtopk_bench.report.side_by_side import side_by_side
 from regtopk_bench.report.table import printable
 from regtopk_bench.results import Result
@@ -29,13 +34,23 @@ class Drawing:
     """None for what the file is named, else PNG."""
     width: str
     titles: bool
+    flags: Sequence[str]
+    """Those that ask for a plot: if any do, it is an error if there is none."""
 
 
 def show_result(path: Path, output_format: str, drawing: Drawing | None) -> Path | None:
-    """Print a result to stdout and redraw its plot; return the plot's path, if there is one."""
+    """Print a result to stdout and redraw its plot; return the plot's path, if there is one.
+
+    Raises:
+        ConfigurationError: If the result cannot be read or drawn, or a flag asks for a plot that it
+            does not have.
+        RunError: If a plot that a flag asks for could not be drawn.
+    """
     path = located(path)
     with damage_told(path):
         result = stored(path)
+        if drawing and drawing.flags and (reason := without_plot(result)):
+            raise ConfigurationError(f"{reason}: leave out {drawing.flags[0]}")
         where = _where(path, drawing) if drawing else path
         print_result(result, output_format, console())
         return _drawn(result, where, drawing) if drawing else None
@@ -48,7 +63,7 @@ def show_two(first: Path, second: Path, output_format: str, unused: Sequence[str
         ConfigurationError: If there are flags that would do nothing.
     """
     if unused:
-        raise ConfigurationError(f"{unused[0]} with two results, which have no plot: leave it out")
+        raise ConfigurationError(f"two results have no plot: leave out {unused[0]}")
     first, second = located(first), located(second)
     sides, notes = [], []
     for path, letter in ((first, "A"), (second, "B")):
@@ -96,11 +111,15 @@ def _drawn(result: Result, where: Path, drawing: Drawing) -> Path | None:
     except OSError as error:
         raise _undrawable(where, error) from error
     except MissingPackageError as error:
+        if drawing.flags:
+            raise
         reason = str(error)
     except RegtopkBenchError:
         raise
     except Exception as error:  # without a plot, the table is still worth having
         reason = f"the plot could not be drawn ({type(error).__name__}: {error})"
+        if drawing.flags:
+            raise RunError(reason) from error
     console(stderr=True).print(printable(reason), markup=False, highlight=False, soft_wrap=True)
     return None
 

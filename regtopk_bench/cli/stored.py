@@ -49,9 +49,9 @@ def located(path: Path) -> Path:
     config, profile = (os.environ.get(variable_name(name)) for name in ("config", "profile"))
     file = load(Path(config) if config else None)
     parent = Path(resolve("runs", {}, os.environ, file, profile or None).settings.output)
-    found = store.saved(parent)
+    found = store.saved(parent, missing_ok=True)
     if not found:
-        raise ConfigurationError(f"{parent} has no run: there is no latest one")
+        raise ConfigurationError(f"there is no run in {parent} yet")
     return found[0]
 
 

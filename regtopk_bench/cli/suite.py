@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.gate import suite as suites
-from regtopk_bench.gate.bench import Bench, Ended
+from regtopk_bench.gate.bench import NUDGED, Bench, Ended
 from regtopk_bench.gate.suite import Suite
 from regtopk_bench.gate.tree import Tree, head
 from regtopk_bench.report.cells import PlannedCell, cells_json, cells_table
 from regtopk_bench.report.table import print_report
+from regtopk_bench.results import TrainingCell
+from regtopk_bench.settings import as_text, flag_name
 
 PROFILE = "ci"
 """The profile that is the suite if none is chosen."""
@@ -37,6 +40,50 @@ def tell(invocation: Invocation, name: str, ended: Ended) -> None:
         invocation.note(f"{name}: {ended.run.status}, {ended.seconds:.2f} s")
 
 
+def again(invocation: Invocation, command: str, *flags: str) -> str:
+    """Return another command on the suite of a call, to be given in a shell.
+
+    Args:
+        invocation: The call.
+        command: The command, as "baseline accept".
+        flags: Settings that are handed on if they were given as flags.
+    """
+    resolved, words = invocation.resolved, ["regtopk-bench", *command.split()]
+    if invocation.profile not in (None, PROFILE):
+        words += ["--profile", str(invocation.profile)]
+    if invocation.config:
+        words += ["--config", invocation.config]
+    for name in flags:
+        if resolved.sources[name] == "flag":
+            value = getattr(resolved.settings, name)
+            for each in value if isinstance(value, tuple) else (value,):
+                words += [flag_name(name), as_text(each)]
+    return shlex.join(words)
+
+
+def how_many(keys: Sequence[str]) -> str:
+    """Return how many cells there are, in words."""
+    return f"{len(keys)} cell{'' if len(keys) == 1 else 's'}"
+
+
+def expected_seconds(
+    suite: Suite, keys: Iterable[str], known: Mapping[str, float], *, nudged: bool = False
+) -> dict[str, float]:
+    """Return about how long cells take, by key.
+
+    Args:
+        suite: The suite.
+        keys: Of its cells.
+        known: Seconds that a run of some of them took before.
+        nudged: Whether those that train are run with nudged initial parameters too.
+    """
+    return {
+        key: (known.get(key) or suite.estimates[key])
+        * (NUDGED if nudged and isinstance(suite.cells[key], TrainingCell) else 1)
+        for key in keys
+    }
+
+
 def print_cells(
     invocation: Invocation, suite: Suite, keys: Sequence[str], known: Mapping[str, float]
 ) -> None:
@@ -46,13 +93,14 @@ def print_cells(
         invocation: The call.
         suite: The suite.
         keys: Of its cells.
-        known: Seconds that cells took before, by key.
+        known: Seconds that a run of some of them took before.
     """
+    seconds = expected_seconds(suite, keys, known)
     cells = [
         PlannedCell(
             key=key,
             name=suite.names[key],
-            seconds=known.get(key) or suite.estimates[key],
+            seconds=seconds[key],
             skipped=suite.skipped.get(key),
         )
         for key in keys

@@ -14,7 +14,7 @@ from regtopk_bench.gate.tree import Tree
 from regtopk_bench.results import Run
 from regtopk_bench.results.verdict import Reason
 
-_NUDGED = 3
+NUDGED = 3
 """A cell whose initial parameters are nudged is run so many times."""
 
 
@@ -29,6 +29,7 @@ class Ended:
     nudged: Mapping[str, float] = field(default_factory=dict)
     """How much each metric changed with nudged initial parameters, if asked for."""
     seconds: float = 0.0
+    """What a run took."""
 
 
 class Bench:
@@ -67,7 +68,7 @@ class Bench:
         if self._process is None:
             self._process = Process(self.tree, self.request, self.timeout)
             self._process.suite()
-        self._began, self._runs = time.monotonic(), _NUDGED if nudge else 1
+        self._began, self._runs = time.monotonic(), NUDGED if nudge else 1
         self._process.send(do="run", key=key, nudge=nudge)
 
     def end(self) -> Ended:
@@ -83,7 +84,7 @@ class Bench:
         except HangError:
             self.close()
             return Ended(None, ("timed-out", f"the cell took longer than {self.timeout:g} s"))
-        seconds = time.monotonic() - self._began
+        seconds = (time.monotonic() - self._began) / (NUDGED if answer["nudged"] else 1)
         return Ended(Run.model_validate(answer["run"]), None, answer["nudged"], seconds)
 
     def close(self) -> None:

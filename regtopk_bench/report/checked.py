@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from regtopk_bench.report.failures import failure
 from regtopk_bench.report.title import setting
@@ -28,6 +28,9 @@ _ELSEWHERE = ("other-machine", "within-tolerance")
 
 _FOUND_AGAIN = ("built-in", "environment", "profile", "defaults")
 """Sources of settings that need no flag when a command is given again."""
+
+_FLAGS = ("config", "baseline", "against", "cell_timeout")
+_TIMING_FLAGS = ("time", "margin", "time_budget")
 
 
 def ordered(result: Result) -> list[Verdict]:
@@ -70,14 +73,22 @@ def rerun(result: Result, verdict: Verdict) -> str | None:
     profile = setting(result, "profile")
     if profile is None or verdict.reason == "missing-cell":
         return None
-    words = ["regtopk-bench", "check", "--profile", str(profile)]
-    for name in ("baseline", "against", "margin"):
-        given = result.settings.get(name)
-        if given and given.value is not None and not given.source.startswith(_FOUND_AGAIN):
-            words += [f"--{name}", str(given.value)]
-    if setting(result, "timing") is True and verdict.timing is not None:
+    words = ["regtopk-bench", "check", "--profile", str(profile), *_given(result, _FLAGS)]
+    timing = setting(result, "timing") is True and verdict.timing is not None
+    if timing or setting(result, "against") is not None:
+        words += _given(result, _TIMING_FLAGS)
+    if timing:
         words.append("--timing")
     return shlex.join([*words, "--select", _pattern(verdict.name)])
+
+
+def _given(result: Result, names: Sequence[str]) -> Iterator[str]:
+    """Yield the settings that are found again only by their flags, with these."""
+    for name in names:
+        given = result.settings.get(name)
+        if given and given.value is not None and not given.source.startswith(_FOUND_AGAIN):
+            for value in given.value if isinstance(given.value, list) else [given.value]:
+                yield from (f"--{name.replace('_', '-')}", str(value))
 
 
 def _pattern(name: str) -> str:

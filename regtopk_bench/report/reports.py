@@ -66,7 +66,7 @@ def plot(
         titles: Whether panels have titles.
 
     Returns:
-        Its path; None if there are no runs, or for a check, whose runs are of several workloads.
+        Its path; None for what has no plot, as `without_plot` says.
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know, or the
@@ -74,7 +74,7 @@ def plot(
         MissingPackageError: If Matplotlib is not installed.
         OSError: If it cannot be written.
     """
-    if not result.runs or result.command == CHECK:
+    if without_plot(result):
         return None
     with needed_by("the plot"):
         from regtopk_bench.report import figures, plots, throughput  # Matplotlib is slow to import
@@ -92,6 +92,13 @@ def plot(
     with figures.style():
         figures.save(draw(result, figures.Page(width, titles)), path)
     return path
+
+
+def without_plot(result: Result) -> str | None:
+    """Return why there is no plot of a result; None if there is one."""
+    if result.command == CHECK:  # whose runs are of several workloads
+        return f"a result of {result.command} has no plot"
+    return None if result.runs else "no run has ended, so that there is no plot"
 
 
 def _unknown(result: Result) -> ConfigurationError:

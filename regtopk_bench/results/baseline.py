@@ -168,8 +168,12 @@ def is_one(path: Path) -> bool:
         return False
 
 
-def read(file: Path) -> Baseline:
+def read(file: Path, *, made_by: str = "regtopk-bench baseline create") -> Baseline:
     """Read a baseline.
+
+    Args:
+        file: The baseline.
+        made_by: The command that makes it, to be told if there is none.
 
     Raises:
         ConfigurationError: If it is missing, damaged, of another kind or of another version.
@@ -178,7 +182,7 @@ def read(file: Path) -> Baseline:
         content = parsed(content_of(file), f"baseline {file}")
     except FileNotFoundError as error:
         raise ConfigurationError(
-            f"there is no baseline {file}: make one with `regtopk-bench baseline create`, or "
+            f"there is no baseline {file}: make one with `{made_by}`, or "
             "compare with another checkout by --against"
         ) from error
     except OSError as error:

@@ -143,10 +143,14 @@ def read(path: Path) -> Result:
     return validated(Result, content, f"result {file}")
 
 
-def saved(parent: Path) -> list[Path]:
+def saved(parent: Path, *, missing_ok: bool = False) -> list[Path]:
     """Return the folders of the runs that are saved in a folder, newest first.
 
     What is damaged is among them; its age is that of its file.
+
+    Args:
+        parent: The folder.
+        missing_ok: Whether there are none where there is no such folder.
 
     Raises:
         ConfigurationError: If the folder cannot be read.
@@ -154,6 +158,8 @@ def saved(parent: Path) -> list[Path]:
     try:
         ages = {folder: _age(folder) for folder in parent.iterdir()}
     except OSError as error:
+        if missing_ok and isinstance(error, FileNotFoundError):
+            return []
         raise ConfigurationError(f"cannot read {parent}: {error.strerror}") from error
     found = [(age, folder) for folder, age in ages.items() if age]
     return [folder for _, folder in sorted(found, reverse=True)]

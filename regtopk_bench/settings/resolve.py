@@ -11,13 +11,20 @@ from regtopk_bench.errors import ConfigurationError, suggest
 from regtopk_bench.settings.commands import COMMANDS
 from regtopk_bench.settings.declare import declarations
 from regtopk_bench.settings.file import SettingsFile
-from regtopk_bench.settings.report import FormatSettings
+from regtopk_bench.settings.gate import BaselineSettings, CheckSettings
+from regtopk_bench.settings.report import FormatSettings, SavedSettings
 from regtopk_bench.settings.values import as_text, from_json
 
 ENVIRONMENT_PREFIX = "REGTOPK_BENCH_"
 
 _SOURCES = ("flag", "environment", "profile", "defaults", "built-in")
 """The first words of sources, highest precedence first."""
+
+_SAVING = ("output", "plot_format", "plot_width", "plot_title")
+"""What only a run that is saved uses."""
+
+_TIMING = ("time", "margin", "time_budget", "cache")
+"""What only a check that times cells uses."""
 
 S = TypeVar("S", bound=FormatSettings)
 
@@ -40,7 +47,8 @@ def resolve(
     """Resolve the settings of a command.
 
     Raises:
-        ConfigurationError: Naming the source and the setting of an invalid value.
+        ConfigurationError: Naming the source and the setting of an invalid value, or a flag that
+            would do nothing.
     """
     _refuse_unknown(environment)
     named = file.profile(profile) if profile is not None else None
@@ -72,7 +80,10 @@ def resolve(
         else:
             sources[name] = "built-in"
     _refuse_ignored(sources)
-    return Resolved(COMMANDS[command](**values), sources)
+    _choose_images(values, sources)
+    settings = COMMANDS[command](**values)
+    _refuse_unused(settings, sources)
+    return Resolved(settings, sources)
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
@@ -91,6 +102,47 @@ def _refuse_ignored(sources: Mapping[str, str]) -> None:
         raise ConfigurationError(
             f"--density ({density}) with --k ({k}), which takes its place: give one of them"
         )
+
+
+def _choose_images(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """Leave out --data where --dataset comes from a source that goes first.
+
+    Raises:
+        ConfigurationError: If both come from sources of the same kind.
+    """
+    data, dataset = (sources.get(name, _SOURCES[-1]) for name in ("data", "dataset"))
+    if _SOURCES[-1] in (data, dataset) or _precedence(dataset) > _precedence(data):
+        return
+    if _precedence(dataset) == _precedence(data):
+        raise ConfigurationError(
+            f"--dataset ({dataset}) with --data ({data}), which takes its place: give one of them"
+        )
+    del values["data"]
+    sources["data"] = _SOURCES[-1]
+
+
+def _refuse_unused(settings: FormatSettings, sources: Mapping[str, str]) -> None:
+    """Refuse a flag that would do nothing beside the other settings.
+
+    A run that is resumed has its own settings, among which there may be the one that is missing.
+    """
+    if getattr(settings, "resume", None) is not None:
+        return
+    for name, needed in _unused(settings):
+        if sources.get(name) == _SOURCES[0]:
+            raise ConfigurationError(
+                f"{flag_name(name)} does nothing without {needed}: leave it out"
+            )
+
+
+def _unused(settings: FormatSettings) -> Iterator[tuple[str, str]]:
+    """Yield the names of settings that do nothing, and the flags that they would need."""
+    if isinstance(settings, SavedSettings) and not settings.save:
+        yield from ((name, "--save") for name in _SAVING)
+    if isinstance(settings, CheckSettings) and settings.against is None and not settings.timing:
+        yield from ((name, "--against or --timing") for name in _TIMING)
+    if isinstance(settings, BaselineSettings) and not settings.time:
+        yield "processes", "--time"
 
 
 def _precedence(source: str) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.cli.processes import whole
+
 Call = Callable[..., Any]
 
 TINY = ["--dataset", "synthetic", "--image-size", "8", "--processes", "1"]
@@ -159,3 +161,17 @@ def test_pixels_that_would_be_cut_off_are_refused(run: Call, folder: Path) -> No
     assert done.exit_code == 3
     assert "convert it" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_torchvision_of_another_pytorch_is_one_line() -> None:
+    Path("torchvision").mkdir()
+    reason = "operator torchvision::nms does not exist"
+    Path("torchvision/__init__.py").write_text(f"raise RuntimeError('{reason}')\n")
+    small = ("--dataset", "synthetic", "-n", "2", "-b", "2", "-r", "1", "-p", "1", "-q")
+    for flags, what in (((*small, "-m", "resnet18"), 'model "resnet18"'), (("-q",), "CIFAR-10")):
+        done = whole("cifar", "--cache", "cache", *flags)
+        assert (done.returncode, done.stdout) == (3, "")
+        assert done.stderr == (
+            f"error: {what} needs torchvision, and the one installed does not fit PyTorch "
+            f"({reason}): pip install --upgrade torch torchvision\n"
+        )

@@ -129,7 +129,11 @@ def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (["-i", "triton"], 3, "triton cannot be timed on cpu: it runs on cuda only, and PyTorch"),
         (["-i", "numba,cupy.argpartition"], 3, "cupy.argpartition cannot be timed on cpu"),
-        (["-i", "triton", "--device", "cpu"], 2, "it runs on cuda only; give another --device"),
+        (
+            ["-i", "triton", "--device", "cpu"],
+            2,
+            "it runs on cuda only: give --device cuda, or leave",
+        ),
     ],
 )
 def test_what_is_asked_for_by_name_and_cannot_run_is_an_error(
@@ -142,6 +146,18 @@ def test_what_is_asked_for_by_name_and_cannot_run_is_an_error(
     assert not Path("runs").exists()
     monkeypatch.setenv("REGTOPK_BENCH_IMPLEMENTATION", flags[1])
     assert run("kernels", *SMALL, *flags[2:]).exit_code == code
+
+
+def test_what_runs_on_a_cpu_only_is_told_how_to_be_timed_beside_a_gpu(
+    run: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    done = run("kernels", *SMALL, "-i", "numba,torch.topk,numpy.argpartition")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: numba cannot be timed on cuda: it runs on cpu only: give --device cpu, or leave "
+        "numba out of --implementation\n"
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

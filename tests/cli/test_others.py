@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -253,6 +254,22 @@ def test_a_full_disk_is_told_to_whoever_interrupts(
     assert done.exit_code == 130
     assert f"cannot save to {folder}: No space left on device" in " ".join(done.stderr.split())
     assert f"--resume {folder}" in " ".join(done.stderr.split())
+
+
+def test_how_to_resume_can_be_given_to_a_shell(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    from regtopk_bench.cli import training
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    assert run("linreg", *SMALL, "-a", "topk", "-d", "0.5", "-o", "my runs").exit_code == 0
+    (folder,) = Path("my runs").iterdir()
+    monkeypatch.setattr(training, "run", interrupt)
+    done = run("linreg", "--resume", str(folder))
+    assert done.exit_code == 130
+    (told,) = (line for line in done.stderr.splitlines() if line.startswith("to resume: "))
+    command = shlex.split(told.removeprefix("to resume: "))
+    assert command == ["regtopk-bench", "linreg", "--resume", str(folder)]
 
 
 @pytest.mark.parametrize(

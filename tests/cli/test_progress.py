@@ -18,8 +18,11 @@ import pytest
 
 from regtopk_bench.cli.progress import duration
 from regtopk_bench.cli.training import in_ranges
+from regtopk_bench.results import store
 from tests.cli import outside
 from tests.cli.processes import COMMAND, whole
+from tests.results.samples import result
+from tests.results.samples import run as sample
 
 Call = Callable[..., Any]
 
@@ -133,6 +136,22 @@ def test_kernels_are_announced_too() -> None:
     assert any(line.startswith("2 problems, about ") for line in lines), lines
 
 
+def test_the_gate_is_announced_too() -> None:
+    Path("benchmarks.toml").write_text("version = 1\n[profiles.ci.toy]\nrounds = 5\n")
+    program = soon(measured=0.0, long=0.0)
+    _, lines = logged("baseline", "create", "--time", "*/topk*", "-p", "3", program=program)
+    assert "3 cells, about 10 s; Ctrl-C leaves the baseline as it is" in lines
+    pattern = (
+        r"3 processes that time cells, about \d+ \w+ at the speed of the first one; Ctrl-C leaves "
+        "the baseline as it is"
+    )
+    assert any(re.fullmatch(pattern, line) for line in lines), lines
+    _, lines = logged("check", "--select", "*/topk*", program=program)
+    assert "1 cell, about 10 s; Ctrl-C keeps what is done" in lines
+    budget = ("--timing", "--time-budget", "100", "--dry-run")
+    assert not any("Ctrl-C" in line for line in logged("check", *budget, program=program)[1])
+
+
 def test_a_terminal_has_a_bar_within_its_width() -> None:
     written = seen([*soon(), *SLOW, "-r", "40"], pause=0.02)
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", written).replace("\r", "\n")
@@ -158,6 +177,14 @@ def test_the_first_word_comes_before_what_is_slow_and_is_erased() -> None:
     os.close(ours)
 
 
+def test_the_first_word_comes_before_results_are_read() -> None:
+    Path("runs/one").mkdir(parents=True)
+    store.write(result([sample()]), Path("runs/one"))
+    for reading in (["runs"], ["show", "latest", "--no-plot"], ["compare", "latest", "latest"]):
+        assert seen([*COMMAND, *reading]) == "starting...\r\x1b[K"
+    assert seen([*COMMAND, "runs", "-q"]) == ""
+
+
 def test_unpacking_and_decoding_are_shown(folder: Path) -> None:
     archive = shutil.make_archive("images", "gztar", folder.parent, "images")
     flags = ("-n", "2", "-b", "2", "-r", "1", "-a", "topk", "-d", "0.1", "-p", "1", "--no-save")
@@ -167,7 +194,8 @@ def test_unpacking_and_decoding_are_shown(folder: Path) -> None:
     )
     program = (sys.executable, "-c", always)
     _, lines = logged("cifar", "--data", archive, "--cache", "cache", *flags, program=program)
-    assert any(line.startswith(f"unpacking {archive}: 0 of 0 MB (100 %)") for line in lines), lines
+    unpacking = rf"unpacking {re.escape(archive)}: ([1-9]\d*) of \1 kB \(100 %\)"
+    assert any(re.match(unpacking, line) for line in lines), lines
     assert any(re.match(r"decoding images: 48 of 48 images \(100 %\)", line) for line in lines)
 
 

@@ -142,8 +142,22 @@ def test_where_nothing_is_saved(run: Call) -> None:
     Path("there").mkdir()
     assert run("runs", "-o", "there").stdout.startswith("0 runs in there\n")
     done = run("show", "latest")
-    assert done.exit_code == 2
-    assert "No such file or directory" in done.stderr
+    assert (done.exit_code, done.stderr) == (2, "error: there is no run in runs yet\n")
+
+
+@pytest.mark.parametrize("how", ["variable", "file"])
+def test_a_folder_that_the_first_run_will_make_has_no_runs(
+    run: Call, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    if how == "variable":
+        monkeypatch.setenv("REGTOPK_BENCH_OUTPUT", "there")
+    else:
+        Path("benchmarks.toml").write_text('version = 1\n[defaults]\noutput = "there"\n')
+    assert listed(run) == []
+    done = run("show", "latest")
+    assert (done.exit_code, done.stderr) == (2, "error: there is no run in there yet\n")
+    Path("there").touch()
+    assert "cannot read there: Not a directory" in run("runs").stderr
 
 
 def test_the_folder_is_a_setting(run: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_what_cannot_be_paired_at_all(run: Call) -> None:
 def test_two_results_have_no_plot(run: Call, pair: tuple[str, str], flags: tuple[str, ...]) -> None:
     done = run("show", *pair, *flags)
     assert done.exit_code == 2
-    assert "with two results, which have no plot: leave it out" in done.stderr
+    assert "two results have no plot: leave out --" in done.stderr
     assert done.stdout == ""
     assert run("show", *pair, "--no-plot").exit_code == 0
 

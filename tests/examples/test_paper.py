@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,25 @@ def test_what_the_text_asks_for_is_made(paper: Path) -> None:
     assert (paper / "convergence.pdf").read_bytes().startswith(b"%PDF")
     make(paper, "clean")
     assert {each.name for each in paper.iterdir()} == {".gitignore", "Makefile", "main.tex"}
+
+
+def test_an_experiment_that_was_interrupted_is_begun_again(paper: Path) -> None:
+    endless = SETTINGS.replace("--rounds 20", "--rounds 1000000")
+    command = ["make", f"BENCH={' '.join(COMMAND)}", f"SETTINGS={endless}", "tables.tex"]
+    process = subprocess.Popen(command, cwd=paper, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(paper.glob("*/*/journal.jsonl")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    make(paper, "tables.tex")
+    assert r"\begin{tabular}" in (paper / "tables.tex").read_text(encoding="utf-8")
+    (run,) = (paper / "run").iterdir()
+    assert not (run / "journal.jsonl").exists()
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no pdflatex")

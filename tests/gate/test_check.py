@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import time
 import venv
@@ -166,7 +167,7 @@ def test_an_unusable_baseline_is_told_before_anything_runs(
     ("arguments", "message"),
     [
         (["--select", "linreg/nothing*"], 'no cell of profile "ci" is named "linreg/nothing*"'),
-        (["--time", "cifar/*"], '--time: no cell of profile "ci" is named "cifar/*"'),
+        (["--timing", "--time", "cifar/*"], '--time: no cell of profile "ci" is named "cifar/*"'),
         (["--profile", "paper", "--against", "nowhere"], "--against nowhere: No such file"),
         (["--against", "."], "the code would be compared with itself"),
         (["--profile", "none"], 'no profile "none"'),
@@ -204,6 +205,25 @@ def test_a_failure_is_told_with_the_command_that_repeats_it(project: Project) ->
     assert f"regtopk-bench check --profile ci --select {MINE}" in done.stdout.splitlines()
     assert "an entry lost or gained" in " ".join(done.stdout.split())
     assert "<failure" in Path("verdicts.xml").read_text(encoding="utf-8")
+
+
+def test_commands_that_are_told_are_about_the_same_suite(project: Project) -> None:
+    project.suite.rename("my suite.toml")
+    project.breaks("keeps")
+    suite, flags = ("--config", "my suite.toml"), ("--cell-timeout", "99", "--no-save")
+    told = f"check --profile ci --config 'my suite.toml' --cell-timeout 99.0 --select {MINE}"
+    done = whole("check", *suite, *flags)
+    assert done.returncode == 1, done.stderr
+    assert f"regtopk-bench {told}" in done.stdout.splitlines()
+    assert whole(*shlex.split(told)).returncode == 1
+    without = whole("check", *suite, "-b", "other.json")
+    assert without.returncode == 2
+    create = "baseline create --config 'my suite.toml' --baseline other.json"
+    assert f"make one with `regtopk-bench {create}`, or" in without.stderr
+    there = whole("baseline", "create", *suite, "--time", "*Mine*", "-p", "3", "-m", "again")
+    assert there.returncode == 2
+    accept = "baseline accept --config 'my suite.toml' --time '*Mine*' --processes 3"
+    assert f'change it with `regtopk-bench {accept} --reason "…"`' in there.stderr
 
 
 def test_against_another_checkout(project: Project, tmp_path: Path) -> None:
@@ -343,6 +363,7 @@ def test_an_interrupted_check_goes_on_where_it_was(project: Project, how: str) -
             code, _, stderr = interrupt(process)
             assert code == 130
             assert "to resume: regtopk-bench check --resume" in stderr
+            assert "--config" not in stderr
         else:
             kill(process)
     before = journal.read_bytes()

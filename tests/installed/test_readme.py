@@ -26,10 +26,18 @@ SMALLER = {
     "EVALUATE_EVERY": "2",
     "REPEATS": "3",
     "SEEDS": "0",
+    "SIZE": "1000",
 }
 """Settings that a command does not give itself, so that it ends soon."""
 
-FEWER = {"0-9": "0,1", "0-4": "0,1", "0-2": "0", "1e7": "1e5", "--rounds 100": "--rounds 2"}
+FEWER = {
+    "0-9": "0,1",
+    "0-4": "0,1",
+    "0-2": "0",
+    "1e7": "1e5",
+    "--rounds 100": "--rounds 2",
+    "-r 21": "-r 3",
+}
 """Parts of commands that only make them take longer."""
 
 NEEDS_MORE = {
@@ -49,11 +57,14 @@ class Mine(RegTopK):
 
 
 def commands() -> list[str]:
-    """Return the commands in the README's blocks, and the one that stands in its text."""
-    blocks = re.findall(r"^```bash\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    found = [" ".join(line.split()) for line in lines if line.startswith("regtopk-bench ")]
-    return [*found, "regtopk-bench toy", "regtopk-bench kernels --profile quick"]
+    """Return the commands in the README's blocks, and those that stand in its text."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    blocks = "\n".join(block for language, block in fences if language == "bash")
+    lines = blocks.replace("\\\n", " ").splitlines()
+    text = re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE)
+    lines += re.findall(r"`(regtopk-bench [^`\n]+)`", text)
+    found = (" ".join(line.partition("#")[0].split()) for line in lines)
+    return list(dict.fromkeys(each for each in found if each.startswith("regtopk-bench ")))
 
 
 def words(command: str) -> list[str]:
@@ -100,6 +111,8 @@ def suite() -> str:
 
 def test_every_command_is_known() -> None:
     assert len(commands()) > 20
+    assert "regtopk-bench toy" in commands()
+    assert any("-i numba" in each and "--device cpu" in each for each in commands())
     for each in NEEDS_MORE:
         assert any(each in command for command in commands())
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import regtopk_bench
-from tests.installed.environment import Environment
+from tests.installed.environment import QUIET, Environment
 
 ROOT = Path(regtopk_bench.__file__).parent
 EXTRAS = {"images", "plot", "fast", "all", "dev"}
@@ -78,3 +81,19 @@ def test_the_version_is_that_of_the_wheel(core: Environment, wheel: Path, tmp_pa
     built = re.match(r"regtopk_bench-([^-]+)-", wheel.name)
     assert built
     assert done.stdout == f"regtopk-bench {built[1]}\n"
+
+
+def test_what_requires_it_is_installed_after_it_without_an_index(
+    core: Environment, tmp_path: Path
+) -> None:
+    source = shutil.copytree(ROOT.parent / "examples" / "my_sparsifier", tmp_path / "source")
+    pip = [sys.executable, "-m", "pip", "--isolated"]
+    build = ("wheel", *QUIET, "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path)
+    subprocess.run([*pip, *build, source], check=True, timeout=300)
+    (built,) = tmp_path.glob("*.whl")
+    install = ("install", "--dry-run", "--no-index", "--disable-pip-version-check", built)
+    done = subprocess.run(
+        [*pip, "--python", core.python, *install], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Would install my-sparsifier-0.1.0" in done.stdout

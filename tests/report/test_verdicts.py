@@ -124,6 +124,14 @@ def test_a_command_repeats_the_flags_that_decide() -> None:
     assert "--baseline" not in commands(result)[0]
     slow = verdict("FAIL", "slower", metric="time", timing=timing())
     assert "--timing" in commands(check([slow], timing=True))[0]
+    timed = {"config": "c d.toml", "cell_timeout": 9.0, "time": ["a*", "b"], "time_budget": 60.0}
+    assert commands(check([slow], timing=True, margin=1.2, **timed)) == [
+        "regtopk-bench check --profile ci --config 'c d.toml' --cell-timeout 9.0 --time 'a*' "
+        f"--time b --margin 1.2 --time-budget 60.0 --timing --select {NAME}"
+    ]
+    assert commands(check([FAIL], timing=True, margin=1.2, **timed)) == [
+        f"regtopk-bench check --profile ci --config 'c d.toml' --cell-timeout 9.0 --select {NAME}"
+    ]
     assert "--timing" not in commands(check([FAIL], timing=True))[0]
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from regtopk_bench import ConfigurationError
 from regtopk_bench.settings import as_json, declarations, load, resolve, resumed
+from regtopk_bench.settings.paths import UserPath
 
 RESULT = Path("runs/one")
 
@@ -190,3 +191,104 @@ def test_an_empty_stored_list_is_the_default() -> None:
     assert stored["k"] == []
     resolved = resumed(settle({}), stored, RESULT)
     assert resolved.settings.k == declarations(type(resolved.settings))["k"].default == ()
+
+
+IMAGES = """
+version = 1
+[profiles.both.cifar]
+data = "pictures"
+dataset = "synthetic"
+[profiles.synthetic.cifar]
+dataset = "synthetic"
+[profiles.pictures.cifar]
+data = "pictures"
+"""
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "profile", "source"),
+    [
+        ({"data": "pictures", "dataset": "synthetic"}, {}, None, "flag"),
+        ({}, {"DATA": "pictures", "DATASET": "cifar10"}, None, "environment"),
+        ({}, {}, "both", "profile both"),
+    ],
+)
+def test_a_data_set_that_data_would_silence_is_an_error(
+    flags: dict[str, Any], environment: dict[str, str], profile: str | None, source: str
+) -> None:
+    Path("benchmarks.toml").write_text(IMAGES)
+    variables = {f"REGTOPK_BENCH_{name}": value for name, value in environment.items()}
+    with pytest.raises(ConfigurationError) as caught:
+        settle(flags, variables, profile, "cifar")
+    assert str(caught.value) == (
+        f"--dataset ({source}) with --data ({source}), which takes its place: give one of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "profile", "data"),
+    [
+        ({"dataset": "synthetic"}, {"DATA": "pictures"}, None, None),
+        ({"dataset": "synthetic"}, {}, "both", None),
+        ({}, {"DATASET": "synthetic"}, "pictures", None),
+        ({"data": "pictures"}, {"DATASET": "synthetic"}, None, "pictures"),
+        ({"data": "pictures"}, {}, "synthetic", "pictures"),
+        ({}, {}, "pictures", "pictures"),
+    ],
+)
+def test_of_data_and_data_set_the_one_whose_source_goes_first_counts(
+    flags: dict[str, Any], environment: dict[str, str], profile: str | None, data: str | None
+) -> None:
+    Path("benchmarks.toml").write_text(IMAGES)
+    variables = {f"REGTOPK_BENCH_{name}": value for name, value in environment.items()}
+    found = settle(flags, variables, profile, "cifar")
+    assert found.settings.data == (None if data is None else UserPath(data))
+    assert (found.sources["data"] == "built-in") == (data is None)
+
+
+UNUSED = [
+    ("linreg", {"save": False, "output": "there"}, "--output", "--save"),
+    ("cifar", {"save": False, "plot_format": "pdf"}, "--plot-format", "--save"),
+    ("kernels", {"save": False, "plot_width": "single"}, "--plot-width", "--save"),
+    ("toy", {"plot_title": False}, "--plot-title", "--save"),
+    ("check", {"save": False, "output": "there"}, "--output", "--save"),
+    ("check", {"margin": "1.2"}, "--margin", "--against or --timing"),
+    ("check", {"time_budget": "9"}, "--time-budget", "--against or --timing"),
+    ("check", {"time": ["*"]}, "--time", "--against or --timing"),
+    ("check", {"cache": "there"}, "--cache", "--against or --timing"),
+    ("baseline", {"processes": "4"}, "--processes", "--time"),
+]
+
+
+@pytest.mark.parametrize(("command", "flags", "flag", "needed"), UNUSED)
+def test_a_flag_that_would_do_nothing_is_an_error(
+    command: str, flags: dict[str, Any], flag: str, needed: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        settle(flags, command=command)
+    assert str(caught.value) == f"{flag} does nothing without {needed}: leave it out"
+
+
+@pytest.mark.parametrize(
+    ("command", "flags"),
+    [
+        ("toy", {"plot_format": "pdf", "save": True}),
+        ("check", {"margin": "1.2", "time": ["*"], "against": "there"}),
+        ("check", {"time_budget": "9", "cache": "there", "timing": True}),
+        ("check", {"time_budget": "9", "resume": "runs/one"}),
+        ("baseline", {"processes": "4", "time": ["*"]}),
+    ],
+)
+def test_a_flag_with_what_it_needs_is_fine(command: str, flags: dict[str, Any]) -> None:
+    found = settle(flags, command=command)
+    assert {found.sources[name] for name in flags} == {"flag"}
+
+
+def test_what_was_not_given_as_a_flag_may_do_nothing() -> None:
+    Path("benchmarks.toml").write_text(
+        'version = 1\n[defaults]\nplot_format = "pdf"\n[profiles.mine.check]\nmargin = 1.2\n'
+    )
+    variables = {"REGTOPK_BENCH_OUTPUT": "there", "REGTOPK_BENCH_PROCESSES": "4"}
+    settle({"save": False}, variables)
+    settle({}, variables, "mine", "check")
+    settle({}, variables, command="baseline")

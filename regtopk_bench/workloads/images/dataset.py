@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from regtopk_bench.workloads.images.damage import reason
 from regtopk_bench.workloads.images.decoding import SUFFIXES, as_pixels, decode, strictly
 from regtopk_bench.workloads.images.vision import torchvision
 
-_CIFAR_FOLDER = "cifar-10-batches-py"
+_CIFAR_FOLDER = image_cache.CIFAR10
 _DEPTH = 3
 _BY_HAND = (
     "fetch https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz yourself and give it with --data"
@@ -142,7 +144,8 @@ def _cifar(
         with keeping("CIFAR-10", root):
             own_folder(root)
     try:
-        train, test = (read(str(root), train=part, download=download) for part in (True, False))
+        with _silenced():
+            train, test = (read(str(root), train=part, download=download) for part in (True, False))
     except Exception as error:  # torchvision lets through whatever the network or pickle raises
         if download:
             raise RunError(f"cannot fetch CIFAR-10 ({reason(error)}): {_BY_HAND}") from error
@@ -155,6 +158,13 @@ def _cifar(
         for part, report in zip((train, test), reports, strict=True)
     )
     return ImageData(tuple(train.classes), *parts)
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep what torchvision prints while it fetches from stdout, which is for data, and stderr."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
 
 
 def _of_cifar(pixels_NHWC: Pixels, cache: Path, side: int | None, report: Report | None) -> Tensor:

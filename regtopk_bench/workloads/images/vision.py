@@ -24,6 +24,7 @@ def torchvision(module: str, what: str) -> Any:
 
     Raises:
         MissingPackageError: If torchvision is not installed.
+        RunError: If it was made for another PyTorch.
     """
     with needed_by(what):
         if _CACHE in os.environ:

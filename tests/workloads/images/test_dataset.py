@@ -6,7 +6,10 @@ import hashlib
 import os
 import pickle
 import shutil
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +226,31 @@ def test_what_cannot_be_fetched_says_what_to_do(
     with pytest.raises(RunError, match=r"cannot fetch CIFAR-10 .* give it with --data") as caught:
         load_images(None, tmp_path / "cache")
     assert "\n" not in str(caught.value)
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_cifar_10_is_fetched_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from torchvision.datasets import CIFAR10
+
+    folder = cifar(tmp_path / "source", monkeypatch)
+    packed = shutil.make_archive(str(tmp_path / "cifar"), "gztar", folder.parent, folder.name)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(Path(packed).read_bytes()).hexdigest())
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = partial(_Silent, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{Path(packed).name}"
+        monkeypatch.setattr(CIFAR10, "url", url)
+        fetched = [load_images(None, tmp_path / "cache") for _ in range(2)]
+        server.shutdown()
+    assert fetched[0].digest == fetched[1].digest == load_images(folder, tmp_path).digest
+    assert capfd.readouterr() == ("", "")
 
 
 def remove_class_folders(folder: Path) -> None:
