@@ -65,7 +65,7 @@ def test_every_format_prints_the_saved_result(run: Call) -> None:
     shares = [float(rows[1][f"{phase}_share"]) for phase in ("gradient", "sparsify")]
     assert 0.5 < shares[0] < 1.0
     assert float(rows[1]["images_per_second"]) > 10.0
-    for output_format, name in (("markdown", "topk"), ("latex", "Top-$k$")):
+    for output_format, name in (("markdown", "Top-k"), ("latex", "Top-$k$")):
         assert name in run("show", str(folder), "--no-plot", "-f", output_format).stdout
 
 
