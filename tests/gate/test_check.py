@@ -357,19 +357,23 @@ def test_a_check_of_another_profile_is_resumed_with_it(project: Project) -> None
 @pytest.mark.parametrize("how", ["interrupted", "killed"])
 def test_an_interrupted_check_goes_on_where_it_was(project: Project, how: str) -> None:
     project.breaks("hangs")
-    with started("check", "-f", "json") as process:
+    suite: tuple[str, ...] = ()
+    if how == "interrupted":
+        project.suite.rename("my suite.toml")
+        suite = ("--config", "my suite.toml")
+    with started("check", "-f", "json", *suite) as process:
         journal = _wait_for(process, DENSE)
         if how == "interrupted":
             code, _, stderr = interrupt(process)
             assert code == 130
-            assert "to resume: regtopk-bench check --resume" in stderr
-            assert "--config" not in stderr
+            told = f"to resume: regtopk-bench check --resume {journal.parent}"
+            assert f"{told} --config 'my suite.toml'\n" in stderr
         else:
             kill(process)
     before = journal.read_bytes()
     assert before.count(b'"run"') == 1
     project.breaks("none")
-    done = whole("check", "-f", "json", "-v", "--resume", str(journal.parent))
+    done = whole("check", "-f", "json", "-v", "--resume", str(journal.parent), *suite)
     assert done.returncode == 0, done.stderr
     assert DENSE not in done.stderr
     assert MINE in done.stderr
