@@ -6,9 +6,17 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 
-from regtopk_bench.errors import MissingPackageError
+from regtopk_bench.misuse import MissingPackageError
 
-_EXTRA_OF = {"PIL": "images", "matplotlib": "plot", "numba": "fast", "torchvision": "images"}
+_INSTALLED_BY = {
+    "PIL": "'regtopk-bench[images]'",
+    "matplotlib": "'regtopk-bench[plot]'",
+    "numba": "'regtopk-bench[fast]'",
+    "pandas": "pandas",
+    "torchvision": "'regtopk-bench[images]'",
+}
+"""What pip has to install for each."""
+
 _NAMES = {"PIL": "Pillow", "matplotlib": "Matplotlib", "numba": "Numba"}
 
 
@@ -20,17 +28,17 @@ def needed_by(what: str) -> Iterator[None]:
         what: What needs the package: "the plot", "CIFAR-10".
 
     Raises:
-        MissingPackageError: If so. Any other failure of an import passes as it is.
+        MissingPackageError: If so. Any other failure of an import passes as it is, as of a package
+            that is there and lacks a part.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _EXTRA_OF:
+        package = error.name or ""
+        if package not in _INSTALLED_BY:
             raise
         raise MissingPackageError(
-            f"{what} needs {_NAMES.get(package, package)}: "
-            f"pip install 'regtopk-bench[{_EXTRA_OF[package]}]'"
+            f"{what} needs {_NAMES.get(package, package)}: pip install {_INSTALLED_BY[package]}"
         ) from error
 
 
