@@ -16,8 +16,9 @@ from regtopk_bench.algorithms import algorithm
 from regtopk_bench.results.holm import corrected
 from regtopk_bench.results.labels import labels, parameters
 from regtopk_bench.results.measures import Better, Measure, measures_of
-from regtopk_bench.results.paired import LEVEL, paired_t, seeds_needed, signed_rank, spread_of
-from regtopk_bench.results.schema import BYTES, Result, Run
+from regtopk_bench.results.paired import LEVEL, paired_t, seeds_needed, signed_rank
+from regtopk_bench.results.recorded import recorded_measures
+from regtopk_bench.results.schema import BYTES, LIBRARY, Result, Run
 from regtopk_bench.results.summary import Estimate, Group, estimate, groups
 from regtopk_bench.results.values import Facts, Model, Number
 
@@ -97,7 +98,8 @@ class Comparison(Model):
     """First minus second, paired by seed; n counts the pairs."""
 
     p: Number
-    """Of the paired t-test, two-sided; null for fewer than two pairs."""
+    """Of the paired t-test, two-sided; null for fewer than two pairs, and where all seeds made the
+    same runs."""
 
     p_corrected: Number
     """The same, corrected for the tests of the family (Holm)."""
@@ -137,7 +139,9 @@ class Statistics(Model):
 
 def statistics_of(result: Result) -> Statistics:
     """Return the statistics of a result; they are empty if its command compares nothing."""
-    measures = measures_of(result)
+    measures: Sequence[Measure] = measures_of(result)
+    if result.command == LIBRARY:
+        measures = recorded_measures(result.runs, {})
     return statistics(result.runs, measures) if measures else Statistics()
 
 
@@ -286,10 +290,8 @@ def _differences(
 
 
 def _p(first: _Member, second: _Member, differences: NDArray[np.float64], least: float) -> float:
-    if len(differences) < 2:
+    if len(differences) < 2 or _ignores_seeds(first, second):
         return math.nan
-    if differences.any() and not spread_of(differences) and _ignores_seeds(first, second):
-        return 0.0
     return paired_t(differences, least)
 
 
@@ -313,7 +315,7 @@ def _made_the_same_runs(first: _Member, second: _Member) -> bool:
 
 
 def _ignores_seeds(first: _Member, second: _Member) -> bool:
-    """Tell whether neither depends on the seed, so that another one would change nothing."""
+    """Tell whether neither depends on the seed: then all seeds are worth no more than one."""
     counted = [list(each.group.counted.values()) for each in (first, second)]
     return all(_alike(runs[0], run) for runs in counted for run in runs[1:])
 

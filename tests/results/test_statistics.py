@@ -190,9 +190,17 @@ def test_runs_that_end_alike_after_another_course_are_not_the_same() -> None:
     assert (pair.finding, pair.p, pair.seeds_needed) == ("open", 1.0, None)
 
 
-def test_what_no_seed_changes_is_certain() -> None:
-    (pair,) = pairs(statistics([*runs("topk", [-2.0] * 2), *runs("regtopk", [-3.0] * 2)])).values()
-    assert (pair.finding, pair.p, pair.difference.half_width) == ("first", 0.0, 0.0)
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_seeds_that_change_nothing_are_worth_one(seeds: int) -> None:
+    alike = [*runs("topk", [-2.0] * seeds), *runs("regtopk", [-3.0] * seeds)]
+    varied = runs("randomk", [-9.0 - 0.1 * seed for seed in range(seeds)])
+    found = pairs(statistics([*alike, *varied]))
+    pair = found["regtopk", "topk"]
+    assert (pair.finding, pair.seeds_needed, pair.difference.n) == ("open", None, seeds)
+    assert math.isnan(pair.p)
+    assert math.isnan(pair.p_corrected)
+    assert found["randomk", "topk"].finding == "first"
+    assert found["randomk", "topk"].tests == 2
 
 
 def test_a_difference_that_happens_to_be_the_same_is_not_certain() -> None:
@@ -303,6 +311,12 @@ def test_the_statistics_are_written_and_computed_anew_when_read() -> None:
     content["summary"], content["comparisons"] = [{"label": "made up"}], "nonsense"
     restored = Result.model_validate(content)
     assert store.dump(restored) == store.dump(measured)
+
+
+def test_those_of_a_program_of_ones_own_are_of_what_it_recorded() -> None:
+    found = statistics_of(result(all_runs(), "library"))
+    assert pairs(found) == pairs(statistics(all_runs()))
+    assert set(found.summary[0].metrics) == {LOG10_GAP, SENT_PER_ROUND}
 
 
 @pytest.mark.parametrize("command", ["toy", "kernels"])
