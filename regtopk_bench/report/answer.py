@@ -19,7 +19,12 @@ from regtopk_bench.report.phrases import (
     seeds,
     sentence,
 )
-from regtopk_bench.results.measures import LOG10_SENT_TO_TARGET, SENT_TO_TARGET
+from regtopk_bench.results.measures import (
+    FINAL_ACCURACY,
+    LOG10_GAP,
+    LOG10_SENT_TO_TARGET,
+    SENT_TO_TARGET,
+)
 from regtopk_bench.results.paired import MOST_SEEDS
 from regtopk_bench.results.standing import Beaten, Standing, standing, standings
 from regtopk_bench.results.statistics import Comparison, Statistics, Summary
@@ -42,14 +47,20 @@ class Wording:
     unit: str = ""
     """Behind a value."""
     scale: float = 1.0
+    digits: int = 2
+    """Behind the point."""
 
     def value(self, of: Summary) -> str:
         """Return a mean with its interval."""
-        return number(of.metrics[self.metric].times(self.scale)) + self.unit
+        return number(of.metrics[self.metric].times(self.scale), self.digits) + self.unit
 
     def size(self, pair: Comparison) -> float:
         """Return how large a difference is."""
         return abs(self.scale * pair.difference.mean)
+
+
+GAP = Wording(LOG10_GAP, "log10 gap", "decades")
+ACCURACY = Wording(FINAL_ACCURACY, "final accuracy", "points", unit=" %", scale=100.0)
 
 
 @dataclass(frozen=True)
@@ -62,10 +73,21 @@ class Target:
     in_bytes: float
 
 
-def answers(statistics: Statistics, wording: Wording, target: Target) -> list[str]:
+def answers(
+    statistics: Statistics,
+    wording: Wording,
+    target: Target,
+    five_seeds: str = "--seeds 0-4 runs five",
+) -> list[str]:
     """Return what the comparisons say, one sentence for the densities at which they say the same.
 
     With fewer than two seeds, nothing is called better than anything else.
+
+    Args:
+        statistics: The comparisons, of one problem and recipe.
+        wording: How the metric is told that decides.
+        target: What it takes to reach it is told, too.
+        five_seeds: How to run several seeds, for whom has run one.
     """
     found = standings(statistics, wording.metric)
     everything = [each.density for each in statistics.summary]
@@ -76,7 +98,7 @@ def answers(statistics: Statistics, wording: Wording, target: Target) -> list[st
     ]
     told = [*_same(found, everything), *_not_ranked(statistics, wording, everything)]
     if not any(pair.tests for pair in pairs):
-        return [*told, *_without_verdict(statistics, pairs)]
+        return [*told, *_without_verdict(statistics, pairs, five_seeds)]
     told += _verdicts(found, wording, everything)
     told += _against_references(statistics, wording, everything)
     told += _least_sent(statistics, target)
@@ -115,12 +137,16 @@ def _not_ranked(statistics: Statistics, wording: Wording, everything: Sequence[f
     return [f"Not ranked: {'; '.join(parts)}"]
 
 
-def _without_verdict(statistics: Statistics, pairs: Sequence[Comparison]) -> list[str]:
+def _without_verdict(
+    statistics: Statistics, pairs: Sequence[Comparison], five_seeds: str
+) -> list[str]:
     if not pairs:
         return []
+    if any(pair.difference.n > 1 for pair in pairs):
+        return ["Runs are the same with every seed, so that several are worth one: no verdict"]
     if max(len(each.seeds) for each in statistics.summary) > 1:
         return ["No two algorithms finished on two seeds in common: no verdict"]
-    return ["One seed supports no verdict on which is better: --seeds 0-4 runs five"]
+    return [f"One seed supports no verdict on which is better: {five_seeds}"]
 
 
 def _verdicts(
@@ -169,7 +195,8 @@ def _loser(beaten: Sequence[Beaten], wording: Wording, single: bool) -> str:
     if single:
         return f"{loser} ({wording.value(beaten[0].loser)}, {p_value(p)})"
     sizes = sorted(wording.size(each.comparison) for each in beaten)
-    by = f"{sizes[0]:.2f} to {sizes[-1]:.2f} {wording.of_difference}"
+    smallest, largest = (f"{size:.{wording.digits}f}" for size in (sizes[0], sizes[-1]))
+    by = f"{smallest} to {largest} {wording.of_difference}"
     return f"{loser} by {by} ({p_value(p, 'at most')})"
 
 
@@ -180,6 +207,8 @@ def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
     pairs = [pair for each in at.values() for pair in each.open]
     tested = [pair for pair in pairs if math.isfinite(pair.p)]
     if not tested:
+        if any(pair.difference.n > 1 for pair in pairs):
+            return f"the runs of {listed(names)} are the same with every seed: no verdict"
         return f"{listed(names)} have fewer than two seeds in common: no verdict"
     if len(at) == 1:
         values = [wording.value(each) for each in first.leaders]
@@ -188,7 +217,8 @@ def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
     p = [pair.p_corrected for pair in tested]
     how = p_value(p, "at least")
     if len(pairs) == 1:
-        difference = number(tested[0].difference.times(wording.scale)).removeprefix("-")
+        difference = number(tested[0].difference.times(wording.scale), wording.digits)
+        difference = difference.removeprefix("-")
         how = f"{difference} {wording.of_difference}, {how}"
     told = f"no difference between {listed(names)} is distinguishable over {seeds(tested)} ({how})"
     known = [pair for pair in tested if pair.seeds_needed]
@@ -196,7 +226,7 @@ def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
         return f"{told}; it would take more than {MOST_SEEDS:,} seeds"
     pair = min(known, key=lambda each: each.seeds_needed or math.inf)
     found = wording.size(pair)
-    size = f"{found:.2f}" if found >= 0.01 else f"{found:.2g}"
+    size = f"{found:.{wording.digits}f}" if found >= 10.0**-wording.digits else f"{found:.2g}"
     one = f"one of {size} {wording.of_difference}"
     which = f", as at density {pair.first.density:g}" if len(at) > 1 else ""
     return f"{told}; about {about(pair.seeds_needed or 0)} seeds would show {one}{which}"
@@ -230,8 +260,10 @@ def _against_references(
 
 def _least_sent(statistics: Statistics, target: Target) -> list[str]:
     """Return what reaches the target with the fewest bytes sent, whatever its density."""
+    if not target.text:
+        return []
     ranked = [each for each in statistics.summary if each.ranked(LOG10_SENT_TO_TARGET)]
-    if not target.text or any(len(each.seeds) < 2 for each in ranked):
+    if any(len(each.seeds) < 2 for each in ranked):
         return []
 
     def sent(of: Summary) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from regtopk_bench.report import notes
-from regtopk_bench.report.answer import Target, Wording, answers
+from regtopk_bench.report.answer import ACCURACY, Target, answers
 from regtopk_bench.report.comparison import comparison_table
 from regtopk_bench.report.rows import (
     COUNTS,
@@ -33,8 +33,6 @@ from regtopk_bench.results.statistics import Statistics, Summary, statistics_of
 from regtopk_bench.results.summary import Group, estimate
 from regtopk_bench.trace import PHASES
 
-_ACCURACY = Wording(FINAL_ACCURACY, "final accuracy", "points", unit=" %", scale=100.0)
-
 
 def image_tables(result: Result) -> list[Table]:
     """Return the tables of a `cifar` result: accuracies, and the comparison by seed.
@@ -44,7 +42,7 @@ def image_tables(result: Result) -> list[Table]:
     statistics = statistics_of(result)
     target = target_of(result)
     reached = "" if math.isnan(target) else f"{100 * target:g} %"
-    told = answers(statistics, _ACCURACY, Target(reached, "MB", 1e6))
+    told = answers(statistics, ACCURACY, Target(reached, "MB", 1e6))
     compared = comparison_table(
         statistics,
         f" in points of accuracy on {source(result)} (positive: the first is better)",

@@ -12,6 +12,9 @@ from regtopk_bench.results.summary import Estimate
 
 Bound = Literal["at most", "at least"]
 
+_LEAST_P = 1e-300
+"""What is told of p that is too small to be computed."""
+
 
 def sentence(text: str) -> str:
     """Return a text with a capital at its beginning."""
@@ -95,7 +98,7 @@ def p_value(values: Sequence[float], bound: Bound = "at most") -> str:
     value = max(values) if bound == "at most" else min(values)
     exactly = len(values) == 1 or (bound == "at least" and value == 1.0)
     sign = "=" if exactly else "≤" if bound == "at most" else "≥"
-    return f"p {sign} {value:.2g}" if value else "the same with every seed"
+    return f"p {sign} {value:.2g}" if value else f"p < {_LEAST_P:.0g}"
 
 
 def about(count: int) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.extras import needed_by
+from regtopk_bench.report.compared import compare
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
@@ -16,7 +17,7 @@ from regtopk_bench.report.table import Column, Entry, Row, Table, print_report
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.report.verdicts import verdict_tables
 from regtopk_bench.results import store
-from regtopk_bench.results.schema import CHECK, Result
+from regtopk_bench.results.schema import CHECK, LIBRARY, Result
 
 
 @np.errstate(all="ignore")  # numbers at the edge of floating point are shown as inf or nan
@@ -35,6 +36,8 @@ def tables(result: Result, unicode: bool = True, *, everything: bool = False) ->
         return verdict_tables(result, everything=everything)
     if not result.runs:
         return [_without_runs(result)]
+    if result.command == LIBRARY:
+        return list(compare(result).tables)
     match result.command:
         case "linreg":
             return convergence_tables(result, unicode)
@@ -66,7 +69,8 @@ def plot(
         titles: Whether panels have titles.
 
     Returns:
-        Its path; None if there are no runs, or for a check, whose runs are of several workloads.
+        Its path; None if there are no runs, for a check, whose runs are of several workloads, and
+        for runs of a program of one's own.
 
     Raises:
         ConfigurationError: If the result is of a command that this version does not know, or the
@@ -74,7 +78,7 @@ def plot(
         MissingPackageError: If Matplotlib is not installed.
         OSError: If it cannot be written.
     """
-    if not result.runs or result.command == CHECK:
+    if not result.runs or result.command in (CHECK, LIBRARY):
         return None
     with needed_by("the plot"):
         from regtopk_bench.report import figures, plots, throughput  # Matplotlib is slow to import

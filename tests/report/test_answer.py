@@ -225,12 +225,23 @@ def test_equal_costs_and_targets_that_are_not_reached() -> None:
     assert single == "Nothing reached 1e-09 on every seed"
 
 
-def test_a_difference_that_no_seed_changes_has_no_p() -> None:
-    first, *_ = told(runs({"topk": [-2.0] * 3, "regtopk": [-3.0] * 3}))
-    assert first == (
-        "At density 0.5 RegTop-k (log10 gap -3.00±0.00) beats Top-k (-2.00±0.00, "
-        "the same with every seed)"
+def test_seeds_that_change_nothing_support_no_verdict() -> None:
+    alike = runs({"topk": [-2.0] * 3, "regtopk": [-3.0] * 3})
+    assert told(alike) == [
+        "Runs are the same with every seed, so that several are worth one: no verdict"
+    ]
+    first, *_ = told([*alike, *runs(only("randomk"))])
+    assert first.startswith("At density 0.5 Random-k (log10 gap")
+    first, *_ = told([*alike, *runs({"randomk": [-1.0, -1.2, -0.9]})])
+    assert first.startswith(
+        "At density 0.5 the runs of RegTop-k and Top-k are the same with every seed: no verdict; "
     )
+
+
+def test_a_p_too_small_to_be_computed_has_a_bound() -> None:
+    logs = np.random.default_rng(0).normal(size=1000) / 1e3
+    first, *_ = told(runs({"topk": list(-2.0 + logs), "regtopk": list(-3.0 - logs)}))
+    assert first.endswith(", p < 1e-300)")
 
 
 def test_configurations_are_told_apart_by_their_parameters() -> None:
