@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rivals import by_mann_whitney, by_threshold
 from scipy.stats import binomtest
 
 import regtopk_bench
@@ -41,7 +42,6 @@ from regtopk_bench.gate.check import Check
 from regtopk_bench.gate.suite import Suite, request
 from regtopk_bench.results.equivalence import Plan
 from regtopk_bench.results.procedure import CONTROL, Procedure
-from regtopk_bench.results.rivals import by_mann_whitney, by_threshold
 from regtopk_bench.settings import CheckSettings, load, resolve
 
 ROOT = Path(__file__).parents[1]

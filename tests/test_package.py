@@ -21,7 +21,7 @@ COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
 # experiments and in cli; errors, with their base in misuse, extras, arguments, files, machine,
-# memory, notebook, shared, threads, and the tables trace and algorithms are for all.
+# memory, notebook, shared, interrupts, threads, and the tables trace and algorithms are for all.
 MAY_IMPORT = {
     "misuse": set(),
     "errors": {"misuse", "trace"},
@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "notebook": {"extras"},
     "files": {"errors"},
     "image_cache": {"errors"},
+    "interrupts": set(),
     "arguments": {"errors"},
     "machine": set(),
     "memory": {"errors"},
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "workloads": {
         *("errors", "extras", "arguments", "files", "image_cache", "memory", "shared", "threads"),
     },
-    "transport": {"errors", "shared"},
+    "transport": {"errors", "interrupts", "shared"},
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
         *("kernels", "messages", "sparsify", "workloads", "transport"),
@@ -80,6 +81,7 @@ MAY_IMPORT = {
         "errors",
         "files",
         "image_cache",
+        "interrupts",
         "threads",
         "memory",
         *COMPUTE,

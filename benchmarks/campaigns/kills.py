@@ -44,6 +44,7 @@ _MILESTONES = (
     "runs/*/checkpoints/*/round-*",
     "runs/*/result.json",
     "runs/*/traces.csv",
+    "runs/*/comparisons.csv",
 )
 """Files that show what a run is doing."""
 

@@ -11,6 +11,8 @@ from typing import Any
 from campaigns.trial import Ended, Program, Sandbox, outcomes, remove
 
 RESULT, JOURNAL, TRACES, CHECKPOINTS = "result.json", "journal.jsonl", "traces.csv", "checkpoints"
+COMPARISONS = "comparisons.csv"
+"""Only of several seeds."""
 _PLOTS = {"linreg": "convergence.png", "cifar": "accuracy.png"}
 
 
@@ -105,7 +107,7 @@ class Resumed:
         found = []
         if folder:
             names = {path.name for path in folder.iterdir()}
-            known = whole | (set(kept) if self.finished else {JOURNAL, CHECKPOINTS})
+            known = whole | {COMPARISONS} | (set(kept) if self.finished else {JOURNAL, CHECKPOINTS})
             found += [f"left {_kind(name)} in the run's folder" for name in names - known]
             if self.finished:
                 found += [f"no {name}" for name in whole - names - set(kept)]

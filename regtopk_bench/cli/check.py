@@ -23,7 +23,7 @@ from regtopk_bench.results import Result, baseline
 from regtopk_bench.results.baseline import Baseline
 from regtopk_bench.results.journal import Journal
 from regtopk_bench.results.judging import exit_code
-from regtopk_bench.results.schema import Pair
+from regtopk_bench.results.lines import Pair
 from regtopk_bench.settings import CheckSettings
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"

@@ -15,6 +15,7 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.grids import image_cells
 from regtopk_bench.experiments.images import images_of
 from regtopk_bench.settings import CifarSettings
+from regtopk_bench.transport import Ranks, joined
 from regtopk_bench.workloads.images import ImageData
 
 _MOST_IMAGES = 10**15
@@ -22,6 +23,11 @@ _MOST_IMAGES = 10**15
 
 def run_cifar(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
+    with joined() as ranks:
+        _run_cifar(invocation, ranks)
+
+
+def _run_cifar(invocation: Invocation, ranks: Ranks | None) -> None:
     invocation, resumed = resume(invocation, "cifar")
     settings: CifarSettings = invocation.resolved.settings
     per_round = settings.workers * settings.batch * settings.local_steps
@@ -35,7 +41,7 @@ def run_cifar(invocation: Invocation) -> None:
         images = _images(invocation, settings)
     cells = image_cells(settings, images, device)
     session = Session(invocation, "cifar", resumed)
-    train(session, cells, unit="images", per_round=per_round)
+    train(session, cells, unit="images", per_round=per_round, ranks=ranks)
 
 
 def _images(invocation: Invocation, settings: CifarSettings) -> ImageData:

@@ -24,7 +24,7 @@ def print_config(commands: Mapping[str, Resolved[Any]], output_format: str) -> N
         console(),
         output_format,
         name="settings",
-        tables=lambda: [_table(name, resolved) for name, resolved in commands.items()],
+        tables=lambda: [settings_table(name, resolved) for name, resolved in commands.items()],
         document=lambda: json.dumps(
             {name: _document(resolved) for name, resolved in commands.items()}, indent=2
         ),
@@ -39,12 +39,13 @@ def _document(resolved: Resolved[Any]) -> dict[str, Any]:
     }
 
 
-def _table(command: str, resolved: Resolved[Any]) -> Table:
+def settings_table(command: str, resolved: Resolved[Any]) -> Table:
+    """Return the settings of a command, a row each."""
     columns = [
         Column("flag", "flag", left=True),
-        Column("value", "value", left=True, breaks=NAME),
+        Column("value", "value", left=True, verbatim=True, breaks=NAME),
         Column("source", "source", left=True),
-        Column("environment variable", "variable", left=True, spare=1),
+        Column("environment variable", "variable", left=True, breaks="_", spare=1),
     ]
     rows = [
         Row(

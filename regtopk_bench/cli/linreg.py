@@ -7,10 +7,12 @@ from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
 from regtopk_bench.cli.training import train
 from regtopk_bench.experiments.grids import regression_cells
+from regtopk_bench.transport import joined
 
 
 def run_linreg(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
-    invocation, resumed = resume(invocation, "linreg")
-    cells = regression_cells(invocation.resolved.settings)
-    train(Session(invocation, "linreg", resumed), cells)
+    with joined() as ranks:
+        invocation, resumed = resume(invocation, "linreg")
+        cells = regression_cells(invocation.resolved.settings)
+        train(Session(invocation, "linreg", resumed), cells, ranks=ranks)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,10 @@ if TYPE_CHECKING:  # PyTorch is slow to import
     from regtopk_bench.experiments import Cell
 
 
+LAUNCH_FILE = "launch"
+"""The file that says, in the folder of a run that has not ended, who will start it again."""
+
+
 def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | None]:
     """Return the invocation with the settings of the run to resume, and that run's folder.
 
@@ -27,9 +33,10 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
         ConfigurationError: If there is no such run, it belongs to another command, or a setting
             that affects the numbers was changed.
     """
-    if invocation.resolved.settings.resume is None:
+    settings = invocation.resolved.settings
+    path = Path(settings.resume) if settings.resume else _begun_before(Path(settings.output))
+    if path is None:
         return invocation, None
-    path = Path(invocation.resolved.settings.resume)
     with damage_told(path):
         result = stored(path)
         if result.command != command:
@@ -40,6 +47,32 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
         profile = invocation.profile or before.get("profile")
     resumed_one = replace(invocation, resolved=resolved, profile=profile)
     return resumed_one, path if path.is_dir() else path.parent
+
+
+def launch() -> str | None:
+    """Return what identifies the `torchrun` that has started this process, and may do so again."""
+    run = os.environ.get("TORCHELASTIC_RUN_ID")
+    return None if run is None else f"{run} on {platform.node()}, process {os.getppid()}"
+
+
+def starts_again() -> bool:
+    """Tell whether `torchrun` starts this process again should it fail now."""
+    left = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
+    return launch() is not None and left > int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+
+
+def _begun_before(output: Path) -> Path | None:
+    """Return the run that this process has begun before `torchrun` started it again, if it has."""
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        return None
+    marked = (each.parent for each in output.glob(f"*/{LAUNCH_FILE}") if _marks(each))
+    return max(marked, default=None)
+
+
+def _marks(file: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return file.read_text() == launch()
+    return False
 
 
 def reopened(folder: Path, header: Header) -> Journal:

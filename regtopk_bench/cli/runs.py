@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -13,20 +12,11 @@ from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.stored import damage_told, stored
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.checked import outcome
-from regtopk_bench.report.listing import print_listing, size
-from regtopk_bench.report.table import Column, Entry, Row, Table
+from regtopk_bench.report.folders import SavedRun, runs_table
+from regtopk_bench.report.listing import print_listing
 from regtopk_bench.results import CHECK, KernelCell, Result, store
 from regtopk_bench.results.journal import JOURNAL_FILE, in_use
 
-_COLUMNS = (
-    Column("folder", "folder", left=True, breaks="/_-"),
-    Column("command", "command", left=True),
-    Column("date", "created", left=True),
-    Column("cells", "cells"),
-    Column("status", "status", left=True),
-    Column("size", "bytes"),
-    Column("error", "error", left=True, hidden=True),
-)
 _UNREADABLE = "damaged"
 _KERNEL_SWEEPS = ("distribution", "size", "density")
 """The settings whose product are the problems of `kernels`."""
@@ -40,34 +30,25 @@ def list_runs(invocation: Invocation) -> None:
         folders = []
     else:
         folders = store.saved(parent)
-    rows = [_row(folder) for folder in folders]
-    many = "" if len(rows) == 1 else "s"
-    errors = [row.entries[-1].text for row in rows if row.entries[-1].text]
-    table = Table(f"{len(rows)} run{many} in {parent}", _COLUMNS, rows, errors)
+    table = runs_table(parent, list(map(_listed, folders)))
     print_listing(table, settings.format, invocation.out)
 
 
-def _row(folder: Path) -> Row:
+def _listed(folder: Path) -> SavedRun:
     try:
         with damage_told(folder):
-            return Row([Entry(str(folder)), *_facts(folder, stored(folder)), Entry("")])
+            result = stored(folder)
+            return SavedRun(
+                folder=folder,
+                command=result.command,
+                created=result.created,
+                date=datetime.fromisoformat(result.created).astimezone().strftime("%Y-%m-%d"),
+                cells=len(result.runs),
+                status=_status(folder, result),
+                size=_bytes(folder),
+            )
     except ConfigurationError as error:
-        nothing = Entry("–", "")
-        return Row(
-            [
-                *(Entry(str(folder)), nothing, nothing, nothing),
-                *(Entry(_UNREADABLE), size(_bytes(folder)), Entry(str(error))),
-            ]
-        )
-
-
-def _facts(folder: Path, result: Result) -> Iterator[Entry]:
-    began = datetime.fromisoformat(result.created).astimezone()
-    yield Entry(result.command)
-    yield Entry(began.strftime("%Y-%m-%d"), result.created)
-    yield Entry(str(len(result.runs)), len(result.runs))
-    yield Entry(_status(folder, result))
-    yield size(_bytes(folder))
+        return SavedRun(folder=folder, status=_UNREADABLE, size=_bytes(folder), error=str(error))
 
 
 def _status(folder: Path, result: Result) -> str:

@@ -10,10 +10,10 @@ from os.path import lexists
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import Invocation
-from regtopk_bench.cli.resuming import reopened
-from regtopk_bench.cli.signals import held
+from regtopk_bench.cli.resuming import LAUNCH_FILE, launch, reopened, starts_again
 from regtopk_bench.cli.streams import UnwritableOutputError
 from regtopk_bench.errors import MissingPackageError, RunError
+from regtopk_bench.interrupts import held
 from regtopk_bench.report.reports import plot, print_result
 from regtopk_bench.results import Header, Result, Run, Setting, store
 from regtopk_bench.results.journal import JOURNAL_FILE, Journal
@@ -105,6 +105,8 @@ class Session:
                 self.folder = store.new_folder(parent, self.command)
                 if hasattr(settings, "resume"):
                     self.journal = Journal.create(self.folder, self._header)
+                if by := launch():
+                    (self.folder / LAUNCH_FILE).write_text(by)
 
     def _close(self, error: BaseException | None) -> None:
         """Save, print and draw what there is; a stopped run does not wait for its plot.
@@ -125,8 +127,10 @@ class Session:
             except OSError as unsaved:
                 self.failures.append(f"cannot save to {folder}: {unsaved.strerror}")
         try:
-            print_result(result, self.invocation.resolved.settings.format, self.invocation.out)
-            self.invocation.out.file.flush()
+            if error is None or not starts_again():  # or stdout would have two results
+                form = self.invocation.resolved.settings.format
+                print_result(result, form, self.invocation.out)
+                self.invocation.out.file.flush()
         except UnwritableOutputError as unwritten:  # what was measured is kept all the same
             if not unwritten.reader_left:
                 self.failures.append(str(unwritten))
@@ -146,6 +150,7 @@ class Session:
             self._say_how_to_resume(folder)
             return
         with contextlib.suppress(OSError):  # the result has everything in it
+            (folder / LAUNCH_FILE).unlink(missing_ok=True)
             (folder / JOURNAL_FILE).unlink()
         settings = self.invocation.resolved.settings
         if not isinstance(settings, ReportSettings):
@@ -172,7 +177,8 @@ class Session:
             self._say_how_to_resume(self.folder)
             return
         with contextlib.suppress(OSError):
-            (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
+            for name in (JOURNAL_FILE, LAUNCH_FILE):
+                (self.folder / name).unlink(missing_ok=True)
             for each in (self.folder, *self._made):
                 each.rmdir()
 

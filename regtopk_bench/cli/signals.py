@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from regtopk_bench.interrupts import STOPPING
 
 
 class StopRequested(KeyboardInterrupt):
@@ -21,7 +21,7 @@ class StopRequested(KeyboardInterrupt):
 
 def stop_like_ctrl_c() -> None:
     """Have SIGTERM and SIGHUP do what Ctrl-C does, unless they are ignored, as under `nohup`."""
-    for each in _STOPPING:
+    for each in STOPPING:
         if signal.getsignal(each) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(each, _stop)
 
@@ -49,23 +49,5 @@ def recognised() -> Iterator[None]:
 
 def ignore() -> None:
     """Ignore them from now on: the exit code is known, and Python would end with the signal's."""
-    for each in _STOPPING:
+    for each in STOPPING:
         signal.signal(each, signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def held() -> Iterator[None]:
-    """Finish a few steps that belong together before a signal stops the program."""
-    asked: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-
-    before = {each: signal.signal(each, remember) for each in _STOPPING}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    if asked:
-        raise StopRequested

@@ -8,15 +8,21 @@ from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import check_same_cells
 from regtopk_bench.cli.session import CHECKPOINTS, Session
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.results import Run
-from regtopk_bench.transport import TIMEOUT_SECONDS
+from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
 
 _GIVEN = ("flag", "environment", "profile", "defaults")
 
 
 def train(
-    session: Session, cells: Sequence[Cell], *, unit: str = "rounds", per_round: int = 1
+    session: Session,
+    cells: Sequence[Cell],
+    *,
+    unit: str = "rounds",
+    per_round: int = 1,
+    ranks: Ranks | None = None,
 ) -> None:
     """Run cells: see `Session.keep`.
 
@@ -25,7 +31,17 @@ def train(
         cells: What to run; cells that the resumed run has settled are not run again.
         unit: What progress counts.
         per_round: Units per round.
+        ranks: The processes that `torchrun` has started, if it has started this one.
+
+    Raises:
+        ConfigurationError: If the settings ask for other processes than those.
     """
+    settings = session.invocation.resolved.settings
+    if ranks and (settings.jobs > 1 or settings.processes not in ("auto", ranks.count)):
+        raise ConfigurationError(
+            f"torchrun has started {ranks.count} processes, which host the workers of one cell "
+            "after another: leave out --processes and --jobs"
+        )
     session.expect([cell.key for cell in cells])
     if session.resumed:
         check_same_cells(session.resumed, cells)
@@ -35,7 +51,8 @@ def train(
     def work() -> None:
         with Counted(session.invocation, total, unit) as progress:
             _announce(session, cells, progress, per_round)
-            _train(session, cells, _Watcher(session.invocation, progress, len(cells), per_round))
+            watcher = _Watcher(session.invocation, progress, len(cells), per_round)
+            _train(session, cells, watcher, ranks)
 
     session.keep(work)
 
@@ -74,7 +91,9 @@ def _announce(session: Session, cells: Sequence[Cell], progress: Counted, per_ro
     progress.estimate(what, f"Ctrl-C {advice}", per_round * least)
 
 
-def _train(session: Session, cells: Sequence[Cell], observer: Observer) -> None:
+def _train(
+    session: Session, cells: Sequence[Cell], observer: Observer, ranks: Ranks | None
+) -> None:
     settings, names = session.invocation.resolved.settings, {cell.key: cell for cell in cells}
     saving = None
     if session.folder and hasattr(settings, "checkpoint_every"):
@@ -83,7 +102,7 @@ def _train(session: Session, cells: Sequence[Cell], observer: Observer) -> None:
         cells,
         journal=session.journal,
         saving=saving,
-        processes=getattr(settings, "processes", 1),
+        processes=ranks if ranks else getattr(settings, "processes", 1),
         jobs=getattr(settings, "jobs", 1),
         timeout=getattr(settings, "timeout", TIMEOUT_SECONDS),
         observer=observer,

@@ -8,12 +8,13 @@ from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
 from regtopk_bench.training import RoundInfo
+from regtopk_bench.transport import Ranks
 
 
 class OneByOne:
-    """Runs cells in turn; each may have a pool of processes for its workers."""
+    """Runs cells in turn; each may have several processes for its workers."""
 
-    def __init__(self, processes: int | str, saving: Saving | None, timeout: float) -> None:
+    def __init__(self, processes: int | str | Ranks, saving: Saving | None, timeout: float) -> None:
         """Use this many processes for each cell; see `simulate` for their timeout."""
         self._processes, self._saving, self._timeout = processes, saving, timeout
         self._stopping = False

@@ -18,7 +18,7 @@ from regtopk_bench.results import Run, Scalar
 from regtopk_bench.results.records import Status, run_of
 from regtopk_bench.trace import Trace
 from regtopk_bench.training import Checkpoints, RoundInfo, simulate
-from regtopk_bench.transport import TIMEOUT_SECONDS
+from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
 
 OnRound = Callable[[RoundInfo], bool | None]
 
@@ -80,7 +80,7 @@ def run_cell(
     cell: Cell,
     instance: Instance,
     *,
-    processes: int | str,
+    processes: int | str | Ranks,
     saving: Saving | None,
     on_round: OnRound | None,
     environments: Environments,

@@ -14,7 +14,7 @@ from regtopk_bench.experiments.one_by_one import OneByOne
 from regtopk_bench.experiments.outcome import Saving
 from regtopk_bench.results import Run, Scalar
 from regtopk_bench.results.journal import Journal
-from regtopk_bench.transport import TIMEOUT_SECONDS
+from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
 
 _SETTLED = ("finished", "diverged")
 """The outcomes that would recur if a cell were run again."""
@@ -25,7 +25,7 @@ def run(
     *,
     journal: Journal | None = None,
     saving: Saving | None = None,
-    processes: int | str = "auto",
+    processes: int | str | Ranks = "auto",
     jobs: int = 1,
     timeout: float = TIMEOUT_SECONDS,
     observer: Observer | None = None,

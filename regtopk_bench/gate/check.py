@@ -26,7 +26,7 @@ from regtopk_bench.results.baseline import (
 from regtopk_bench.results.diagnosis import Diagnosis, stored
 from regtopk_bench.results.equivalence import Plan
 from regtopk_bench.results.judging import Outcomes, notes, verdicts
-from regtopk_bench.results.schema import Base
+from regtopk_bench.results.lines import Base
 from regtopk_bench.results.verdict import Kind, Reason, Verdict
 from regtopk_bench.settings import CheckSettings
 

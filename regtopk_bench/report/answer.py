@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from regtopk_bench.report.cost import Target, least_sent
+from regtopk_bench.report.numbers import number
 from regtopk_bench.report.phrases import (
     Bound,
     about,
-    amount,
     densities,
     in_one_sentence,
     listed,
     name,
-    number,
     p_value,
     seeds,
     sentence,
+    sizes,
 )
 from regtopk_bench.results.measures import (
     FINAL_ACCURACY,
     LOG10_GAP,
     LOG10_SENT_TO_TARGET,
-    SENT_TO_TARGET,
 )
 from regtopk_bench.results.paired import MOST_SEEDS
-from regtopk_bench.results.standing import Beaten, Standing, standing, standings
+from regtopk_bench.results.standing import Beaten, Standing, standings
 from regtopk_bench.results.statistics import Comparison, Statistics, Summary
 
 _FEW = 2
 """Densities that have a sentence each, even where they say the same."""
-
-_MOST_NAMED = 3
-"""Configurations in a list; of more, the first are named and the others counted."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,12 @@ class Wording:
     unit: str = ""
     """Behind a value."""
     scale: float = 1.0
-    digits: int = 2
-    """Behind the point."""
+    places: int | None = 2
+    """Decimal places of a value without an interval; four significant digits where it is None."""
 
     def value(self, of: Summary) -> str:
         """Return a mean with its interval."""
-        return number(of.metrics[self.metric].times(self.scale), self.digits) + self.unit
+        return number(of.metrics[self.metric].times(self.scale), self.places) + self.unit
 
     def size(self, pair: Comparison) -> float:
         """Return how large a difference is."""
@@ -61,16 +58,6 @@ class Wording:
 
 GAP = Wording(LOG10_GAP, "log10 gap", "decades")
 ACCURACY = Wording(FINAL_ACCURACY, "final accuracy", "points", unit=" %", scale=100.0)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a run should reach, and how bytes that it takes are told."""
-
-    text: str
-    """Empty if there is none."""
-    unit: str
-    in_bytes: float
 
 
 def answers(
@@ -101,15 +88,14 @@ def answers(
         return [*told, *_without_verdict(statistics, pairs, five_seeds)]
     told += _verdicts(found, wording, everything)
     told += _against_references(statistics, wording, everything)
-    told += _least_sent(statistics, target)
-    corrected = "p: t-test paired by seed, corrected for all pairs at a density (Holm)"
-    power = any(pair.seeds_needed for each in found.values() for pair in each.open)
-    return [*told, corrected + ("; seeds are those that show it 4 times in 5" if power else "")]
+    told += least_sent(statistics, target)
+    told += _legend(statistics, wording, target, found)
+    return told
 
 
-def _same(found: Mapping[float, Standing], everything: Sequence[float]) -> list[str]:
+def _same(found: Sequence[tuple[float, Standing]], everything: Sequence[float]) -> list[str]:
     where: dict[tuple[str, ...], list[float]] = {}
-    for density, each in found.items():
+    for density, each in found:
         for alike in each.same:
             where.setdefault(tuple(map(name, alike)), []).append(density)
     return [
@@ -123,9 +109,10 @@ def _not_ranked(statistics: Statistics, wording: Wording, everything: Sequence[f
     for each in statistics.summary:
         if each.achievable and not each.ranked(wording.metric):
             count = each.finished + each.stopped + each.diverged + each.failed
-            if each.diverged or each.failed:
-                how = "diverged" if each.diverged else "failed"
-                reason = f"{each.diverged or each.failed} of {count} {how}"
+            ended = {"diverged": each.diverged, "failed": each.failed}
+            badly = [f"{some} of {count} {how}" for how, some in ended.items() if some]
+            if badly:
+                reason = listed(badly)
             elif each.finished:
                 reason = f"no finite {wording.name}"
             else:
@@ -144,31 +131,33 @@ def _without_verdict(
         return []
     if any(pair.difference.n > 1 for pair in pairs):
         return ["Runs are the same with every seed, so that several are worth one: no verdict"]
-    if max(len(each.seeds) for each in statistics.summary) > 1:
+    if len({seed for each in statistics.summary for seed in each.seeds}) > 1:
         return ["No two algorithms finished on two seeds in common: no verdict"]
     return [f"One seed supports no verdict on which is better: {five_seeds}"]
 
 
 def _verdicts(
-    found: Mapping[float, Standing], wording: Wording, everything: Sequence[float]
+    found: Sequence[tuple[float, Standing]], wording: Wording, everything: Sequence[float]
 ) -> list[str]:
-    alike: dict[tuple[object, ...], dict[float, Standing]] = {}
-    for density, each in found.items():
+    alike: dict[tuple[object, ...], list[tuple[float, Standing]]] = {}
+    for position, (density, each) in enumerate(found):
         if each.beaten or len(each.leaders) > 1:
             beaten = tuple((name(one.by), name(one.loser)) for one in each.beaten)
-            each_alone = density if len(found) <= _FEW else None
+            each_alone = position if len(found) <= _FEW else None
             key = (each_alone, tuple(sorted(map(name, each.leaders))), beaten)
-            alike.setdefault(key, {})[density] = each
+            alike.setdefault(key, []).append((density, each))
     return [
-        sentence(f"at {densities(list(at), everything)} {_verdict(at, wording)}")
+        sentence(
+            f"at {densities([density for density, _ in at], everything)} "
+            f"{_verdict([each for _, each in at], wording)}"
+        )
         for at in alike.values()
     ]
 
 
-def _verdict(at: Mapping[float, Standing], wording: Wording) -> str:
+def _verdict(at: Sequence[Standing], wording: Wording) -> str:
     """Return what is the case at one density, or at several that are alike."""
-    first = next(iter(at.values()))
-    single = len(at) == 1
+    first, single = at[0], len(at) == 1
     clauses, introduced = [], set[str]()
     if len(first.leaders) > 1:
         clauses.append(_no_difference(at, wording))
@@ -176,7 +165,7 @@ def _verdict(at: Mapping[float, Standing], wording: Wording) -> str:
             introduced.update(map(name, first.leaders))
     for by in dict.fromkeys(name(each.by) for each in first.beaten):
         losers: dict[str, list[Beaten]] = {}
-        for each in (one for where in at.values() for one in where.beaten):
+        for each in (one for where in at for one in where.beaten):
             if name(each.by) == by:
                 losers.setdefault(name(each.loser), []).append(each)
         whom = listed(_loser(each, wording, single) for each in losers.values())
@@ -191,20 +180,18 @@ def _verdict(at: Mapping[float, Standing], wording: Wording) -> str:
 def _loser(beaten: Sequence[Beaten], wording: Wording, single: bool) -> str:
     """Return who was beaten at one density, or at several, and by how much."""
     loser = name(beaten[0].loser)
-    p = [each.comparison.p_corrected for each in beaten]
+    p = p_value([each.comparison for each in beaten])
     if single:
-        return f"{loser} ({wording.value(beaten[0].loser)}, {p_value(p)})"
-    sizes = sorted(wording.size(each.comparison) for each in beaten)
-    smallest, largest = (f"{size:.{wording.digits}f}" for size in (sizes[0], sizes[-1]))
-    by = f"{smallest} to {largest} {wording.of_difference}"
-    return f"{loser} by {by} ({p_value(p, 'at most')})"
+        return f"{loser} ({wording.value(beaten[0].loser)}, {p})"
+    by = sizes((wording.size(each.comparison) for each in beaten), wording.places)
+    return f"{loser} by {by} {wording.of_difference} ({p})"
 
 
-def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
+def _no_difference(at: Sequence[Standing], wording: Wording) -> str:
     """Return that leaders cannot be told apart, and how many seeds might do it."""
-    first = next(iter(at.values()))
+    first = at[0]
     names = [name(each) for each in first.leaders]
-    pairs = [pair for each in at.values() for pair in each.open]
+    pairs = [pair for each in at for pair in each.open]
     tested = [pair for pair in pairs if math.isfinite(pair.p)]
     if not tested:
         if any(pair.difference.n > 1 for pair in pairs):
@@ -214,21 +201,25 @@ def _no_difference(at: Mapping[float, Standing], wording: Wording) -> str:
         values = [wording.value(each) for each in first.leaders]
         values[0] = f"{wording.name} {values[0]}"
         names = [f"{one} ({value})" for one, value in zip(names, values, strict=True)]
-    p = [pair.p_corrected for pair in tested]
-    how = p_value(p, "at least")
+    how = p_value(tested, "at least")
     if len(pairs) == 1:
-        difference = number(tested[0].difference.times(wording.scale), wording.digits)
+        difference = number(tested[0].difference.times(wording.scale), wording.places)
         difference = difference.removeprefix("-")
         how = f"{difference} {wording.of_difference}, {how}"
-    told = f"no difference between {listed(names)} is distinguishable over {seeds(tested)} ({how})"
+    over = seeds(pair.difference.n for pair in tested)
+    told = f"no difference between {listed(names)} is distinguishable over {over} ({how})"
+    if not any(pair.difference.mean for pair in tested):
+        return f"{told}; the means are equal"
     known = [pair for pair in tested if pair.seeds_needed]
     if not known:
         return f"{told}; it would take more than {MOST_SEEDS:,} seeds"
     pair = min(known, key=lambda each: each.seeds_needed or math.inf)
-    found = wording.size(pair)
-    size = f"{found:.{wording.digits}f}" if found >= 10.0**-wording.digits else f"{found:.2g}"
-    one = f"one of {size} {wording.of_difference}"
-    which = f", as at density {pair.first.density:g}" if len(at) > 1 else ""
+    one = f"one of {sizes([wording.size(pair)], wording.places)} {wording.of_difference}"
+    leaders = {each.group: name(each) for where in at for each in where.leaders}
+    between = f"between {leaders[pair.first.group]} and {leaders[pair.second.group]}"
+    where = [between] if len(first.leaders) > 2 else []
+    where += [f"at density {pair.first.density:g}"] if len(at) > 1 else []
+    which = f", as {' '.join(where)}" if where else ""
     return f"{told}; about {about(pair.seeds_needed or 0)} seeds would show {one}{which}"
 
 
@@ -250,62 +241,42 @@ def _against_references(
             pairs = findings[how]
             who = in_one_sentence([by_group[pair.first.group] for pair in pairs], everything)
             bound: Bound = "at least" if how == "not distinguishable" else "at most"
-            p = p_value([pair.p_corrected for pair in pairs], bound)
-            parts.append(f"{how}: {who}" + (f" ({p})" if how != "the same runs" else ""))
+            p = f" ({p_value(pairs, bound)})" if how != "the same runs" else ""
+            parts.append(f"{how}: {who}{p}")
         reference = by_group[key]
         value = f"{wording.name} {wording.value(reference)}"
         told.append(f"Against {name(reference)} ({value}), {'; '.join(parts)}")
     return told
 
 
-def _least_sent(statistics: Statistics, target: Target) -> list[str]:
-    """Return what reaches the target with the fewest bytes sent, whatever its density."""
-    if not target.text:
+def _legend(
+    statistics: Statistics,
+    wording: Wording,
+    target: Target,
+    found: Sequence[tuple[float, Standing]],
+) -> list[str]:
+    """Return what p is corrected for, of each kind that was told, and what seeds are."""
+    by_group = {each.group: each for each in statistics.summary}
+    against = [pair for pair in statistics.pairs(wording.metric, "reference") if _is_told(pair)]
+    kinds = []
+    if any(map(_is_told, statistics.pairs(wording.metric, "density"))):
+        kinds.append(("", "for all pairs at a density"))
+    if against:
+        them = listed(dict.fromkeys(name(by_group[pair.second.group]) for pair in against))
+        kinds.append((f"against {them}, ", f"for all pairs with {them} at a density"))
+    if target.text and any(map(_is_told, statistics.pairs(LOG10_SENT_TO_TARGET, "all"))):
+        kinds.append(("of bytes, ", "for all pairs"))
+    if not kinds:
         return []
-    ranked = [each for each in statistics.summary if each.ranked(LOG10_SENT_TO_TARGET)]
-    if any(len(each.seeds) < 2 for each in ranked):
-        return []
-
-    def sent(of: Summary) -> str:
-        return f"{amount(of.metrics[SENT_TO_TARGET].times(1.0 / target.in_bytes))} {target.unit}"
-
-    if not ranked:
-        return [f"Nothing reached {target.text} on every seed"]
-    if len(ranked) == 1:
-        who = in_one_sentence(ranked, [])
-        return [f"Only {who} reached {target.text} on every seed: {sent(ranked[0])} per worker"]
-    pairs = statistics.pairs(LOG10_SENT_TO_TARGET, "all")
-    found = standing(statistics.summary, pairs, LOG10_SENT_TO_TARGET)
-    if not found.leaders:
-        return []
-    alike = {each[0].group: each for each in found.same}
-    leaders = [
-        f"{in_one_sentence(alike.get(each.group, (each,)), [])}"
-        f"{' (the same runs)' if each.group in alike else ''}, {sent(each)}"
-        for each in found.leaders
-    ]
-    shown = leaders[:_MOST_NAMED]
-    shown += [f"{len(leaders) - len(shown)} more"] if len(leaders) > len(shown) else []
-    if len(leaders) == 1:
-        told = f"To {target.text}, least is sent by {leaders[0]} per worker"
-    else:
-        told = (
-            f"To {target.text}, least is sent by {listed(shown, '; ')} per worker, with no "
-            f"difference distinguishable over {seeds(found.open)}"
+    each_for = [what if len(kinds) == 1 else f"{where}{what}" for where, what in kinds]
+    told = f"p: t-test paired by seed, corrected (Holm) {'; '.join(each_for)}"
+    if any(pair.seeds_needed for _, each in found for pair in each.open):
+        told += (
+            "; seeds: how many would show, 4 times in 5, a difference as large and as variable as "
+            "the one found"
         )
-    others = [each for each in found.beaten if each.by is found.leaders[0]]
-    return [told + "".join(f"; {_more_sent(each)}" for each in _next_and_reference(others))]
+    return [told]
 
 
-def _next_and_reference(others: Sequence[Beaten]) -> list[Beaten]:
-    """Return the next best, and the first without a density: what sparsifying saves."""
-    ordered = sorted(others, key=lambda each: each.loser.metrics[SENT_TO_TARGET].mean)
-    reference = [each for each in ordered[1:] if not each.loser.has_density]
-    return [*ordered[:1], *reference[:1]]
-
-
-def _more_sent(each: Beaten) -> str:
-    ratio = 10.0 ** abs(each.comparison.difference.mean)
-    times = f"{ratio:.3g}" if ratio < 100.0 else about(round(ratio))
-    p = p_value([each.comparison.p_corrected])
-    return f"{in_one_sentence([each.loser], [])} sends {times} times as much ({p})"
+def _is_told(pair: Comparison) -> bool:
+    return math.isfinite(pair.p) and pair.finding != "same"

@@ -23,6 +23,7 @@ from regtopk_bench.results.measures import (
     Better,
     Measure,
     measures_of,
+    target_of,
 )
 from regtopk_bench.results.recorded import recorded_measures
 from regtopk_bench.results.records import Status, run_of
@@ -80,8 +81,8 @@ class Compared:
         buffer = io.BytesIO()
         text = io.TextIOWrapper(buffer, encoding, errors="replace", newline="\n")
         console = Console(file=text, color_system=None, width=width)
-        for number, table in enumerate(self.tables):
-            text.write("\n" if number else "")
+        for at, table in enumerate(self.tables):
+            text.write("\n" if at else "")
             table.print_to(console)
         text.flush()
         lines = buffer.getvalue().decode(encoding).splitlines()
@@ -102,6 +103,8 @@ def compare(
     Runs that differ only in their seed make up a configuration. Pairs are compared if problem,
     recipe and number of entries sent are the same, or if one of them, as dense, sends all. What
     that says is told in sentences, of the first metric in `better`, else of accuracy, gap or loss.
+    What a command measures besides, as bytes until its target, is there if all are its results,
+    with the same target.
 
     Args:
         what: Results, runs or traces. Of traces with as many workers and parameters, the problem is
@@ -122,13 +125,20 @@ def compare(
         raise ConfigurationError("there is no training run to compare")
     _check_distinct(runs)
     _check_problems(runs)
-    of_commands = [measures_of(each) for each in given if isinstance(each, Result)]
     recorded = recorded_measures(runs, _checked(better or {}, runs))
-    measures = {each.name: each for found in [recorded, *of_commands] for each in found}
+    measures = {each.name: each for each in (*recorded, *_of_their_command(given))}
     found = statistics(runs, list(measures.values()))
     shown = [name for name in measures if name != LOG10_SENT_TO_TARGET and _known(found, name)]
     deciding = _deciding(measures.values(), better or {})
     return Compared(found, summary_tables(found, groups(runs), shown, deciding))
+
+
+def _of_their_command(given: Sequence[object]) -> Sequence[Measure]:
+    """Return what a command measures, if all that is given are its results with one target."""
+    results = [each for each in given if isinstance(each, Result)]
+    targets = {None if math.isnan(target_of(each)) else target_of(each) for each in results}
+    of_one = len({each.command for each in results}) == len(targets) == 1
+    return measures_of(results[0]) if of_one and len(results) == len(given) else ()
 
 
 def _listed(what: Any) -> list[Any]:

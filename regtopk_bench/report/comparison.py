@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from regtopk_bench.report.phrases import number as written
+from regtopk_bench.report.numbers import number
+from regtopk_bench.report.phrases import written_p
 from regtopk_bench.report.table import NAME, WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.statistics import Comparison, Statistics
 
@@ -62,13 +63,13 @@ def comparison_table(
 
 def _entries(name: str, pair: Comparison, scale: float) -> list[Entry]:
     difference = pair.difference
-    sign = "+" if difference.mean >= 0.0 else ""
     return [
         Entry(pair.first.label),
         Entry(pair.second.label),
         Entry(f"{pair.first.density:g}", pair.first.density),
         Entry(name),
-        Entry(sign + written(difference.times(scale)), difference.mean),
-        *(Entry(f"{p:.2g}", p) for p in (pair.p, pair.p_corrected, pair.p_wilcoxon)),
+        Entry(number(difference.times(scale), places=2, sign="+"), difference.mean),
+        *(Entry(written_p(p), p) for p in (pair.p, pair.p_corrected)),
+        Entry(written_p(pair.p_wilcoxon), pair.p_wilcoxon),
         Entry(str(difference.n), difference.n),
     ]

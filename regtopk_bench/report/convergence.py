@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.report import notes
-from regtopk_bench.report.answer import GAP, Target, answers
+from regtopk_bench.report.answer import GAP, answers
 from regtopk_bench.report.comparison import comparison_table
+from regtopk_bench.report.cost import Target
 from regtopk_bench.report.rows import (
     COUNTS,
     by_density,
@@ -21,6 +22,7 @@ from regtopk_bench.report.rows import (
     mean_entries,
     naming,
     outcome,
+    unit_to_target,
     whole,
 )
 from regtopk_bench.report.sparkline import sparkline
@@ -44,9 +46,10 @@ def convergence_tables(result: Result, unicode: bool = True) -> list[Table]:
     The last ends with the answer.
     """
     statistics = statistics_of(result)
-    target = target_of(result)
-    reached = "" if math.isnan(target) else f"{target:g}"
-    told = answers(statistics, GAP, Target(reached, "kB", 1e3))
+    wanted = target_of(result)
+    reached = "" if math.isnan(wanted) else f"{wanted:g}"
+    target = Target(reached, *unit_to_target(statistics, 1e3))
+    told = answers(statistics, GAP, target)
     compared = comparison_table(
         statistics,
         " (log10 gap; negative: the first is closer)",
@@ -54,12 +57,12 @@ def convergence_tables(result: Result, unicode: bool = True) -> list[Table]:
         notes=told,
     )
     below = [] if compared else told
-    first = _convergence(result, statistics, reached or "target", below, unicode)
+    first = _convergence(result, statistics, target, below, unicode)
     return [first, *([compared] if compared else [])]
 
 
 def _convergence(
-    result: Result, statistics: Statistics, reached: str, below: Sequence[str], unicode: bool
+    result: Result, statistics: Statistics, target: Target, below: Sequence[str], unicode: bool
 ) -> Table:
     sections = by_density(result)
     everything = [group for section in sections for group in section]
@@ -72,7 +75,7 @@ def _convergence(
     for section in sections:
         for group in section:
             key = group.cell.group
-            entries = _entries(group, statistics.of(group), named[key])
+            entries = _entries(group, statistics.of(group), named[key], target.in_bytes)
             curve = sparkline(curves[key].clip(low), low, high, _CURVE_WIDTH, unicode)
             ends = group is section[-1]
             rows.append(Row([*entries, Entry(curve)], key in best, section_ends=ends))
@@ -80,7 +83,7 @@ def _convergence(
         Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
         *mean_columns("log10\ngap", LOG10_GAP),
-        *cost_columns("kB", reached),
+        *cost_columns(target.unit, target.text or "target"),
         *mean_columns("rounds/\ns", "rounds_per_second", spare=4),
         *COUNTS,
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
@@ -88,12 +91,12 @@ def _convergence(
     return Table(_title(result), columns, rows, [*_notes(everything, bool(best)), *below])
 
 
-def _entries(group: Group, summary: Summary, label: Label) -> list[Entry]:
+def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
     speed = estimate(group.execution("rounds_per_second"))
     return [
         *naming(group, label),
         *outcome(group, summary.metrics[LOG10_GAP]),
-        *cost_entries(summary, in_bytes=1e3, digits=4),
+        *cost_entries(summary, in_bytes),
         *mean_entries(whole(speed), speed),
         *count_entries(summary),
     ]
@@ -123,9 +126,8 @@ def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
     if not everything:
         return []
     runs = [run for group in everything for run in group.counted.values()]
-    mark = "* smaller gap than any other at its density that can be built"
     return [
-        *([mark] if marked else []),
+        *([notes.MARK] if marked else []),
         *notes.on_runs(everything),
         *([_EXACT] if any(run.metrics.get("gap") == 0.0 for run in runs) else []),
         *notes.on_coordination(everything),

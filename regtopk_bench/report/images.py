@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from regtopk_bench.report import notes
-from regtopk_bench.report.answer import ACCURACY, Target, answers
+from regtopk_bench.report.answer import ACCURACY, answers
 from regtopk_bench.report.comparison import comparison_table
+from regtopk_bench.report.cost import Target
 from regtopk_bench.report.rows import (
     COUNTS,
     by_density,
@@ -22,6 +23,8 @@ from regtopk_bench.report.rows import (
     naming,
     outcome,
     raw,
+    unit_to_target,
+    whole,
 )
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of, setting
@@ -40,9 +43,10 @@ def image_tables(result: Result) -> list[Table]:
     The last ends with the answer.
     """
     statistics = statistics_of(result)
-    target = target_of(result)
-    reached = "" if math.isnan(target) else f"{100 * target:g} %"
-    told = answers(statistics, ACCURACY, Target(reached, "MB", 1e6))
+    wanted = target_of(result)
+    reached = "" if math.isnan(wanted) else f"{100 * wanted:g} %"
+    target = Target(reached, *unit_to_target(statistics, 1e6))
+    told = answers(statistics, ACCURACY, target)
     compared = comparison_table(
         statistics,
         f" in points of accuracy on {source(result)} (positive: the first is better)",
@@ -50,7 +54,7 @@ def image_tables(result: Result) -> list[Table]:
         scale=100.0,
         notes=told,
     )
-    first = _accuracies(result, statistics, reached or "target", [] if compared else told)
+    first = _accuracies(result, statistics, target, [] if compared else told)
     return [first, *([compared] if compared else [])]
 
 
@@ -62,7 +66,7 @@ def source(result: Result) -> str:
 
 
 def _accuracies(
-    result: Result, statistics: Statistics, reached: str, below: Sequence[str]
+    result: Result, statistics: Statistics, target: Target, below: Sequence[str]
 ) -> Table:
     sections = by_density(result)
     everything = [group for section in sections for group in section]
@@ -71,7 +75,10 @@ def _accuracies(
     best = winners(statistics, FINAL_ACCURACY)
     rows = [
         Row(
-            [*_entries(group, statistics.of(group), named[group.cell.group]), images],
+            [
+                *_entries(group, statistics.of(group), named[group.cell.group], target.in_bytes),
+                images,
+            ],
             group.cell.group in best,
             section_ends=group is section[-1],
         )
@@ -83,7 +90,7 @@ def _accuracies(
         Column("density", "density"),
         *mean_columns("best\naccuracy, %", BEST_ACCURACY, spare=5),
         *mean_columns("final\naccuracy, %", FINAL_ACCURACY),
-        *cost_columns("MB", reached),
+        *cost_columns(target.unit, target.text or "target"),
         *mean_columns("images/\ns", "images_per_second", spare=4),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
@@ -93,17 +100,17 @@ def _accuracies(
     return Table(_title(result), columns, rows, [*_notes(everything, bool(best)), *below])
 
 
-def _entries(group: Group, summary: Summary, label: Label) -> list[Entry]:
+def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
     speed = estimate(group.execution("rounds_per_second")).times(images_per_round(group))
-    spent = [float(group.execution(f"{phase}_seconds").mean()) for phase in PHASES]
+    spent = [estimate(group.execution(f"{phase}_seconds")).mean for phase in PHASES]
     shares = [each / sum(spent) if sum(spent) else math.nan for each in spent]
     shown = "/".join("–" if math.isnan(share) else f"{100 * share:.0f}" for share in shares)
     return [
         *naming(group, label),
         *outcome(group, summary.metrics[BEST_ACCURACY], scale=100.0),
         *outcome(group, summary.metrics[FINAL_ACCURACY], scale=100.0),
-        *cost_entries(summary, in_bytes=1e6, digits=3),
-        *mean_entries(f"{speed.mean:.0f}" if speed.mean >= 10 else f"{speed.mean:.2g}", speed),
+        *cost_entries(summary, in_bytes),
+        *mean_entries(whole(speed) if not speed.mean < 10 else f"{speed.mean:.2g}", speed),
         Entry(shown),
         *(Entry("", raw(share)) for share in shares),
         *count_entries(summary),
@@ -143,12 +150,11 @@ def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
         f"workers' labels differ from all labels by {np.mean(skews or 0.0):.2f} "
         "(mean total variation distance: 0 alike, towards 1 disjoint)"
     )
-    sparse = [group.cell for group in everything if group.density < 1.0]
+    sparse = [group.cell for group in everything if group.has_density]
     scopes = sorted({str(cell.sparsifier.get("scope", "global")) for cell in sparse})
     devices = dict.fromkeys(str(run.cell.problem.get("device", "cpu")) for run in runs)
-    mark = "* larger final accuracy than any other at its density that can be built"
     return [
-        *([mark] if marked else []),
+        *([notes.MARK] if marked else []),
         *notes.on_runs(everything),
         *([skewed] if skews else []),
         *notes.on_coordination(everything),

@@ -11,18 +11,24 @@ from numpy.typing import NDArray
 
 from regtopk_bench.report.table import WORDS, Column, Entry, Row, Table
 from regtopk_bench.results.schema import KernelCell, Result, Run
-from regtopk_bench.results.summary import median_interval
+from regtopk_bench.results.summary import LEAST_FOR_INTERVAL, median_interval
 from regtopk_bench.results.values import Scalar
 
 MEMORY_LIMIT = "memory limit"
 
 _PROBLEM = ("distribution", "dim", "density")
 _NOISY = 0.25
+_RANGES = (
+    *("first_quartile_seconds", "third_quartile_seconds"),
+    *("gain_over_topk_low", "gain_over_topk_high"),
+)
 
 
 def kernels_tables(result: Result) -> list[Table]:
     """Return the tables of a `kernels` result, one for each problem."""
     problems = list(_by_problem(result.runs))
+    known = any(_interval(run) for run in result.runs)
+    gain = "× torch.topk\n[95 %]" if known else "× torch.topk"
     columns = [
         Column("distribution", "distribution", hidden=True),
         Column("J", "dim", hidden=True),
@@ -32,9 +38,10 @@ def kernels_tables(result: Result) -> list[Table]:
         Column("ms, median\n[quartiles]", "median_seconds", breaks=WORDS),
         Column("GB/s", "bytes_per_second", spare=3),
         Column("% of\nmemory\nlimit", "share_of_memory_limit", spare=1),
-        Column("× torch.topk\n[95 %]", "gain_over_topk", breaks=WORDS, spare=2),
+        Column(gain, "gain_over_topk", breaks=WORDS, spare=2),
         Column("exact", "exact"),
         Column("misses", "misses", hidden=True),
+        *(Column("", name, hidden=True) for name in _RANGES),
     ]
     tables = []
     for timed in problems:
@@ -107,10 +114,13 @@ def _title(run: Run) -> str:
 
 
 def _notes(result: Result) -> list[str]:
+    gains = [_gains(run) for run in result.runs]
+    few = any(0 < len(each) < LEAST_FOR_INTERVAL for each in gains)
+    without = f"; fewer than {LEAST_FOR_INTERVAL} repeats have no 95 % interval" if few else ""
     notes = [
         f"{MEMORY_LIMIT}: residual += gradient in place, timed in turn with the others.",
         "GB/s: of the values that have to be moved, 3 per element for a step, 1 to select.",
-        "×: how many times faster than torch.topk at the same operation, paired.",
+        f"×: how many times faster than torch.topk at the same operation, paired{without}.",
         "misses: steps whose remembered threshold did not hold.",
     ]
     if any(run.metrics.get("exact") == 0 for run in result.runs):
@@ -135,6 +145,8 @@ def _row(run: Run, *, first: bool, last: bool) -> Row:
         _gain(run),
         Entry("" if exact is None else "yes" if exact else "no"),
         Entry("", misses / rounds if case else ""),
+        *_quartiles(run.traces["seconds"]),
+        *(Entry("", each) for each in _interval(run) or ("", "")),
     ]
     return Row(entries, section_ends=last)
 
@@ -150,6 +162,8 @@ def _memory_limit_row(run: Run) -> Row:
         _speed(speed),
         Entry("100", 1.0),
         *(Entry("", "") for _ in range(3)),
+        *_quartiles(seconds),
+        *(Entry("", "") for _ in range(2)),
     ]
     return Row(entries, section_ends=True)
 
@@ -170,25 +184,48 @@ def _milliseconds(seconds: Sequence[float]) -> Entry:
     return Entry(_with_range(1e3 * low, 1e3 * median, 1e3 * high), median)
 
 
+def _quartiles(seconds: Sequence[float]) -> Iterator[Entry]:
+    """Yield the first and the third quartile, which only CSV has by themselves."""
+    low, _, high = quartiles(seconds)
+    yield from (Entry("", float(low)), Entry("", float(high)))
+
+
 def _gain(run: Run) -> Entry:
     """Return how many times as long torch.topk takes in the same repeat."""
-    if "topk_seconds" not in run.traces or cell_of(run).candidate["implementation"] == "torch.topk":
+    gains, interval = _gains(run), _interval(run)
+    if not len(gains):
         return Entry("", "")
-    ratios = np.array(run.traces["topk_seconds"]) / np.array(run.traces["seconds"])
-    ratios = ratios[np.isfinite(ratios)]
-    if not len(ratios):
-        return Entry("", "")
-    low, high = median_interval(ratios)
-    median = float(np.median(ratios))
+    median = float(np.median(gains))
+    if interval is None:
+        return Entry(f"{median:.{_places(median)}f}", median)
+    low, high = interval
     return Entry(_with_range(low, median, high), median)
+
+
+def _gains(run: Run) -> NDArray[np.float64]:
+    """Return how many times as long torch.topk takes, in each repeat that has both."""
+    if "topk_seconds" not in run.traces or cell_of(run).candidate["implementation"] == "torch.topk":
+        return np.empty(0)
+    ratios = np.array(run.traces["topk_seconds"]) / np.array(run.traces["seconds"])
+    return np.asarray(ratios[np.isfinite(ratios)])
+
+
+def _interval(run: Run) -> tuple[float, float] | None:
+    """Return the 95 % confidence interval of the median of these, if there are enough of them."""
+    return median_interval(_gains(run))
 
 
 def _with_range(low: float, middle: float, high: float) -> str:
     """Return a value with its range, to the same decimal place: rounded, it stays within."""
-    digits = 3 if middle >= 1.0 else 2
-    finite = math.isfinite(middle) and middle > 0.0
-    places = max(0, digits - 1 - math.floor(math.log10(middle))) if finite else 0
+    places = _places(middle)
     return f"{middle:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+
+
+def _places(value: float) -> int:
+    """Return to how many decimal places a value has three significant digits; two below 1."""
+    digits = 3 if value >= 1.0 else 2
+    finite = math.isfinite(value) and value > 0.0
+    return max(0, digits - 1 - math.floor(math.log10(value))) if finite else 0
 
 
 def short(value: float, digits: int) -> str:

@@ -7,10 +7,11 @@ Algorithms have their proper names, symbols and numbers are formulas, so that a 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from regtopk_bench.algorithms import ALGORITHMS
+from regtopk_bench.report.labelled import ALGORITHM, LABELS
 
 _CHARACTERS = {
     "\\": r"\textbackslash{}",
@@ -36,6 +37,7 @@ _CHARACTERS = {
     "≥": r"$\geq$",
     "∞": r"$\infty$",
     "²": r"$^2$",
+    "ß": r"\ss{}",
 }
 _GREEK = {
     "α": r"\alpha",
@@ -56,14 +58,24 @@ _GREEK = {
 _WORDS = {command[1:]: command for command in _GREEK.values()}
 """Greek letters by their names, as parameters have them."""
 
-_LABELS = {row.name: row.label for row in ALGORITHMS.values() if row.name != row.label}
+_ACCENTS = {
+    "\N{COMBINING GRAVE ACCENT}": "`",
+    "\N{COMBINING ACUTE ACCENT}": "'",
+    "\N{COMBINING CIRCUMFLEX ACCENT}": "^",
+    "\N{COMBINING TILDE}": "~",
+    "\N{COMBINING DIAERESIS}": '"',
+    "\N{COMBINING RING ABOVE}": "r",
+    "\N{COMBINING CARON}": "v",
+    "\N{COMBINING CEDILLA}": "c",
+}
+"""The commands that put them on a letter."""
 
 _NUMBER = r"[-+−]?\d+(?:[.,]\d+)*(?:e[-+]\d+(?!\w))?"
 _TYPED = re.compile(
     rf"(?<![\w.])(?P<symbol>{'|'.join(_WORDS)}|[A-Za-z{''.join(_GREEK)}](?:/[A-Za-z])?)"
     rf"=(?P<value>{_NUMBER})(?!\w)"
     rf"|(?<![\w.])(?P<number>{_NUMBER})(?:±(?P<around>{_NUMBER}))?"
-    rf"|(?<![\w./-])(?P<algorithm>{'|'.join(_LABELS)})(?![\w./-])(?P<colon>:(?=\w+=))?"
+    rf"|{ALGORITHM}(?P<colon>:(?=\w+=))?"
     r"|(?<=[a-z])(?P<sparse>-k)(?!\w)"
     r"|(?<!\w)(?P<logarithm>log10)(?!\w)"
     r"|(?P<comma>,)(?=[A-Za-z_]\w*=)"
@@ -199,7 +211,7 @@ def _typed(found: re.Match[str]) -> str:
         formula = _formula(found["number"])
         return f"${formula}$" if set(formula) & set("-+^") else found["number"]
     if found["algorithm"]:
-        return latex(_LABELS[found["algorithm"]]) + (", " if found["colon"] else "")
+        return latex(LABELS[found["algorithm"]]) + (", " if found["colon"] else "")
     if found["sparse"]:
         return "-$k$"
     return r"$\log_{10}$" if found["logarithm"] else ", "
@@ -216,6 +228,16 @@ def _formula(number: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return "".join(
-        f"${_GREEK[each]}$" if each in _GREEK else _CHARACTERS.get(each, each) for each in text
-    )
+    return "".join(map(_character, text))
+
+
+def _character(each: str) -> str:
+    """Return a character as LaTeX sets it; one that it has no type for as Python writes it."""
+    if each in _GREEK:
+        return f"${_GREEK[each]}$"
+    if each in _CHARACTERS or each.isascii():
+        return _CHARACTERS.get(each, each)
+    letter, *marks = list(unicodedata.normalize("NFD", each))
+    if letter.isascii() and letter.isalpha() and len(marks) == 1 and marks[0] in _ACCENTS:
+        return rf"\{_ACCENTS[marks[0]]}{{{letter}}}"
+    return _escaped(each.encode("unicode_escape").decode())

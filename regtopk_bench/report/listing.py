@@ -6,6 +6,7 @@ import json
 
 from rich.console import Console
 
+from regtopk_bench.report.numbers import byte_unit
 from regtopk_bench.report.table import Entry, Table, print_report
 
 
@@ -33,9 +34,5 @@ def _value(entry: Entry) -> object:
 
 def size(count: int) -> Entry:
     """Return a number of bytes."""
-    shown, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if shown < 999.5:
-            break
-        shown, unit = shown / 1000.0, larger
-    return Entry(f"{shown:.3g} {unit}", count)
+    unit, factor = byte_unit(count)
+    return Entry(f"{count / factor:.3g} {unit}", count)

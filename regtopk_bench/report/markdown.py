@@ -7,7 +7,10 @@ import re
 _SPECIAL = re.compile(r"[\\`*<&|~\[\]]|(?<![^\W_])_|_(?![^\W_])")
 """What Markdown or HTML would interpret; underscores within a word are not."""
 
-_SIGN = re.compile(r"(?<![\w.])-(?=\d)")
+_SIGN = re.compile(r"(?<![^\s(\[±])-(?=\d)")
+"""A minus before a number, and not what joins the ends of a range or begins an option."""
+
+_AROUND = re.compile(r"(?<=\d)±(?=\d)")
 
 _BACKTICKS = re.compile("`+")
 
@@ -18,8 +21,8 @@ def escaped(text: str) -> str:
 
 
 def typeset(text: str) -> str:
-    """Return a number, with its interval if it has one, with a real minus sign and room for ±."""
-    return _SIGN.sub("−", text).replace("±", " ± ")
+    """Return text with real minus signs, and with room around ± between numbers."""
+    return _AROUND.sub(" ± ", _SIGN.sub("−", text))
 
 
 def code(text: str) -> str:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regtopk_bench.algorithms import algorithm
+from regtopk_bench.report.phrases import seeds
 from regtopk_bench.results.labels import common_parameters, labels, written
 from regtopk_bench.results.schema import Run
 from regtopk_bench.results.summary import Group
 
+MARK = (
+    "* beats every other at its density that can be built, is ranked and made other runs "
+    "(corrected p ≤ 0.05)"
+)
+"""What an asterisk at a row says."""
+
 
 def on_runs(groups: Sequence[Group]) -> list[str]:
     """Return what ± means, and how many runs were stopped early."""
-    seeds = {seed for group in groups for seed in group.by_seed}
+    counts = {len(group.counted) for group in groups} - {0, 1}
     stopped = sum(run.status == "stopped" for group in groups for run in group.runs)
     notes = []
-    if len(seeds) > 1:
-        notes.append(f"± 95 % confidence interval of the mean over {len(seeds)} seeds")
+    if counts:
+        notes.append(f"± 95 % confidence interval of the mean over {seeds(counts)}")
     if stopped:
-        plural = "s" if stopped > 1 else ""
-        why = "the last round was not reached, so that no verdict counts "
-        why += "them" if stopped > 1 else "it"
-        notes.append(f"{stopped} run{plural} stopped early: {why}")
+        runs, so = ("run", "it enters") if stopped == 1 else ("runs", "they enter")
+        why = f"the last round was not reached, and {so} no verdict"
+        notes.append(f"{stopped} {runs} stopped early: {why}")
     return notes
 
 

@@ -1,19 +1,19 @@
-"""Parts of sentences about configurations: names, densities, numbers with their uncertainty."""
+"""Parts of sentences about configurations: names, densities, how certain a difference is."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from typing import Literal
 
 from regtopk_bench.algorithms import ALGORITHMS
+from regtopk_bench.results.paired import LEVEL
 from regtopk_bench.results.statistics import Comparison, Summary
-from regtopk_bench.results.summary import Estimate
 
 Bound = Literal["at most", "at least"]
 
-_LEAST_P = 1e-300
-"""What is told of p that is too small to be computed."""
+_SMALLEST_P = 1e-300
+"""Below it, p is no more than a number that is too small to be computed."""
 
 
 def sentence(text: str) -> str:
@@ -21,10 +21,10 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def listed(parts: Iterable[str], comma: str = ", ") -> str:
+def listed(parts: Iterable[str], last: str = " and ") -> str:
     """Return `a, b and c`."""
-    *others, last = parts
-    return f"{comma.join(others)} and {last}" if others else last
+    *others, end = parts
+    return f"{', '.join(others)}{last}{end}" if others else end
 
 
 def name(of: Summary) -> str:
@@ -73,32 +73,62 @@ def in_one_sentence(some: Sequence[Summary], everything: Sequence[float]) -> str
         f"{listed(names)} at {densities(where, everything)}" if where else listed(names)
         for where, names in together.items()
     ]
-    return listed(parts)
+    return listed(parts, last=", and " if any(" and " in each for each in parts) else " and ")
 
 
-def seeds(pairs: Sequence[Comparison]) -> str:
-    """Return on how many seeds pairs were compared, such as `3 seeds` or `2 to 5 seeds`."""
-    counts = sorted({pair.difference.n for pair in pairs})
-    return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seeds"
+def seeds(counts: Iterable[int]) -> str:
+    """Return how many seeds something is of, such as `3 seeds` or `2 to 5 seeds`."""
+    ordered = sorted(counts)
+    return f"{' to '.join(map(str, dict.fromkeys((ordered[0], ordered[-1]))))} seeds"
 
 
-def number(value: Estimate, digits: int = 2) -> str:
-    """Return a mean with its interval, to so many decimal places."""
-    spread = "" if value.half_width is None else f"±{value.half_width:,.{digits}f}"
-    return f"{value.mean:,.{digits}f}{spread}"
+def sizes(values: Iterable[float], places: int | None = 2) -> str:
+    """Return how large differences are, such as `0.50` or `0.50 to 1.25`.
+
+    Args:
+        values: The differences, without their signs.
+        places: Decimal places, but for what they would make 0; None for four significant digits.
+    """
+    ordered = sorted(values)
+    ends = [_size(each, places) for each in (ordered[0], ordered[-1])]
+    return " to ".join(dict.fromkeys(ends))
 
 
-def amount(value: Estimate, digits: int = 3) -> str:
-    """Return a mean above 0 with its interval, to so many significant digits of the mean."""
-    return number(value, max(0, digits - 1 - math.floor(math.log10(value.mean))))
+def _size(value: float, places: int | None) -> str:
+    if places is None:
+        return f"{value:.4g}"
+    return f"{value:.{places}f}" if value >= 10.0**-places else f"{value:.2g}"
 
 
-def p_value(values: Sequence[float], bound: Bound = "at most") -> str:
-    """Return p; of several, the largest or the smallest."""
+def written_p(value: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
+    """Return p to two significant digits, or as many as tell on which side of 0.05 it is.
+
+    Args:
+        value: A number from 0 to 1.
+        rounding: As in `decimal`.
+    """
+    if value < _SMALLEST_P:
+        return f"<{_SMALLEST_P:g}"
+    exact, digits = Decimal(str(value)), 2
+    while True:
+        last = Decimal(1).scaleb(exact.adjusted() + 1 - digits)
+        text = f"{float(exact.quantize(last, rounding)):.{digits}g}"
+        if (float(text) <= LEVEL) == (value <= LEVEL):
+            return text
+        digits += 1
+
+
+def p_value(pairs: Sequence[Comparison], bound: Bound = "at most") -> str:
+    """Return p, corrected, of a comparison; of several, a bound of all."""
+    values = [pair.p_corrected for pair in pairs]
     value = max(values) if bound == "at most" else min(values)
-    exactly = len(values) == 1 or (bound == "at least" and value == 1.0)
-    sign = "=" if exactly else "≤" if bound == "at most" else "≥"
-    return f"p {sign} {value:.2g}" if value else f"p < {_LEAST_P:.0g}"
+    if value < _SMALLEST_P:
+        return f"p < {_SMALLEST_P:g}"
+    if len(values) == 1 or (bound == "at least" and value == 1.0):
+        return f"p = {written_p(value)}"
+    if bound == "at most":
+        return f"p ≤ {written_p(value, rounding=ROUND_CEILING)}"
+    return f"p ≥ {written_p(value, rounding=ROUND_FLOOR)}"
 
 
 def about(count: int) -> str:

@@ -25,6 +25,7 @@ from regtopk_bench.report.figures import (
     shortened,
 )
 from regtopk_bench.report.images import source
+from regtopk_bench.report.phrases import seeds
 from regtopk_bench.report.rows import by_density
 from regtopk_bench.report.trajectories import Metric, Trajectory, trajectory
 from regtopk_bench.results.measures import accuracy
@@ -101,19 +102,20 @@ def _looks(result: Result) -> dict[str, Curve]:
 
 
 def _by_density(result: Result) -> list[list[Group]]:
-    """Return the groups to draw for each density; dense runs are in all of them."""
+    """Return the groups to draw for each density; those without one are in all of them."""
     sections = by_density(result)
-    dense = [group for section in sections for group in section if group.density == 1.0]
-    sparse = [section for section in sections if section[0].density != 1.0]
-    return [dense + section for section in sparse] or [dense]
+    everywhere = [group for section in sections for group in section if not group.has_density]
+    sparse = [section for section in sections if section[0].has_density]
+    return [everywhere + section for section in sparse] or [everywhere]
 
 
 def _titles(sections: Sequence[Sequence[Group]], page: Page, of_what: str) -> list[str]:
     """Return the title of each density's panels: what a caption says of all may be left out."""
-    named = [f"density {section[-1].density:g}" for section in sections]
+    last = [section[-1] for section in sections]
+    named = [f"density {each.density:g}" if each.has_density else "" for each in last]
     if page.titles and of_what:
         what = literal(shortened(of_what, page.characters - max(map(len, named)) - 2))
-        return [f"{what}, {each}" for each in named]
+        return [", ".join(filter(None, (what, each))) for each in named]
     return named if page.titles or len(sections) > 1 else [""]
 
 
@@ -134,20 +136,24 @@ def _draw(
 
 
 def _draw_curve(axes: Axes, x_R: NDArray[Any], drawn: Trajectory, look: Curve) -> None:
-    """Draw the mean and its interval; the panel has room for all values, if not for the band."""
+    """Draw the mean and its interval, where both are known.
+
+    The panel has room for all values, if not for the band.
+    """
     axes.plot(x_R, drawn.mean_R, **look.style)
     for values_R in drawn.values_SR:
         axes.update_datalim(np.stack([x_R, values_R], axis=1))
     if drawn.interval_R2 is None:
         return
-    low_R, high_R = drawn.interval_R2.T
-    known = np.isfinite(low_R)
-    if not known.any():
-        return
-    edges_R2 = [np.stack([x_R[known], end_R[known]], axis=1) for end_R in (low_R, high_R)]
-    outline_V2 = np.concatenate([edges_R2[0], edges_R2[1][::-1]])
-    band = PolyCollection([outline_V2], color=look.colour, alpha=_OPACITY, linewidth=0)
-    axes.add_collection(band, autolim=False)
+    low_R2, high_R2 = (np.stack([x_R, end_R], axis=1) for end_R in drawn.interval_R2.T)
+    known = np.flatnonzero(np.isfinite(drawn.interval_R2).all(axis=1))
+    stretches = np.split(known, np.flatnonzero(np.diff(known) > 1) + 1)
+    outlines = [
+        np.concatenate([low_R2[each], high_R2[each[::-1]]]) for each in stretches if len(each)
+    ]
+    if outlines:
+        band = PolyCollection(outlines, color=look.colour, alpha=_OPACITY, linewidth=0)
+        axes.add_collection(band, autolim=False)
 
 
 def _handles(sections: Sequence[Sequence[Group]], looks: Mapping[str, Curve]) -> dict[str, Artist]:
@@ -157,16 +163,15 @@ def _handles(sections: Sequence[Sequence[Group]], looks: Mapping[str, Curve]) ->
     handles: dict[str, Artist] = {
         look.label: Line2D([], [], **look.style) for key, look in looks.items() if key in shown
     }
-    seeds = sorted({len(group.runs) for group in drawn} - {1})
-    if seeds:
-        counted = "–".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
+    counts = {len(group.drawn) for group in drawn} - {1}
+    if counts:
         band = Patch(facecolor="#000000", alpha=_OPACITY, linewidth=0)
-        handles[f"95 % CI of the mean, {counted} seeds"] = band
+        handles[f"95 % CI of the mean, {seeds(counts)}"] = band
     return handles
 
 
 def _rounds(group: Group) -> list[int]:
-    return [len(run.traces["uplink_bytes"]) for run in group.runs]
+    return [len(run.traces["uplink_bytes"]) for run in group.drawn]
 
 
 def _label_last(axes: NDArray[np.object_], unit: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from regtopk_bench.report.numbers import byte_unit, number
 from regtopk_bench.report.table import Column, Entry
 from regtopk_bench.results.labels import Label
 from regtopk_bench.results.measures import (
@@ -13,7 +14,7 @@ from regtopk_bench.results.measures import (
     SENT_TO_TARGET,
 )
 from regtopk_bench.results.schema import Result
-from regtopk_bench.results.statistics import Summary
+from regtopk_bench.results.statistics import Statistics, Summary
 from regtopk_bench.results.summary import Estimate, Group, groups
 
 COUNTS = (Column("runs", "n", hidden=True), Column("failed", "failed", hidden=True))
@@ -21,16 +22,22 @@ COUNTS = (Column("runs", "n", hidden=True), Column("failed", "failed", hidden=Tr
 
 
 def by_density(result: Result) -> list[list[Group]]:
-    """Return the groups of each density, in order of appearance."""
-    sections: dict[float, list[Group]] = {}
+    """Return the groups of each density, and those without one, in order of appearance."""
+    sections: dict[float | None, list[Group]] = {}
     for group in groups(result.runs):
-        sections.setdefault(group.density, []).append(group)
+        density = group.density if group.has_density else None
+        sections.setdefault(density, []).append(group)
     return list(sections.values())
 
 
 def naming(group: Group, label: Label) -> list[Entry]:
     """Return the entries that name a row's configuration."""
-    return [Entry(str(label)), Entry(f"{group.density:g}", group.density)]
+    return [Entry(str(label)), density_entry(group)]
+
+
+def density_entry(of: Group | Summary) -> Entry:
+    """Return the density that a configuration was given; programs get 1 where it was given none."""
+    return Entry(f"{of.density:g}" if of.has_density else "–", of.density)
 
 
 def mean_columns(heading: str, key: str, spare: int = 0) -> list[Column]:
@@ -53,39 +60,59 @@ def raw(value: float | None) -> float | str:
     return "" if value is None or not math.isfinite(value) else value
 
 
-def outcome(group: Group, value: Estimate, digits: int = 2, scale: float = 1.0) -> list[Entry]:
+def outcome(group: Group, value: Estimate, scale: float = 1.0) -> list[Entry]:
     """Return a mean with its interval, or the round in which runs diverged or failed."""
-    return mean_entries(_outcome(group, value.times(scale), digits), value)
+    return mean_entries(_outcome(group, value.times(scale)), value)
 
 
 def cost_columns(unit: str, target: str) -> list[Column]:
     """Return the columns of what it takes to reach the target, and of what a round costs."""
     return [
         *mean_columns(f"rounds\nto {target}", ROUNDS_TO_TARGET, spare=1),
-        Column("kB/round\nup/down", SENT_PER_ROUND, spare=3),
+        *mean_columns("kB/round\nup/down", SENT_PER_ROUND, spare=3),
         Column("", RECEIVED_PER_ROUND, hidden=True),
+        Column("", f"{RECEIVED_PER_ROUND}_half_width", hidden=True),
         *mean_columns(f"{unit} to\n{target}", SENT_TO_TARGET, spare=2),
     ]
 
 
-def cost_entries(of: Summary, in_bytes: float, digits: int) -> list[Entry]:
+def cost_entries(of: Summary, in_bytes: float) -> list[Entry]:
     """Return the entries of these columns, of means over the runs that count.
+
+    Where a run diverged or failed, people see none: the others alone would look cheap. Programs get
+    their means, and `COUNTS`.
 
     Args:
         of: The runs.
         in_bytes: The unit of the bytes until the target; programs get bytes.
-        digits: Significant digits of these.
     """
     rounds, sent = of.metrics[ROUNDS_TO_TARGET], of.metrics[SENT_TO_TARGET]
-    up, down = (of.metrics[name].mean for name in (SENT_PER_ROUND, RECEIVED_PER_ROUND))
-    return [
-        *mean_entries(whole(rounds), rounds),
-        Entry(f"{up / 1e3:.3g}/{down / 1e3:.3g}" if math.isfinite(up + down) else "–", raw(up)),
-        Entry("", raw(down)),
-        *mean_entries(
-            f"{sent.mean / in_bytes:.{digits}g}" if math.isfinite(sent.mean) else "–", sent
-        ),
+    up, down = of.metrics[SENT_PER_ROUND], of.metrics[RECEIVED_PER_ROUND]
+    texts = [
+        whole(rounds),
+        f"{up.mean / 1e3:.3g}/{down.mean / 1e3:.3g}" if math.isfinite(up.mean + down.mean) else "–",
+        f"{sent.mean / in_bytes:.4g}" if math.isfinite(sent.mean) else "–",
     ]
+    if of.diverged or of.failed:
+        texts = ["–"] * len(texts)
+    to_reach, each_round, to_send = texts
+    return [
+        *mean_entries(to_reach, rounds),
+        *mean_entries(each_round, up),
+        *mean_entries("", down),
+        *mean_entries(to_send, sent),
+    ]
+
+
+def unit_to_target(statistics: Statistics, otherwise: float) -> tuple[str, float]:
+    """Return the unit of the bytes until the target: that of the most of them.
+
+    Args:
+        statistics: The means.
+        otherwise: A number of bytes whose unit it is where no configuration reached the target.
+    """
+    sent = [each.metrics[SENT_TO_TARGET].mean for each in statistics.summary]
+    return byte_unit(max(filter(math.isfinite, sent), default=otherwise))
 
 
 def count_entries(of: Summary) -> list[Entry]:
@@ -93,14 +120,11 @@ def count_entries(of: Summary) -> list[Entry]:
     return [Entry("", len(of.seeds)), Entry("", of.diverged + of.failed)]
 
 
-def _outcome(group: Group, value: Estimate, digits: int) -> str:
+def _outcome(group: Group, value: Estimate) -> str:
     failures = group.failures
     if failures:
         rounds = min(int(run.metrics["rounds"]) for run in failures)
         share = "" if len(failures) == len(group.runs) else f"{len(failures)}/{len(group.runs)} "
         how = "diverged" if all(run.status == "diverged" for run in failures) else "failed"
         return f"{share}{how} @{rounds + 1}"
-    if not math.isfinite(value.mean):
-        return "–"
-    spread = "" if value.half_width is None else f"±{value.half_width:.{digits}f}"
-    return f"{value.mean:.{digits}f}{spread}"
+    return number(value, places=2)

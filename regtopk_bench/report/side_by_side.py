@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
+from regtopk_bench.report.numbers import number
 from regtopk_bench.report.table import Column, Entry, Row, Table
 from regtopk_bench.results.pairing import Line, Measured, Pairing, paired
 from regtopk_bench.results.summary import Estimate
@@ -39,8 +41,8 @@ def side_by_side(
 
 
 def _rows(lines: Sequence[Line]) -> Iterator[Row]:
-    for number, line in enumerate(lines):
-        last = line.name not in (each.name for each in lines[number + 1 : number + 2])
+    for at, line in enumerate(lines):
+        last = line.name not in (each.name for each in lines[at + 1 : at + 2])
         change, only = line.difference, ""
         if change is None:
             only = "A" if line.second is None else "B"
@@ -54,19 +56,16 @@ def _rows(lines: Sequence[Line]) -> Iterator[Row]:
 
 
 def _number(value: float | None) -> Entry:
-    if value is None:
+    if value is None or not math.isfinite(value):
         return _MISSING
     whole = value.is_integer() and abs(value) < 1e12
     return Entry(f"{value:.0f}" if whole else f"{value:.6g}", value)
 
 
 def _change(change: Estimate | None) -> Entry:
-    if change is None:
+    if change is None or not math.isfinite(change.mean):
         return _MISSING
-    if change.mean == 0.0 and not change.half_width:
-        return Entry("0", 0.0)
-    spread = "" if change.half_width is None else f"±{change.half_width:.2g}"
-    return Entry(f"{change.mean:+.4g}{spread}", change.mean)
+    return Entry(number(change, sign="+"), change.mean)
 
 
 def _notes(found: Pairing, lines: Sequence[Line]) -> list[str]:

@@ -8,7 +8,11 @@ from typing import Any
 
 from regtopk_bench.notebook import flat
 from regtopk_bench.report import notes
-from regtopk_bench.report.answer import ACCURACY, GAP, Target, Wording, answers
+from regtopk_bench.report.answer import ACCURACY, GAP, Wording, answers
+from regtopk_bench.report.cost import Target
+from regtopk_bench.report.numbers import number
+from regtopk_bench.report.phrases import written_p
+from regtopk_bench.report.rows import density_entry
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.results.labels import written
 from regtopk_bench.results.measures import (
@@ -28,9 +32,6 @@ Settings = Mapping[str, Mapping[str, Any]]
 
 _BYTES = 1e3
 """The unit in which people read bytes."""
-
-_MOST_DIGITS = 6
-"""Behind the point; smaller numbers have an exponent."""
 
 _HEADINGS = {
     LOG10_GAP: "log10\ngap",
@@ -63,12 +64,12 @@ def summary_tables(
     settings = _settings(everything)
     told = _told(found, settings, deciding) if deciding else []
     means = _means(found, everything, settings, shown, [] if pairs else told)
-    return [means, *([_pairs(pairs, settings, told)] if pairs else [])]
+    return [means, *([_pairs(found, pairs, settings, told)] if pairs else [])]
 
 
 def _told(found: Statistics, settings: Settings, metric: str) -> list[str]:
     """Return the answer in sentences, for each problem and recipe by itself."""
-    wording = _WORDINGS.get(metric) or _wording(found, metric)
+    wording = _WORDINGS.get(metric) or Wording(metric, metric, f"in {metric}", places=None)
     sections: dict[str, set[str]] = {}
     for group, setting in settings.items():
         which = ", ".join(written(name, value) for name, value in setting.items())
@@ -85,14 +86,6 @@ def _told(found: Statistics, settings: Settings, metric: str) -> list[str]:
             else:
                 told.append(f"{which}: {line}" if which else line)
     return [*told, *filter(None, [how])]
-
-
-def _wording(found: Statistics, metric: str) -> Wording:
-    """Return how a metric is told: with two significant digits of the narrowest interval."""
-    widths = [each.metrics[metric].half_width or 0.0 for each in found.summary]
-    narrowest = min((width for width in widths if 0.0 < width < math.inf), default=0.01)
-    digits = max(2, 1 - math.floor(math.log10(narrowest)))
-    return Wording(metric, metric, f"in {metric}", digits=min(digits, _MOST_DIGITS))
 
 
 def _settings(everything: Sequence[Group]) -> Settings:
@@ -122,7 +115,7 @@ def _means(
         Row(
             [
                 Entry(each.label),
-                Entry(f"{each.density:g}", each.density),
+                density_entry(each),
                 *(Entry(str(value)) for value in settings[each.group].values()),
                 Entry(str(len(each.seeds)), len(each.seeds)),
                 *(_entry(name, each.metrics[name]) for name in shown),
@@ -142,7 +135,10 @@ def _means(
     return Table("Means over the seeds", columns, rows, [*below, *sent, *told])
 
 
-def _pairs(pairs: Sequence[Comparison], settings: Settings, told: Sequence[str]) -> Table:
+def _pairs(
+    found: Statistics, pairs: Sequence[Comparison], settings: Settings, told: Sequence[str]
+) -> Table:
+    by_group = {each.group: each for each in found.summary}
     columns = [
         Column("first", "first", left=True, breaks=NAME),
         Column("second", "second", left=True, breaks=NAME),
@@ -160,20 +156,19 @@ def _pairs(pairs: Sequence[Comparison], settings: Settings, told: Sequence[str])
             [
                 Entry(each.first.label),
                 Entry(each.second.label),
-                Entry(f"{each.first.density:g}", each.first.density),
+                density_entry(by_group[each.first.group]),
                 *(Entry(str(value)) for value in settings[each.first.group].values()),
                 Entry(_HEADINGS.get(each.metric, each.metric).replace("\n", " ")),
                 _entry(each.metric, each.difference, signed=True),
-                Entry(f"{each.p:.2g}", each.p),
-                Entry(f"{each.p_corrected:.2g}", each.p_corrected),
+                *(Entry(written_p(p), p) for p in (each.p, each.p_corrected)),
                 Entry(str(each.difference.n), each.difference.n),
                 Entry(_finding(each)),
             ]
         )
         for each in pairs
     ]
-    found = "better: where p, corrected for all pairs of its kind (Holm), is at most 0.05"
-    return Table("First minus second, paired by seed", columns, rows, [found, *told])
+    better = "better: where p, corrected for all pairs of its kind (Holm), is at most 0.05"
+    return Table("First minus second, paired by seed", columns, rows, [better, *told])
 
 
 def _finding(pair: Comparison) -> str:
@@ -185,28 +180,16 @@ def _finding(pair: Comparison) -> str:
 def _ended_badly(found: Statistics) -> list[str]:
     told = []
     for each in found.summary:
+        where = f" at density {each.density:g}" if each.has_density else ""
         runs = each.finished + each.stopped + each.diverged + each.failed
         for how in ("diverged", "failed"):
             count = getattr(each, how)
             if count:
-                told.append(f"{each.label} at density {each.density:g}: {count} of {runs} {how}")
+                told.append(f"{each.label}{where}: {count} of {runs} {how}")
     return told
 
 
 def _entry(name: str, value: Estimate, *, signed: bool = False) -> Entry:
     in_bytes = name in (SENT_PER_ROUND, RECEIVED_PER_ROUND, SENT_TO_TARGET)
     scaled = value.times(1.0 / _BYTES) if in_bytes else value
-    return Entry(_written(scaled, "+" if signed else ""), value.mean)
-
-
-def _written(value: Estimate, sign: str) -> str:
-    """Return a mean and its interval, to two significant digits of the latter."""
-    mean, half_width = value.mean, value.half_width
-    if not math.isfinite(mean):
-        return "–"
-    if half_width is None or not 0.0 < half_width < math.inf:
-        return f"{mean:{sign}.4g}"
-    digits = max(0, 1 - math.floor(math.log10(half_width)))
-    if digits > _MOST_DIGITS:
-        return f"{mean:{sign}.4g}±{half_width:.2g}"
-    return f"{mean:{sign}.{digits}f}±{half_width:.{digits}f}"
+    return Entry(number(scaled, sign="+" if signed else ""), value.mean)

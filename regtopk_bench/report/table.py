@@ -14,6 +14,7 @@ from rich.text import Text
 from regtopk_bench.report import latex
 from regtopk_bench.report.encoding import encodable
 from regtopk_bench.report.folding import folded
+from regtopk_bench.report.labelled import labelled
 from regtopk_bench.report.layout import Layout, Strip, laid_out, on_one_line
 from regtopk_bench.report.markdown import code, escaped, typeset
 
@@ -58,6 +59,8 @@ class Column:
     """Text, set flush left; numbers are set flush right."""
     drawing: bool = False
     """A drawing made of characters, left out where text is not monospaced or there is no room."""
+    verbatim: bool = False
+    """To be typed as it stands, names of algorithms included."""
     hidden: bool = False
     """Only in CSV; people read it in the title."""
     breaks: str = ""
@@ -181,17 +184,17 @@ class Table:
 
     def markdown(self) -> str:
         """Return a GitHub-flavoured table."""
-        lines = [f"**{escaped(self.title)}**\n"]
+        lines = [f"**{escaped(typeset(self.title))}**\n"]
         kept = self._shown()
         if kept:
             lines += [
-                "| " + " | ".join(escaped(self.columns[i].line) for i in kept) + " |",
+                "| " + " | ".join(escaped(labelled(self.columns[i].line)) for i in kept) + " |",
                 "|" + "|".join(":--" if self.columns[i].left else "--:" for i in kept) + "|",
             ]
         for row in self.rows:
             texts = [row.entries[i].text.strip() for i in kept]
             texts = [
-                escaped(text if self.columns[i].left else typeset(text))
+                escaped(_in_markdown(self.columns[i], text))
                 for i, text in zip(kept, texts, strict=True)
             ]
             if row.marked:  # an asterisk within what is bold may end it
@@ -199,7 +202,8 @@ class Table:
                 texts[0] = f"{texts[0]} \\*".lstrip()
             lines.append("| " + " | ".join(texts) + " |")
         notes = [
-            code(note.line) if isinstance(note, Command) else escaped(note) for note in self.notes
+            code(note.line) if isinstance(note, Command) else escaped(typeset(labelled(note)))
+            for note in self.notes
         ]
         lines += ["", *(f"{note}  " for note in notes)]
         return "\n".join(lines).rstrip() + "\n"
@@ -240,6 +244,13 @@ class Table:
         if row.marked:
             texts[self._shown()[0]] += " *"
         return texts
+
+
+def _in_markdown(column: Column, text: str) -> str:
+    """Return an entry as Markdown shows it, not yet escaped."""
+    if column.verbatim:
+        return text
+    return labelled(text) if column.left else typeset(text)
 
 
 def _left_out(columns: Sequence[Column], needed: int) -> str:

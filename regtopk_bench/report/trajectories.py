@@ -42,10 +42,10 @@ class Trajectory:
 
 
 def trajectory(group: Group, metric: Metric) -> Trajectory:
-    """Return how a metric of a group's runs went, up to the last round that all of them had."""
-    values = [metric(run) for run in group.runs]
+    """Return how a metric of a group went, up to the last round that all runs drawn had."""
+    values = [metric(run) for run in group.drawn]
     length = min(map(len, values))
     values_SR = np.array([each[:length] for each in values], dtype=np.float64)
-    sent_R = np.mean([sent_bytes(run)[:length].cumsum() for run in group.runs], axis=0)
+    sent_R = np.mean([sent_bytes(run)[:length].cumsum() for run in group.drawn], axis=0)
     known = np.isfinite(values_SR).any(axis=0)
     return Trajectory(np.flatnonzero(known) + 1, sent_R[known], values_SR[:, known])

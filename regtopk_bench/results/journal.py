@@ -22,7 +22,8 @@ from typing import Any
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.files import content_of, written_atomically
 from regtopk_bench.results.checks import check_version, parsed, validated
-from regtopk_bench.results.schema import Base, Header, Pair, Result, Run, Started
+from regtopk_bench.results.lines import Base, Pair, Started
+from regtopk_bench.results.schema import Header, Result, Run
 from regtopk_bench.results.values import Scalar
 
 JOURNAL_FILE = "journal.jsonl"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
@@ -43,8 +43,14 @@ class Measure:
     """Whether configurations of different densities are compared: they trade accuracy for bytes,
     and a cost until the target has been reached is of the same accuracy."""
 
-    least_spread: OnRun | None = None
-    """What the standard deviation of a difference is at least, where values are coarse."""
+    coarseness: OnRun | None = None
+    """The standard deviation that a value has if only its last digits vary, where it is coarse."""
+
+    def least_spread(self, runs: Collection[Run]) -> float:
+        """Return what the standard deviation of its values in these runs is at least."""
+        if self.coarseness is None or not runs:
+            return 0.0
+        return float(np.mean([self.coarseness(run) for run in runs]))
 
 
 def measures_of(result: Result) -> tuple[Measure, ...]:
@@ -106,34 +112,41 @@ def _first_accuracy(target: float, run: Run) -> tuple[int | None, int]:
 
 
 def _costs(reached: Callable[[Run], tuple[int | None, int]]) -> tuple[Measure, ...]:
-    """Return what a round costs, and what it costs to reach the target."""
+    """Return what a round costs, and what it costs to reach the target.
+
+    A round is counted once it has been evaluated, so that what it takes to reach the target may be
+    too large by up to a step: equally likely anywhere in it, it has a standard deviation of
+    step / √12.
+    """
 
     def rounds(run: Run) -> float:
         return float(reached(run)[0] or math.nan)
+
+    def step_in_rounds(run: Run) -> float:
+        count, before = reached(run)
+        return (count - before) / math.sqrt(12.0) if count else math.nan
 
     def sent(run: Run) -> float:
         count = reached(run)[0]
         return float(sent_bytes(run)[:count].sum()) if count else math.nan
 
+    def step_in_bytes(run: Run) -> float:
+        count, before = reached(run)
+        return float(sent_bytes(run)[before:count].sum()) / math.sqrt(12.0) if count else math.nan
+
     def log10_sent(run: Run) -> float:
         return float(log10(np.array(sent(run))))
 
-    def coarseness(run: Run) -> float:
-        """Return how much the bytes of two runs would vary if only their last digits did.
-
-        A round is counted once it has been evaluated, so that the logarithm of a run's bytes may
-        be too large by up to a step: equally likely anywhere in it, it has a standard deviation
-        of step / √12, and the difference of two of them √2 times that.
-        """
+    def step_in_log10(run: Run) -> float:
         count, before = reached(run)
-        return math.log10(count / max(before, 1)) / math.sqrt(6.0) if count else math.nan
+        return math.log10(count / max(before, 1)) / math.sqrt(12.0) if count else math.nan
 
     return (
-        Measure(ROUNDS_TO_TARGET, rounds),
+        Measure(ROUNDS_TO_TARGET, rounds, coarseness=step_in_rounds),
         Measure(SENT_PER_ROUND, partial(_mean, sent_bytes)),
         Measure(RECEIVED_PER_ROUND, partial(_mean, received_bytes)),
-        Measure(SENT_TO_TARGET, sent),
-        Measure(LOG10_SENT_TO_TARGET, log10_sent, "lower", True, coarseness),
+        Measure(SENT_TO_TARGET, sent, coarseness=step_in_bytes),
+        Measure(LOG10_SENT_TO_TARGET, log10_sent, "lower", True, step_in_log10),
     )
 
 

@@ -39,7 +39,7 @@ class Line:
     """Second minus first, paired by seed; None where one of them does not have it."""
     seeds: int
     same: bool
-    """Whether both have it, and it is equal on every seed."""
+    """Whether both have it, and it is equal on every seed; so is what is no number in both."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _both(name: str, first: Sequence[Measured], second: Sequence[Measured]) -> I
             continue
         values_S2 = np.array(pairs, dtype=np.float64)
         change = estimate(values_S2[:, 1] - values_S2[:, 0])
-        same = bool((values_S2[:, 0] == values_S2[:, 1]).all())
+        same = np.array_equal(values_S2[:, 0], values_S2[:, 1], equal_nan=True)
         a, b = map(float, values_S2.mean(axis=0))
         yield Line(name, metric, a, b, change, len(pairs), same)
 

@@ -103,34 +103,6 @@ class Estimates:
             return np.where(np.isfinite(effect), margin * np.exp(effect), math.inf)
 
 
-def paired(log_ratios: ArrayLike) -> Estimates:
-    """Estimate the ratio of each row from pairs of processes.
-
-    Args:
-        log_ratios: log(head / base), (pairs, rows), at least one pair.
-
-    Raises:
-        ConfigurationError: An entry is NaN or infinite, or there is none.
-    """
-    return Estimates.of(finite(log_ratios, dimensions=2))
-
-
-def unpaired(now: Sequence[ArrayLike], before: Sequence[ArrayLike]) -> Estimates:
-    """Estimate the change of each row since samples that were stored, where no base can be run.
-
-    Args:
-        now: For each row its samples of log(head / frozen), (samples,).
-        before: For each row the stored samples; they may be of another number.
-
-    Raises:
-        ConfigurationError: An entry is NaN or infinite, a row has none, or the numbers of rows
-            differ.
-    """
-    if len(now) != len(before):
-        raise ConfigurationError(f"expected samples of {len(before)} rows, got {len(now)}")
-    return by_row(now).less(by_row(before))
-
-
 def by_row(samples: Sequence[ArrayLike]) -> Estimates:
     """Estimate each row from its own samples, of any number from 1; arrays of shape (rows,).
 

@@ -270,30 +270,6 @@ class Header(Model):
     settings: dict[str, Setting]
 
 
-class Started(Model):
-    """A line of a journal: a cell began, or was resumed after a checkpoint."""
-
-    started: str
-    """The cell's key."""
-    resumed_at: int
-    """The rounds finished before."""
-    environment: dict[str, Scalar]
-
-
-class Base(Model):
-    """A line of a journal: a run of the code that a check compares with."""
-
-    base: Run
-    nudged: dict[str, float] = Field(default_factory=dict)
-    """How much each metric changed with nudged initial parameters, where bits may differ."""
-
-
-class Pair(Model):
-    """A line of a journal: log ratios of times, by key, of a pair of processes."""
-
-    pair: dict[str, Annotated[float, Field(allow_inf_nan=False)]]
-
-
 class Result(Header):
     """Everything that one command measured."""
 

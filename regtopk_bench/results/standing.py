@@ -45,21 +45,28 @@ class Standing:
         return next((each for each in self.same if each[0] is leader), (leader,))
 
 
-def standings(statistics: Statistics, metric: str) -> dict[float, Standing]:
-    """Return the standing at each density at which at least two configurations were compared."""
-    by_density: dict[float, list[Comparison]] = {}
-    for each in statistics.pairs(metric, "density"):
-        by_density.setdefault(each.first.density, []).append(each)
-    return {
-        density: standing(statistics.summary, pairs, metric)
-        for density, pairs in by_density.items()
-    }
+def standings(statistics: Statistics, metric: str) -> list[tuple[float, Standing]]:
+    """Return a density and the standing at it, wherever at least two configurations were compared.
+
+    A density has several if its configurations differ in more, as in the scope of selection or in
+    the problem: only what is compared in pairs has a standing together.
+    """
+    families: dict[str, list[Comparison]] = {}  # by each of its members
+    for pair in statistics.pairs(metric, "density"):
+        members = pair.first.group, pair.second.group
+        family = next((families[each] for each in members if each in families), [])
+        family.append(pair)
+        families.update(dict.fromkeys(members, family))
+    return [
+        (pairs[0].first.density, standing(statistics.summary, pairs, metric))
+        for pairs in {id(each): each for each in families.values()}.values()
+    ]
 
 
 def winners(statistics: Statistics, metric: str) -> set[str]:
     """Return the groups that beat all others at their density; of some, nobody does."""
-    found = standings(statistics, metric).values()
-    return {winner.group for each in found for winner in each.winners}
+    found = standings(statistics, metric)
+    return {winner.group for _, each in found for winner in each.winners}
 
 
 def standing(summary: Iterable[Summary], pairs: Sequence[Comparison], metric: str) -> Standing:

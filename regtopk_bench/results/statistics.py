@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from regtopk_bench.algorithms import algorithm
+from regtopk_bench.results.alike import ignores_seeds, made_the_same_runs
 from regtopk_bench.results.holm import corrected
 from regtopk_bench.results.labels import labels, parameters
 from regtopk_bench.results.measures import Better, Measure, measures_of
 from regtopk_bench.results.paired import LEVEL, paired_t, seeds_needed, signed_rank
 from regtopk_bench.results.recorded import recorded_measures
-from regtopk_bench.results.schema import BYTES, LIBRARY, Result, Run
+from regtopk_bench.results.schema import LIBRARY, Result, Run
 from regtopk_bench.results.summary import Estimate, Group, estimate, groups
 from regtopk_bench.results.values import Facts, Model, Number
 
@@ -36,7 +37,7 @@ class Configuration(Model):
     """Its name in tables: the algorithm, with the parameters that others have otherwise."""
 
     density: Number
-    """k/J; 1 for an algorithm without one."""
+    """k/J; 1 for an algorithm without one, whatever it sends."""
 
 
 class Summary(Configuration):
@@ -88,8 +89,8 @@ class Comparison(Model):
     second: Configuration
 
     family: Family
-    """What p is corrected for: all pairs at a "density", all pairs at a density with a "reference",
-    an algorithm without one, or "all" pairs."""
+    """What p is corrected for: all pairs at a "density", all pairs with a "reference", an algorithm
+    without a density, of those at a density or without one, or "all" pairs."""
 
     tests: int
     """How many tests that family has."""
@@ -98,8 +99,8 @@ class Comparison(Model):
     """First minus second, paired by seed; n counts the pairs."""
 
     p: Number
-    """Of the paired t-test, two-sided; null for fewer than two pairs, and where all seeds made the
-    same runs."""
+    """Of the paired t-test, two-sided. Where all differences are the same number, of their signs
+    alone. Null for fewer than two pairs, and where neither of the two depends on the seed."""
 
     p_corrected: Number
     """The same, corrected for the tests of the family (Holm)."""
@@ -198,7 +199,12 @@ class _Member:
             stopped=statuses.count("stopped"),
             diverged=statuses.count("diverged"),
             failed=statuses.count("failed"),
-            metrics={name: estimate(_array(each.values())) for name, each in values.items()},
+            metrics={
+                each.name: estimate(
+                    _array(values[each.name].values()), each.least_spread(counted.values())
+                )
+                for each in measures
+            },
         )
         return _Member(group, summary, values)
 
@@ -234,12 +240,12 @@ def _families(members: Sequence[_Member], measure: Measure) -> Iterator[tuple[Fa
         where = tuple(map(repr, first.setting))
         if measure.across_densities:
             families.setdefault(("all", where), []).append((first, second))
-        elif first.budget == second.budget:
-            families.setdefault(("density", where, first.budget), []).append((first, second))
         elif not (first.group.has_density and second.group.has_density):
-            if not first.group.has_density:
+            if second.group.has_density:
                 first, second = second, first
             families.setdefault(("reference", where, first.budget), []).append((first, second))
+        elif first.budget == second.budget:
+            families.setdefault(("density", where, first.budget), []).append((first, second))
     for (family, *_), pairs in families.items():
         yield family, pairs
 
@@ -267,7 +273,7 @@ def _compared(
             second=second.configuration,
             family=family,
             tests=tests,
-            difference=estimate(values, least),
+            difference=_difference(first, second, values, least, finding),
             p=float(p[number]),
             p_corrected=float(p_corrected[number]),
             p_wilcoxon=signed_rank(values) if is_tested else math.nan,
@@ -279,20 +285,32 @@ def _compared(
 def _differences(
     first: _Member, second: _Member, measure: Measure
 ) -> tuple[NDArray[np.float64], float]:
-    """Return first minus second on the seeds of both, and the least standard deviation."""
+    """Return first minus second on the seeds of both, and its least standard deviation."""
     ours, theirs = first.values[measure.name], second.values[measure.name]
     common = [seed for seed in ours if seed in theirs]
     values = _array(ours[seed] - theirs[seed] for seed in common)
-    if measure.least_spread is None or not common:
-        return values, 0.0
     runs = [each.group.by_seed[seed] for each in (first, second) for seed in common]
-    return values, float(np.mean([measure.least_spread(run) for run in runs]))
+    return values, math.sqrt(2.0) * measure.least_spread(runs)
 
 
 def _p(first: _Member, second: _Member, differences: NDArray[np.float64], least: float) -> float:
-    if len(differences) < 2 or _ignores_seeds(first, second):
+    if len(differences) < 2 or _ignore_seeds(first, second):
         return math.nan
     return paired_t(differences, least)
+
+
+def _difference(
+    first: _Member,
+    second: _Member,
+    differences: NDArray[np.float64],
+    least: float,
+    finding: Finding,
+) -> Estimate:
+    """Return the mean difference; of equal ones, or of one run, nothing is known of the spread."""
+    found = estimate(differences, least)
+    if finding == "same" or (found.half_width and not _ignore_seeds(first, second)):
+        return found
+    return found.model_copy(update={"half_width": None})
 
 
 def _finding(
@@ -302,35 +320,16 @@ def _finding(
     p: float,
     better: Better,
 ) -> Finding:
-    if len(differences) and not differences.any() and _made_the_same_runs(first, second):
+    if len(differences) and not differences.any() and made_the_same_runs(first.group, second.group):
         return "same"
     if not p <= LEVEL:
         return "open"
     return "first" if (differences.mean() > 0.0) == (better == "higher") else "second"
 
 
-def _made_the_same_runs(first: _Member, second: _Member) -> bool:
-    ours, theirs = first.group.counted, second.group.counted
-    return all(_alike(ours[seed], theirs[seed]) for seed in ours if seed in theirs)
-
-
-def _ignores_seeds(first: _Member, second: _Member) -> bool:
+def _ignore_seeds(first: _Member, second: _Member) -> bool:
     """Tell whether neither depends on the seed: then all seeds are worth no more than one."""
-    counted = [list(each.group.counted.values()) for each in (first, second)]
-    return all(_alike(runs[0], run) for runs in counted for run in runs[1:])
-
-
-def _alike(one: Run, other: Run) -> bool:
-    """Tell whether two runs took the same course, whatever they sent to take it."""
-    names = (one.traces.keys() & other.traces.keys()) - set(BYTES)
-    return bool(names) and all(
-        np.array_equal(
-            np.array(one.traces[name], dtype=np.float64),
-            np.array(other.traces[name], dtype=np.float64),
-            equal_nan=True,
-        )
-        for name in names
-    )
+    return ignores_seeds(first.group) and ignores_seeds(second.group)
 
 
 def _array(values: Iterable[float]) -> NDArray[np.float64]:

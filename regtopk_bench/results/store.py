@@ -9,7 +9,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -17,18 +17,26 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.files import content_of, opened, remove_unfinished, written_atomically
 from regtopk_bench.results import journal
 from regtopk_bench.results.checks import check_version, named, parsed, validated
-from regtopk_bench.results.document import document
+from regtopk_bench.results.document import Document, document
 from regtopk_bench.results.labels import Label, labels
 from regtopk_bench.results.schema import CHECK, KernelCell, Result, Run, TrainingCell
+from regtopk_bench.results.statistics import Comparison
 from regtopk_bench.results.summary import density_of
 
 RESULT_FILE = "result.json"
 TRACES_FILE = "traces.csv"
+COMPARISONS_FILE = "comparisons.csv"
 _CREATED = re.compile(rb'"created": ?"([^"]+)"')
 _NEAR = 4096
 
 _WHICH_RUN = ("algorithm", "density", "seed")
 _WHICH_KERNEL = ("distribution", "dim", "density", "operation", "implementation", "case")
+_COMPARED = (
+    *("metric", "better", "family"),
+    *("first", "first_density", "second", "second_density"),
+    *("n", "difference", "half_width", "p", "p_corrected", "tests", "p_wilcoxon"),
+    *("finding", "seeds_needed"),
+)
 
 
 def new_folder(parent: Path, command: str) -> Path:
@@ -56,23 +64,28 @@ def new_folder(parent: Path, command: str) -> Path:
 
 def dump(result: Result) -> str:
     """Return the result, with its statistics, as JSON text."""
-    return json.dumps(document(result).model_dump(mode="json", by_alias=True), allow_nan=False)
+    return _dumped(document(result))
 
 
 def write(result: Result, folder: Path) -> None:
-    """Write `result.json` and `traces.csv`, each completely or not at all.
+    """Write `result.json`, `traces.csv` and `comparisons.csv`, each completely or not at all.
 
-    A check, whose runs are of several workloads, has no `traces.csv`.
+    The last is written if two configurations have two seeds in common. A check, whose runs are of
+    several workloads, has the first alone.
 
     Raises:
         OSError: If they cannot be written.
     """
+    whole = document(result)
     with written_atomically(folder / RESULT_FILE) as file:
-        file.write(f"{dump(result)}\n".encode())
+        file.write(f"{_dumped(whole)}\n".encode())
     if result.command == CHECK:
         return
     with written_atomically(folder / TRACES_FILE) as file:
         file.write(_traces(result).encode())
+    if any(math.isfinite(pair.p) for pair in whole.comparisons):
+        with written_atomically(folder / COMPARISONS_FILE) as file:
+            file.write(_comparisons(whole.comparisons).encode())
 
 
 def clean(folder: Path) -> None:
@@ -83,7 +96,7 @@ def clean(folder: Path) -> None:
     Raises:
         OSError: If they cannot be removed.
     """
-    for name in (RESULT_FILE, TRACES_FILE, journal.JOURNAL_FILE):
+    for name in (RESULT_FILE, TRACES_FILE, COMPARISONS_FILE, journal.JOURNAL_FILE):
         remove_unfinished(folder / name)
 
 
@@ -194,6 +207,10 @@ def _age(folder: Path) -> tuple[float, float] | None:
     return None
 
 
+def _dumped(whole: Document) -> str:
+    return json.dumps(whole.model_dump(mode="json", by_alias=True), allow_nan=False)
+
+
 def _traces(result: Result) -> str:
     """Return CSV with one line per round: which run, the round from 1, every trace."""
     names = dict.fromkeys(name for run in result.runs for name in run.traces)
@@ -221,6 +238,25 @@ def _which(run: Run, labelled: Mapping[str, Label]) -> dict[str, object]:
     return dict(zip(_WHICH_RUN, values, strict=True))
 
 
-def _shown(value: int | float) -> int | float | str:
-    """Return an empty text for a round without an evaluation."""
-    return "" if math.isnan(value) else value
+def _shown(value: float | None) -> float | str:
+    """Return an empty text where there is no number, as for a round without an evaluation."""
+    return "" if value is None or math.isnan(value) else value
+
+
+def _comparisons(pairs: Sequence[Comparison]) -> str:
+    """Return CSV with one line per pair and metric; what has no number is empty."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(_COMPARED)
+    for pair in pairs:
+        difference = pair.difference
+        numbers = (difference.mean, difference.half_width, pair.p, pair.p_corrected)
+        table.writerow(
+            [
+                *(pair.metric, pair.better, pair.family),
+                *(pair.first.label, pair.first.density, pair.second.label, pair.second.density),
+                *(difference.n, *map(_shown, numbers), pair.tests, _shown(pair.p_wilcoxon)),
+                *(pair.finding, pair.seeds_needed),
+            ]
+        )
+    return text.getvalue()

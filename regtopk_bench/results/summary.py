@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from regtopk_bench.results.values import Model, Number
 
 _SMALLEST = np.finfo(np.float64).tiny
 
+LEAST_FOR_INTERVAL: Final = 6
+"""Values without which their median has no 95 % confidence interval."""
+
 
 class Estimate(Model):
     """A mean over seeds with the half-width of its 95 % confidence interval."""
@@ -24,7 +28,8 @@ class Estimate(Model):
     """Not a number, which is null in JSON, unless every run has a value that is finite."""
 
     half_width: float | None
-    """From Student's t over the seeds; None where it is unknown, as for a single one."""
+    """From Student's t over the seeds; None where it is unknown, as for a single one,
+    or for differences that happen to be the same number with every seed."""
 
     n: int
     """How many of the values are finite."""
@@ -68,9 +73,14 @@ class Group:
         """Whether the algorithm was given how much to send; dense, for one, was not."""
         return not {"density", "k"}.isdisjoint(self.cell.sparsifier)
 
+    @property
+    def drawn(self) -> list[Run]:
+        """The runs that curves are of: those that means are over or, if there are none, all."""
+        return list(self.counted.values()) or self.runs
+
     def execution(self, name: str) -> NDArray[np.float64]:
-        """Return a machine-dependent value of every run, (seeds,); NaN where a run has none."""
-        return np.array([run.execution.get(name, math.nan) for run in self.runs])
+        """Return a machine-dependent value of the runs that count, (seeds,); NaN if it has none."""
+        return np.array([run.execution.get(name, math.nan) for run in self.counted.values()])
 
     @property
     def failures(self) -> list[Run]:
@@ -78,8 +88,8 @@ class Group:
         return [run for run in self.runs if run.status in ("diverged", "failed")]
 
     def mean_log10_trace(self, name: str) -> NDArray[np.float64]:
-        """Return the mean over seeds of log10 of a trace, as long as the shortest run."""
-        traces = [run.traces[name] for run in self.runs]
+        """Return the mean over seeds of log10 of a trace, as long as the shortest run drawn."""
+        traces = [run.traces[name] for run in self.drawn]
         length = min(map(len, traces))
         return np.asarray(np.mean([log10(np.array(trace[:length])) for trace in traces], axis=0))
 
@@ -156,19 +166,21 @@ def half_widths(values: NDArray[np.float64], least_spread: float = 0.0) -> NDArr
     return np.asarray(special.stdtrit(len(values) - 1, 0.975) * error)
 
 
-def median_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+def median_interval(values: NDArray[np.float64]) -> tuple[float, float] | None:
     """Return a 95 % confidence interval of the median, whatever the distribution.
 
-    Its ends are two of the values. Fewer than six have no such interval: their whole range is
-    returned, which contains the median with probability 1 - 2^(1-n).
+    Its ends are two of the values. Fewer than six have none: even their whole range contains the
+    median with a probability of 1 - 2^(1-n) only.
     """
+    if len(values) < LEAST_FOR_INTERVAL:
+        return None
     ordered = np.sort(values)
     throws = len(ordered)
     outside, ways = 0, 1  # in which at most `outside` of as many coin tosses are heads
     while 40 * ways < 2**throws:
         outside += 1
         ways += math.comb(throws, outside)
-    outside = max(0, outside - 1)
+    outside -= 1
     return float(ordered[outside]), float(ordered[-1 - outside])
 
 

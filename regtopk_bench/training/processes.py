@@ -9,6 +9,7 @@ from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.threads import available_cores, single_threaded
 from regtopk_bench.training.plan import Plan
+from regtopk_bench.transport import Ranks
 from regtopk_bench.transport.children import end_if_imported
 from regtopk_bench.transport.packing import sendable
 
@@ -20,9 +21,11 @@ _PROBES = 3
 _LONG_SECONDS = 0.3
 
 
-def choose_processes(plan: Plan, wanted: int | str) -> int:
-    """Return the number of processes for a run, given the number wanted or "auto"."""
+def choose_processes(plan: Plan, wanted: int | str | Ranks) -> int:
+    """Return the number of processes for a run, given the number wanted, "auto" or the ranks."""
     workers, device = plan.workload.workers, plan.workload.device.type
+    if isinstance(wanted, Ranks):
+        wanted = wanted.count
     if wanted == "auto":
         end_if_imported()  # where this process may choose another number than the one it serves
         count = _fastest_processes(plan)

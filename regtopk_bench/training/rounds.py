@@ -76,7 +76,8 @@ class Participant:
     def trace(self, *, cut_short: bool = False) -> Trace:
         """Return what was recorded."""
         assert self._recorder is not None
-        return self._recorder.trace(self.parameters_J, self._watch.seconds, cut_short=cut_short)
+        with single_threaded():  # as while training
+            return self._recorder.trace(self.parameters_J, self._watch.seconds, cut_short=cut_short)
 
     def train(self, transport: Transport) -> None:
         """Take part in all rounds, or in those after the checkpoint if there is one."""

@@ -17,7 +17,7 @@ from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.training.recorder import Recorder
 from regtopk_bench.training.rounds import OnRound, Participant, StoppedError
 from regtopk_bench.training.schedule import Schedule
-from regtopk_bench.transport import TIMEOUT_SECONDS, LocalTransport, Transport, open_pool
+from regtopk_bench.transport import TIMEOUT_SECONDS, LocalTransport, Ranks, Transport, open_pool
 from regtopk_bench.workloads import Workload
 
 
@@ -28,7 +28,7 @@ def simulate(
     rounds: int,
     learning_rate: float,
     initial: Any = None,
-    processes: int | str = "auto",
+    processes: int | str | Ranks = "auto",
     seed: int = 0,
     schedule: Schedule | None = None,
     momentum: float = 0.0,
@@ -53,7 +53,8 @@ def simulate(
         initial: θ⁰ (J,); drawn by the workload from `seed` when None.
         processes: How many processes host the workers; "auto" takes the number expected to be
             fastest, and 1 for what cannot be sent to another process, as a lambda. A script that
-            uses more than one does what it does below `if __name__ == "__main__":`.
+            uses more than one does what it does below `if __name__ == "__main__":`. Or the ranks
+            that torchrun has started, as `joined` yields them.
         seed: Seed of the initial parameters and of random sparsifiers, at least 0.
         schedule: The factor on η in each round; constant when None.
         momentum: m.
@@ -103,7 +104,7 @@ def simulate(
     opener = Participant(plan, recorder, on_round)
     try:
         with contextlib.suppress(StoppedError):
-            _train(opener, plan, count, timeout)
+            _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
         return opener.trace()
     except RunError as error:
         error.trace = opener.trace(cut_short=True)
@@ -112,18 +113,20 @@ def simulate(
         raise InterruptedRun(opener.trace(cut_short=True)) from None
 
 
-def _train(opener: Participant, plan: Plan, processes: int, timeout: float) -> None:
-    """Train in this process alone, or together with a pool of processes."""
-    workload = plan.workload
-    if processes == 1:
+def _train(opener: Participant, plan: Plan, processes: int | Ranks, timeout: float) -> None:
+    """Train in this process alone, or together with others."""
+    workload, job = plan.workload, functools.partial(_take_part, plan)
+    if isinstance(processes, Ranks):
+        with processes.open(workload.workers, job, timeout=timeout) as transport:
+            opener.train(transport)
+    elif processes == 1:
         opener.train(LocalTransport(workload.workers))
-        return
-    job = functools.partial(_take_part, plan)
-    shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
-    with open_pool(*shape, job, timeout=timeout) as transport:
-        opener.train(transport)
+    else:
+        shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
+        with open_pool(*shape, job, timeout=timeout) as transport:
+            opener.train(transport)
 
 
 def _take_part(plan: Plan, transport: Transport) -> None:
-    """Take part in a run from another process of the pool."""
+    """Take part in a run from another process."""
     Participant(plan).train(transport)

@@ -1,7 +1,16 @@
-"""How messages travel between workers: within a process, or through a pool of them."""
+"""How messages travel between workers: in a process, a pool of them, or ranks of torchrun."""
 
 from regtopk_bench.transport.base import TIMEOUT_SECONDS, Transport, shards
 from regtopk_bench.transport.local import LocalTransport
 from regtopk_bench.transport.pool import open_pool
+from regtopk_bench.transport.process_group import Ranks, joined
 
-__all__ = ["TIMEOUT_SECONDS", "LocalTransport", "Transport", "open_pool", "shards"]
+__all__ = [
+    "TIMEOUT_SECONDS",
+    "LocalTransport",
+    "Ranks",
+    "Transport",
+    "joined",
+    "open_pool",
+    "shards",
+]

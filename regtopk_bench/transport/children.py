@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from regtopk_bench.errors import ConfigurationError, RegtopkBenchError, WorkerDiedError
+from regtopk_bench.interrupts import STOPPING
 from regtopk_bench.transport.packing import Packed, pack, refused, unsendable
 
 Task = Callable[[int, Connection], object]
@@ -37,7 +38,6 @@ POLL_SECONDS = 0.2
 """How often a waiting process looks whether the others are still there."""
 
 _PRELOADED = ["regtopk_bench.training", "regtopk_bench.kernels.warm_up"]
-_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _END_SECONDS = 2.0
 _SOCKET_PATH = 60  # leaves room for a name in the hundred or so bytes of a socket's address
 _UNGUARDED = 79
@@ -209,7 +209,7 @@ def _ensure_server() -> None:
     resource_tracker.ensure_running()  # by itself: it would unblock the signals
     held, folder = signal.pthread_sigmask(signal.SIG_BLOCK, ()), None
     try:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # which the server inherits
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # which the server inherits
         folder = tempfile.mkdtemp(prefix="regtopk-bench-", dir=_short_folder())
         config["tempdir"] = folder
         forkserver.set_forkserver_preload(_PRELOADED)
@@ -270,7 +270,7 @@ def end_if_imported() -> None:
 
 def _enter(packed: Packed, number: int, connection: Connection) -> None:
     """Do the task, and end."""
-    for each in _STOPPING:
+    for each in STOPPING:
         signal.signal(each, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

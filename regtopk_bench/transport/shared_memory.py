@@ -8,8 +8,6 @@ and room for the rows of each worker, one tensor after another.
 from __future__ import annotations
 
 import functools
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,14 +18,12 @@ from regtopk_bench.errors import RunError
 from regtopk_bench.shared import SharedBytes
 from regtopk_bench.transport.header import (
     HEADER_BYTES,
-    Signature,
-    check_compatible,
     read_header,
     write_header,
 )
+from regtopk_bench.transport.layout import aligned, combine, signature_of, views
 
 _SLOTS = 2
-_ALIGNMENT = 64
 _LAYOUTS_KEPT = 64  # messages of varying length need another one in every round
 
 
@@ -70,7 +66,7 @@ class Arena:
             RunError: If there is not enough.
         """
         row = dim * (torch.int64.itemsize + itemsize) + HEADER_BYTES  # and room for alignment
-        size = _SLOTS * (processes * HEADER_BYTES + workers * _aligned(row))
+        size = _SLOTS * (processes * HEADER_BYTES + workers * aligned(row))
         try:
             return SharedBytes(size)
         except OSError as error:
@@ -106,13 +102,8 @@ class Arena:
         signatures = [
             read_header(self._bytes[start:end]) for start, end in zip(starts, ends, strict=True)
         ]
-        check_compatible(signatures)
         rows = self._rows[self._slot]
-        each = [
-            _views(rows[part.start : part.stop], signature)
-            for part, signature in zip(self._parts, signatures, strict=True)
-        ]
-        return tuple(_stack(tensors) for tensors in zip(*each, strict=True))
+        return combine([rows[part.start : part.stop] for part in self._parts], signatures)
 
 
 def _lay_out(
@@ -121,49 +112,10 @@ def _lay_out(
     slot: int,
     given: tuple[tuple[torch.dtype, torch.Size], ...],
 ) -> _Layout:
-    for _, shape in given:
-        if not shape or shape[0] != len(hosted):
-            raise RunError(
-                f"a process that hosts {len(hosted)} workers exchanges a tensor of shape "
-                f"{tuple(shape)}; its first dimension must be {len(hosted)}"
-            )
-    signature = tuple((dtype, tuple(shape[1:])) for dtype, shape in given)
+    signature = signature_of(given, len(hosted))
     rows = slots[slot]
     return _Layout(
         header=write_header(signature),
-        mine=_views(rows[hosted.start : hosted.stop], signature),
-        all=_views(rows, signature),
+        mine=views(rows[hosted.start : hosted.stop], signature),
+        all=views(rows, signature),
     )
-
-
-def _views(rows: Tensor, signature: Signature) -> tuple[Tensor, ...]:
-    """Return the tensors that lie in the bytes (n, room) of some workers."""
-    sizes = [math.prod(shape) * dtype.itemsize for dtype, shape in signature]
-    starts = [0, *itertools.accumulate(map(_aligned, sizes))]
-    if starts[-1] > rows.shape[1]:
-        raise RunError(
-            f"the rows of a worker are too long to exchange: {starts[-1]:,} bytes, and at most "
-            f"{rows.shape[1]:,} fit, the length of a message with every entry"
-        )
-    return tuple(
-        rows[:, start : start + size].view(dtype).view(len(rows), *shape)
-        for (dtype, shape), start, size in zip(signature, starts, sizes, strict=False)
-    )
-
-
-def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Stack the rows of all processes, padded with zeros to the longest."""
-    if tensors[0].dim() == 1:
-        return torch.cat(list(tensors))
-    longest = max(tensor.shape[1] for tensor in tensors)
-    workers = sum(len(tensor) for tensor in tensors)
-    stacked = tensors[0].new_zeros(workers, longest, *tensors[0].shape[2:])
-    places = stacked.split([len(tensor) for tensor in tensors])
-    for place, tensor in zip(places, tensors, strict=True):
-        place[:, : tensor.shape[1]] = tensor
-    return stacked
-
-
-def _aligned(size: int) -> int:
-    """Return the next multiple of a cache line."""
-    return -(-size // _ALIGNMENT) * _ALIGNMENT

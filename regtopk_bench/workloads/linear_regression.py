@@ -16,6 +16,7 @@ from regtopk_bench import memory
 from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.shared import in_shared_memory, shared_empty
+from regtopk_bench.threads import single_threaded
 from regtopk_bench.workloads.base import (
     Scalar,
     Workload,
@@ -71,13 +72,14 @@ class LinearRegression(Workload):
         self._drawn_from: dict[str, Scalar] = {}
         self._features, self._targets = features, targets
         self._gram = _gram_form_is_cheaper(samples, self.dim)
-        if self._gram:
-            self._curvature, self._slope = _gram_form(features, targets)
-        self.optimum = least_squares(features, targets, self.weights_N)
-        self._optimal_loss = self._loss_from_features(self.optimum[None])
-        if self._gram:
-            self._mean_curvature = _weighted_sum(self._curvature, self.weights_N).numpy()
-            del self._features, self._targets
+        with single_threaded():  # which bits come out must not depend on the number of cores
+            if self._gram:
+                self._curvature, self._slope = _gram_form(features, targets)
+            self.optimum = least_squares(features, targets, self.weights_N)
+            self._optimal_loss = self._loss_from_features(self.optimum[None])
+            if self._gram:
+                self._mean_curvature = _weighted_sum(self._curvature, self.weights_N).numpy()
+                del self._features, self._targets
 
     @classmethod
     def synthetic(

@@ -10,7 +10,7 @@ import pytest
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.gate.bench import Ended
 from regtopk_bench.gate.check import BASE, HEAD, Check
-from regtopk_bench.results.schema import Base
+from regtopk_bench.results.lines import Base
 from regtopk_bench.settings import CheckSettings
 from tests.gate.suites import ENVIRONMENT, base_of, suite_of
 from tests.results.samples import run

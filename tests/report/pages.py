@@ -7,20 +7,28 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from regtopk_bench.cli.config import settings_table
 from regtopk_bench.report.baseline import baseline_tables, changes_table
 from regtopk_bench.report.cells import PlannedCell, cells_table
+from regtopk_bench.report.compared import compare
 from regtopk_bench.report.doctor import doctor_tables
+from regtopk_bench.report.folders import CachePart, SavedRun, cache_table, runs_table
 from regtopk_bench.report.reports import tables
+from regtopk_bench.report.side_by_side import side_by_side
 from regtopk_bench.report.table import Table
-from regtopk_bench.results import Result
+from regtopk_bench.results import Result, Run
 from regtopk_bench.results.baseline import Acceptance, Baseline, BaselineCell, Metric
 from regtopk_bench.results.diagnosis import DiagnosedCell, Diagnosis
+from regtopk_bench.results.pairing import measured
 from regtopk_bench.results.rates import Share
+from regtopk_bench.settings import Resolved, declarations
+from regtopk_bench.settings.commands import LinregSettings
 from tests.report.test_kernels import timed
-from tests.results.samples import cell, check, image_run, result, run, timing, verdict
+from tests.results.samples import IMAGES, RECIPE, cell, check, result, run, timing, verdict
 
 STORED = Path(__file__).parent / "tables"
 WIDTHS = (40, 60, 80, 120)
@@ -83,22 +91,61 @@ def with_failures() -> Result:
     return result(runs, **LINREG)
 
 
-def on_cifar(seeds: int) -> Result:
-    """Return runs on images; all time but a little went into gradients."""
+def with_failures_on_some_seeds() -> Result:
+    """Return runs of three seeds, of which some algorithms lost one, or all."""
+    recipe = RECIPE | {"rounds": 100}
+    runs = []
+    for number, name in enumerate(("dense", "topk", "regtopk", "randomk", "oracle")):
+        for seed in range(3):
+            gaps = descent(-7.13 - 2.1 * number - 0.31 * (seed * (number + 2) % 7), 100)
+            lost = {"regtopk": "diverged", "oracle": "stopped"} if seed == 1 else {}
+            status = {"randomk": "failed", **lost}.get(name, "finished")
+            ended = 100 if status == "finished" else 12 + seed
+            runs.append(run(name, seed, gaps=gaps[:ended], status=status, recipe=recipe))
+    return result(runs, **LINREG)
+
+
+def on_images(name: str, seed: int = 0, *, accuracies: Sequence[float] = (), **changes: Any) -> Run:
+    """Return a run on images with these accuracies, whose time nearly all went into gradients."""
     spent = {"gradient": 987.6, "sparsify": 9.2, "exchange": 0.4, "update": 3.1}
     execution = {f"{phase}_seconds": seconds for phase, seconds in spent.items()}
+    losses = [1.0 / number for number in range(1, len(accuracies) + 1)]
+    found = run(
+        name,
+        seed,
+        problem=IMAGES,
+        gaps=[1.0] * len(accuracies),
+        traces={"accuracy": list(accuracies), "loss": losses},
+        **changes,
+    )
+    return found.model_copy(
+        update={"execution": {"processes": 2, "rounds_per_second": 173.94, **execution}}
+    )
+
+
+def on_cifar(seeds: int, names: Sequence[str] = ("dense", "topk", "regtopk")) -> Result:
+    """Return runs of these algorithms, which are the same ones at the smaller density."""
+    runs = []
+    for seed in range(seeds):
+        for number, name in enumerate(names):
+            for density in (1.0,) if name == "dense" else (0.001, 0.0001):
+                rank = number if density > 0.0001 else 1
+                end = 0.7136 + 0.0312 * rank + 0.0071 * (seed * (rank + 2) % 7)
+                runs.append(
+                    on_images(name, seed, accuracies=[math.nan, end - 0.1, end], density=density)
+                )
+    return result(runs, "cifar", **CIFAR)
+
+
+def with_failures_on_images() -> Result:
+    """Return runs on images that diverged, failed, were stopped, or ended with no number."""
     runs = [
-        image_run(
-            name,
-            seed,
-            density=density,
-            traces={"accuracy": [math.nan, 0.5, 0.75 + 0.011 * seed - 0.008 * (number > 0) * seed]},
-        ).model_copy(
-            update={"execution": {"processes": 2, "rounds_per_second": 173.94, **execution}}
-        )
-        for seed in range(seeds)
-        for number, name in enumerate(("dense", "topk", "regtopk"))
-        for density in ((1.0,) if name == "dense" else (0.001, 0.0001))
+        *(on_images("dense", seed, accuracies=[math.nan, 0.5, 0.7 + seed / 8]) for seed in (0, 1)),
+        on_images("topk", 0, accuracies=[math.nan, 0.5, 0.75]),
+        on_images("topk", 1, accuracies=[math.nan, 0.5], status="diverged"),
+        *(on_images("regtopk", seed, status="failed") for seed in (0, 1)),
+        *(on_images("randomk", seed, accuracies=[0.5, 0.7, math.nan]) for seed in (0, 1)),
+        on_images("oracle", 0, accuracies=[math.nan], status="stopped"),
     ]
     return result(runs, "cifar", **CIFAR)
 
@@ -118,16 +165,19 @@ def on_toy(names: Sequence[str] = ("dense", "topk", "regtopk", "randomk", "oracl
     )
 
 
-def on_kernels() -> Result:
+def on_kernels(repeats: int = 7) -> Result:
     """Return timed kernels whose medians, rounded to fewer digits, would leave their quartiles."""
+    seconds = [1.2449e-3, 1.2441e-3, 1.2446e-3, 1.26e-3, 1.2447e-3, 1.2443e-3, 1.2455e-3]
+    limit = [4.61e-4, 4.63e-4, 4.62e-4, 4.60e-4, 4.59e-4, 4.61e-4, 4.66e-4]
+    topk = [7.051e-3, 7.2e-3, 7.1e-3, 6.9e-3, 7.3e-3, 7.05e-3, 7.0e-3]
     runs = [
         timed(
             operation,
             implementation,
             case,
-            seconds=[1.2449e-3, 1.2441e-3, 1.2446e-3, 1.26e-3],
-            limit=[4.61e-4, 4.63e-4, 4.62e-4, 4.60e-4],
-            topk=[7.051e-3, 7.2e-3, 7.1e-3, 6.9e-3],
+            seconds=seconds[:repeats],
+            limit=limit[:repeats],
+            topk=topk[:repeats],
             dim=11_170_000,
             misses=1 if case == "sampled" else 0,
             exact=int(implementation != "torch.topk"),
@@ -227,6 +277,74 @@ def of_dry_run() -> list[Table]:
     return [cells_table("ci", cells)]
 
 
+def of_two_recipes() -> list[Table]:
+    """Return what runs with two learning rates say together, and one that diverged."""
+    fast = RECIPE | {"learning_rate": 0.2}
+    runs = [
+        run(name, seed, gaps=descent(-9.1 - 0.4 * seed * number, 3), recipe=recipe)
+        for recipe in (RECIPE, fast)
+        for number, name in enumerate(("topk", LONG), 1)
+        for seed in range(3)
+    ]
+    return list(compare([*runs, run("dense", status="diverged")]).tables)
+
+
+def of_two_results() -> list[Table]:
+    """Return two results side by side, of which each has what the other has not."""
+    first, second = on_linreg(3), on_linreg(4, ("topk", "regtopk", LONG))
+    sides = [list(map(measured, each.runs)) for each in (first, second)]
+    return [side_by_side("A: runs/before, B: runs/after", *sides)]
+
+
+def of_changes() -> list[Table]:
+    """Return what changed from one result to another, which is little."""
+    first = on_linreg(3).runs
+    second = [*first[:-1], run("oracle", 2, density=0.605, gaps=descent(-39.1, 100))]
+    sides = [list(map(measured, each)) for each in (first, second)]
+    return [side_by_side("What changed from A to B", *sides, everything=False)]
+
+
+def of_saved_runs() -> list[Table]:
+    """Return what `runs` lists, of which one cannot be read."""
+    parent = Path("results/of_this_week")
+    day = {"created": "2026-11-22T12:00:00+00:00", "date": "2026-11-22"}
+    first, second, third = (
+        parent / name for name in ("2026-11-22_14-33-13_kernels_1", "mine", "cut")
+    )
+    runs = [
+        SavedRun(folder=first, command="kernels", cells=54, status="running", size=0, **day),
+        SavedRun(
+            folder=second, command="linreg", cells=9, status="2 diverged", size=123456789, **day
+        ),
+        SavedRun(
+            folder=third,
+            status="damaged",
+            size=87,
+            error=f"result {third}/result.json is damaged or truncated at character 87",
+        ),
+    ]
+    return [runs_table(parent, runs)]
+
+
+def of_cache() -> list[Table]:
+    """Return what the cache has."""
+    folder = Path("/home/somebody/.cache/regtopk-bench")
+    parts = [
+        CachePart("fetched", folder / "cifar10", 1, 170_498_071),
+        CachePart("unpacked", folder / "unpacked", 0, 0),
+        CachePart("answers of doctor", folder, 2, 4321),
+    ]
+    return [cache_table(folder, parts, ["with --clear, images are removed"])]
+
+
+def of_settings() -> list[Table]:
+    """Return the settings of a command."""
+    settings = LinregSettings(learning_rate=0.0123)
+    sources = dict.fromkeys(declarations(LinregSettings), "built-in")
+    sources["learning_rate"] = "environment"
+    return [settings_table("linreg", Resolved(settings, sources))]
+
+
 def _of(made: Callable[[], Result], *, unicode: bool = True) -> Callable[[], list[Table]]:
     return lambda: tables(made(), unicode)
 
@@ -237,16 +355,30 @@ PAGES: Mapping[str, Callable[[], list[Table]]] = {
     "linreg-1000-seeds": _of(lambda: on_linreg(1000, ("topk", "regtopk"), rounds=3)),
     "linreg-long-names": _of(lambda: on_linreg(3, ("topk", LONG, f"{LONG}2"))),
     "linreg-failures": _of(with_failures),
+    "linreg-failures-seeds": _of(with_failures_on_some_seeds),
     "linreg-ascii": _of(lambda: on_linreg(3), unicode=False),
     "cifar": _of(lambda: on_cifar(1)),
     "cifar-seeds": _of(lambda: on_cifar(3)),
+    "cifar-1000-seeds": _of(lambda: on_cifar(1000, ("topk", "regtopk"))),
+    "cifar-long-names": _of(lambda: on_cifar(3, ("topk", LONG, f"{LONG}2"))),
+    "cifar-failures": _of(with_failures_on_images),
+    "cifar-ascii": _of(lambda: on_cifar(3), unicode=False),
     "toy": _of(on_toy),
     "toy-long-names": _of(lambda: on_toy(("topk", LONG, f"{LONG}2"))),
     "kernels": _of(on_kernels),
+    "kernels-few": _of(lambda: on_kernels(3)),
+    "kernels-ascii": _of(on_kernels, unicode=False),
+    "compared": lambda: list(compare(on_linreg(3)).tables),
+    "compared-recipes": of_two_recipes,
+    "side-by-side": of_two_results,
+    "side-by-side-changes": of_changes,
     "check": _of(of_check),
     "baseline": of_baseline,
     "doctor": of_doctor,
     "dry-run": of_dry_run,
+    "runs": of_saved_runs,
+    "cache": of_cache,
+    "config": of_settings,
 }
 """Makes the tables, by name; those with `ascii` are for a terminal that has no other characters."""
 

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 import scipy.stats
 
-from regtopk_bench.report.answer import Target, Wording, answers
+from regtopk_bench.report.answer import Wording, answers
+from regtopk_bench.report.cost import Target
+from regtopk_bench.report.numbers import number
 from regtopk_bench.results import Run
 from regtopk_bench.results.measures import LOG10_GAP
 from regtopk_bench.results.paired import seeds_needed
 from regtopk_bench.results.statistics import statistics_of
+from regtopk_bench.results.summary import Estimate
 from tests.results.samples import RECIPE, result, run
 
 LOGS = {
@@ -19,12 +24,18 @@ LOGS = {
     "randomk": [-9.0, -9.4, -8.1],
 }
 GAP = Wording(LOG10_GAP, "log10 gap", "decades")
-HOLM = "p: t-test paired by seed, corrected for all pairs at a density (Holm)"
-POWER = "; seeds are those that show it 4 times in 5"
+HOLM = "p: t-test paired by seed, corrected (Holm) for all pairs at a density"
+POWER = (
+    "; seeds: how many would show, 4 times in 5, a difference as large and as variable as the one "
+    "found"
+)
 
 
 def runs(
-    logs: Mapping[str, Sequence[float]], density: float = 0.5, first: int = 0, **changes: Any
+    logs: Mapping[str, Sequence[float]],
+    density: float | None = 0.5,
+    first: int = 0,
+    **changes: Any,
 ) -> list[Run]:
     return [
         run(name, seed, gaps=[1.0, 10.0**log], density=density, **changes)
@@ -45,7 +56,7 @@ def only(*names: str) -> dict[str, list[float]]:
 
 def value(logs: Sequence[float]) -> str:
     low, high = scipy.stats.t.interval(0.95, len(logs) - 1, np.mean(logs), scipy.stats.sem(logs))
-    return f"{np.mean(logs):.2f}±{(high - low) / 2:.2f}"
+    return number(Estimate(mean=float(np.mean(logs)), half_width=(high - low) / 2, n=len(logs)))
 
 
 def p(one: Sequence[float], other: Sequence[float], tests: int) -> float:
@@ -68,8 +79,8 @@ def test_what_cannot_be_told_apart_says_how_many_seeds_it_takes() -> None:
     half_width = scipy.stats.sem(differences) * scipy.stats.t.ppf(0.975, 2)
     assert told(runs(only("topk", "regtopk"))) == [
         f"At density 0.5 no difference between RegTop-k (log10 gap {value(regtopk)}) and Top-k "
-        f"({value(topk)}) is distinguishable over 3 seeds ({-differences.mean():.2f}±"
-        f"{half_width:.2f} decades, p = {p(regtopk, topk, 1):.2g}); about {needed} seeds would "
+        f"({value(topk)}) is distinguishable over 3 seeds ({-differences.mean():.1f}±"
+        f"{half_width:.1f} decades, p = {p(regtopk, topk, 1):.2g}); about {needed} seeds would "
         f"show one of {-differences.mean():.2f} decades",
         HOLM + POWER,
     ]
@@ -96,7 +107,7 @@ def test_who_is_behind_those_that_cannot_be_told_apart() -> None:
 def test_densities_that_say_the_same_share_a_sentence() -> None:
     grid = [each for density in (0.1, 0.2, 0.3) for each in runs(LOGS, density)]
     first, last = told(grid)
-    assert first.startswith("At all 3 densities Random-k beats RegTop-k by 5.93 to 5.93 decades (p")
+    assert first.startswith("At all 3 densities Random-k beats RegTop-k by 5.93 decades (p")
     assert last == HOLM
 
 
@@ -191,6 +202,26 @@ def costing(name: str, density: float, rounds: Sequence[int], sent: int) -> list
     return found
 
 
+def unchanging(name: str, density: float, at: int, sent: int) -> list[Run]:
+    """Return runs that are the same with each of three seeds."""
+    first, *_ = costing(name, density, [at], sent)
+    cells = [first.cell.model_copy(update={"seed": seed}) for seed in range(3)]
+    return [first.model_copy(update={"cell": each}) for each in cells]
+
+
+def test_bytes_of_runs_that_no_seed_changes_are_those_of_one() -> None:
+    dense = costing("dense", 1.0, [20, 22, 21], 100_000)
+    same = [*unchanging("topk", 0.1, 30, 900), *unchanging("regtopk", 0.1, 30, 900)]
+    (least,) = (each for each in told([*dense, *same], 0.2) if each.startswith("To 0.2"))
+    assert "least is sent by Top-k and RegTop-k at density 0.1 (the same runs), 27" in least
+    assert "in common" not in least
+    others = [*unchanging("topk", 0.1, 30, 900), *unchanging("regtopk", 0.1, 31, 900)]
+    (least,) = (each for each in told([*dense, *others], 0.2) if "until 0.2" in each)
+    assert "distinguishable" not in least
+    assert "; dense sends " in least
+    assert not any("0.2" in each for each in told(others, 0.2))
+
+
 def test_who_needs_the_fewest_bytes_is_said_whatever_the_density() -> None:
     dense = costing("dense", 1.0, [20, 22, 21], 100_000)
     lines = told(
@@ -219,10 +250,10 @@ def test_equal_costs_and_targets_that_are_not_reached() -> None:
         *costing("topk", 0.5, [25, 24, 28], 1000),
         *costing("regtopk", 0.5, [25, 25, 27], 1000),
     ]
-    (least,) = (each for each in told(equal, 0.2) if each.startswith("To 0.2"))
-    assert " kB per worker, with no difference distinguishable over 3 seeds" in least
+    (least,) = (each for each in told(equal, 0.2) if "until 0.2" in each)
+    assert least.endswith(" kB; no difference is distinguishable over 3 seeds")
     (single,) = (each for each in told(equal, 1e-9) if "1e-09" in each)
-    assert single == "Nothing reached 1e-09 on every seed"
+    assert single == "Nothing reached 1e-09 on every seed that finished"
 
 
 def test_seeds_that_change_nothing_support_no_verdict() -> None:
@@ -253,3 +284,168 @@ def test_configurations_are_told_apart_by_their_parameters() -> None:
     first, *_ = told(ours)
     assert first.startswith("At density 0.5 RegTop-k mu=8 (log10 gap ")
     assert " beats RegTop-k mu=4 (" in first
+
+
+def test_three_that_cannot_be_told_apart_say_between_which_the_seeds_would() -> None:
+    logs = {
+        "topk": [-2.0, -2.5, -2.1],
+        "regtopk": [-2.4, -2.1, -2.2],
+        "randomk": [-2.9, -2.3, -3.1],
+    }
+    needed = {
+        (one, other): seeds_needed(np.subtract(logs[one], logs[other]), 0.05 / 3)
+        for one, other in (("regtopk", "topk"), ("randomk", "topk"), ("randomk", "regtopk"))
+    }
+    assert min(needed, key=lambda pair: needed[pair] or 10**9) == ("randomk", "regtopk")
+    first, *_ = told(runs(logs))
+    assert first.endswith(" decades, as between Random-k and RegTop-k")
+    sparser = {name: [value + 0.01 for value in values] for name, values in logs.items()}
+    grid = [*runs(logs), *runs(sparser, 0.25), *runs(logs, 0.1)]
+    assert ", as between Random-k and RegTop-k at density " in told(grid)[0]
+
+
+def test_equal_means_need_no_number_of_seeds() -> None:
+    first, last = told(runs({"topk": [-2.0, -3.0, -4.0], "regtopk": [-3.0, -4.0, -2.0]}))
+    assert first.endswith("p = 1); the means are equal")
+    assert last == HOLM
+
+
+def test_equal_differences_have_no_interval_that_says_more_than_their_p() -> None:
+    first, *_ = told(runs({"topk": [-2.0, -1.0, -3.0], "regtopk": [-3.0, -2.0, -4.0]}))
+    assert "is distinguishable over 3 seeds (1.00 decades, p = 0.25)" in first
+
+
+def test_small_differences_are_not_zero() -> None:
+    logs = {"topk": [-2.0, -2.5, -2.1], "regtopk": [-2.001, -2.5011, -2.1012]}
+    grid = [each for density in (0.1, 0.2, 0.3) for each in runs(logs, density)]
+    assert " beats Top-k by 0.0011 decades (p" in told(grid)[0]
+
+
+def test_what_diverged_and_what_failed_are_both_counted() -> None:
+    recipe = {"recipe": RECIPE | {"rounds": 2}}
+    ended = [
+        run("pkg.A", seed, gaps=[1.0, 0.1], status=status, **recipe)
+        for seed, status in enumerate(("diverged", "failed", "failed"))
+    ]
+    assert told([*runs(LOGS), *ended])[0] == (
+        "Not ranked: A at density 0.5 (1 of 3 diverged and 2 of 3 failed)"
+    )
+
+
+def test_single_seeds_that_differ_are_not_one_seed() -> None:
+    apart = [*runs({"topk": [-2.0]}), *runs({"regtopk": [-3.0]}, first=1)]
+    assert told(apart) == ["No two algorithms finished on two seeds in common: no verdict"]
+
+
+def test_it_is_said_of_each_kind_of_p_what_it_is_corrected_for() -> None:
+    with_dense = [*runs(LOGS), *runs({"dense": [-5.0, -5.1, -4.8]})]
+    assert told(with_dense)[-1] == (f"{HOLM}; against dense, for all pairs with dense at a density")
+    only_dense = [*runs(only("topk")), *runs({"dense": [-5.0, -5.1, -4.8]})]
+    assert told(only_dense)[-1] == (
+        "p: t-test paired by seed, corrected (Holm) for all pairs with dense at a density"
+    )
+    costs = [
+        *costing("dense", 1.0, [20, 22, 21], 100_000),
+        *costing("topk", 0.5, [25, 24, 28], 60_000),
+    ]
+    assert told(costs, 0.2)[-1].endswith("; of bytes, for all pairs")
+    same = {"topk": LOGS["topk"], "regtopk": LOGS["topk"]}
+    assert len(told(runs(same))) == 1
+
+
+def test_a_bound_that_reaches_the_target_is_not_denied() -> None:
+    built = [*costing("topk", 0.5, [25, 24, 28], 900), *costing("dense", 1.0, [61, 61, 61], 900)]
+    bound = costing("oracle", 0.5, [5, 6, 7], 900)
+    assert any(
+        each.startswith("Of what can be built, only Top-k at density 0.5 reached 0.2 on every seed")
+        for each in told([*built, *bound], 0.2)
+    )
+    slow = runs({"topk": [-0.2, -0.3, -0.1], "dense": [-0.1, -0.3, -0.4]})
+    broken = [run("pkg.Mine", seed, status="diverged") for seed in range(2)]
+    nothing = "nothing reached 0.2 on every seed that finished"
+    assert f"Of what can be built, {nothing}" in told([*slow, *bound], 0.2)
+    assert f"Of what can be built and never failed, {nothing}" in told(
+        [*slow, *bound, *broken], 0.2
+    )
+
+
+def test_bytes_of_several_are_in_order_and_the_rest_is_counted() -> None:
+    rounds = {
+        "topk": [25, 24, 28],
+        "regtopk": [25, 25, 27],
+        "randomk": [26, 24, 27],
+        "pkg.Mine": [24, 26, 27],
+    }
+    equal = [each for name, own in rounds.items() for each in costing(name, 0.5, own, 1000)]
+    dense = costing("dense", 1.0, [20, 22, 21], 100_000)
+    (least,) = (each for each in told([*equal, *dense], 0.2) if "until 0.2" in each)
+    assert least.startswith("Sent per worker until 0.2, least first: ")
+    assert least.count(" kB; ") == 3
+    assert "; and 1 more; no difference is distinguishable over 3 seeds; dense sends " in least
+    leader = least.split(": ")[1].split(",")[0]
+    assert f" times as much as {leader} (p = " in least
+
+
+def test_bytes_have_the_interval_of_what_is_as_coarse_as_rounds() -> None:
+    equal = [
+        *costing("topk", 0.5, [25, 25, 25], 1000),
+        *costing("regtopk", 0.5, [25, 24, 26], 1000),
+    ]
+    (least,) = (each for each in told(equal, 0.2) if "until 0.2" in each)
+    half_width = scipy.stats.t.ppf(0.975, 2) * 1.0 / np.sqrt(12.0) / np.sqrt(3.0)
+    shown = re.search(r"[^g]Top-k at density 0\.5, 25\.0*±([\d.]+) kB", least)
+    assert shown
+    assert float(shown[1]) == pytest.approx(half_width, abs=0.05)
+
+
+def test_a_single_seed_of_one_does_not_silence_the_others_on_bytes() -> None:
+    costs = [
+        *costing("dense", 1.0, [20, 22, 21], 100_000),
+        *costing("topk", 0.1, [40, 39, 47], 9000),
+        *costing("regtopk", 0.1, [40], 9000),
+    ]
+    (least,) = (each for each in told(costs, 0.2) if each.startswith("To 0.2"))
+    assert "least is sent by Top-k at density 0.1" in least
+    assert least.endswith(
+        "; RegTop-k at density 0.1 had fewer than two seeds in common with others"
+    )
+
+
+def test_bytes_over_no_seeds_are_not_told() -> None:
+    apart = [
+        *costing("dense", 1.0, [20, 22, 21], 1000),
+        *costing("topk", 0.5, [20, 22, 21], 1000),
+        *(
+            each.model_copy(
+                update={"cell": each.cell.model_copy(update={"seed": 7 + each.cell.seed})}
+            )
+            for each in costing("regtopk", 0.5, [20, 22], 1000)
+        ),
+    ]
+    assert not any("0 seeds" in each for each in told(apart, 0.2))
+
+
+def test_nothing_sent_until_the_target_is_an_amount_too() -> None:
+    silent = [
+        *costing("topk", 0.5, [25, 24, 28], 0),
+        *costing("regtopk", 0.5, [25, 25, 27], 1000),
+    ]
+    (least,) = (each for each in told(silent, 0.2) if each.startswith("To 0.2"))
+    assert "least is sent by Top-k at density 0.5, 0" in least
+    assert "; RegTop-k at density 0.5 sends 25.7±" in least
+
+
+def test_one_without_a_density_is_no_rival_of_dense_at_a_density() -> None:
+    logs = {"dense": [-5.0, -5.1, -4.8], "pkg.Threshold": [-9.0, -9.4, -8.1]}
+    found = told([*runs(logs, density=None), *runs(only("topk"))])
+    assert not any("density 1" in each for each in found)
+    assert any(
+        each.startswith("Against dense (") and "better: Threshold (p = " in each for each in found
+    )
+
+
+def test_scopes_at_one_density_are_told_apart() -> None:
+    whole, layers = ({"topk": LOGS["topk"], "randomk": LOGS["randomk"]} for _ in range(2))
+    found = told([*runs(whole, scope="global"), *runs(layers, scope="layer")])
+    assert not any("no verdict" in each for each in found)
+    assert sum(each.startswith("At density 0.5 Random-k scope=") for each in found) == 2

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 import regtopk_bench as rb
-from tests.results.samples import RECIPE, run, timed
+from tests.results.samples import RECIPE, image_run, result, run, timed
 from tests.workloads.networks import workload
 
 SPARSIFIERS = [rb.Dense(), rb.TopK(density=0.1), rb.RegTopK(density=0.1)]
@@ -239,6 +239,8 @@ def test_it_prints_to_a_stream_of_ascii(trained: rb.Result) -> None:
 def test_runs_that_diverged_are_told() -> None:
     runs = [run("topk", 0), run("topk", 1, status="diverged"), run("dense", 0, density=None)]
     assert "topk at density 0.5: 1 of 2 diverged" in repr(rb.compare(runs))
+    failed = [*runs, run("dense", 1, density=None, status="failed")]
+    assert "dense: 1 of 2 failed" in repr(rb.compare(failed))
 
 
 @pytest.mark.parametrize(
@@ -268,3 +270,48 @@ def test_what_cannot_be_compared_is_said_in_one_line(what: Any, message: str) ->
 def test_what_is_better_is_checked(better: Any, message: str) -> None:
     with pytest.raises(rb.ConfigurationError, match=message):
         rb.compare([run()], better=better)
+
+
+def linreg(target: float, name: str = "topk", **changes: Any) -> rb.Result:
+    runs = [run(name, seed, gaps=[1.0, 0.1, 0.01 / (1 + seed)], **changes) for seed in range(2)]
+    return result(runs, target=target)
+
+
+def test_results_of_several_commands_are_compared_by_what_they_share(trained: rb.Result) -> None:
+    saved = linreg(0.5)
+    images = result([image_run("topk", seed) for seed in range(2)], "cifar", target=0.7)
+    for other in (trained, images):
+        compared = rb.compare([saved, other])
+        metrics = {name for each in compared.summary for name in each.metrics}
+        assert {"log10_gap", "final_accuracy", "loss"} <= metrics
+        assert not any("to_target" in name for name in metrics)
+        assert "accuracy" in repr(compared)
+
+
+def test_costs_until_a_target_are_compared_only_if_it_is_the_same() -> None:
+    other = linreg(0.5, "regtopk"), linreg(0.05, "regtopk")
+    same, different = (rb.compare([linreg(0.5), each]) for each in other)
+    assert "to target" in repr(same)
+    assert same.summary[0].metrics["rounds_to_target"].mean == 2.0
+    assert "rounds_to_target" not in different.summary[0].metrics
+    assert "to target" not in repr(different)
+    with_runs = rb.compare([linreg(0.5), *other[0].runs])
+    assert "rounds_to_target" not in with_runs.summary[0].metrics
+
+
+def test_results_without_a_target_are_of_one_command() -> None:
+    apart = [result([run(name, seed) for seed in range(2)]) for name in ("topk", "regtopk")]
+    assert "received_bytes_per_worker_round" in rb.compare(apart).summary[0].metrics
+
+
+def test_what_was_given_no_density_shows_none() -> None:
+    runs = [
+        run(name, seed, density=None, gaps=[1.0, gap * (1 + seed)])
+        for name, gap in (("dense", 0.1), ("pkg.Threshold", 0.001))
+        for seed in range(3)
+    ]
+    means, pairs = rb.compare(runs).tables
+    assert [row.entries[1].text for row in means.rows] == ["–", "–"]
+    assert [[entry.text for entry in row.entries[:3]] for row in pairs.rows] == [
+        ["Threshold", "dense", "–"]
+    ]

@@ -28,8 +28,8 @@ def test_each_pair_has_a_row_below_its_density() -> None:
     assert found is not None
     texts = [[entry.text for entry in row.entries[:5]] for row in found.rows]
     assert texts == [
-        ["regtopk", "topk", "0.5", "gap", "-19.00±12.71"],
-        ["regtopk", "topk", "0.25", "gap", "-38.00±25.41"],
+        ["regtopk", "topk", "0.5", "gap", "-19±13"],
+        ["regtopk", "topk", "0.25", "gap", "-38±25"],
     ]
     assert found.notes == ["a note"]
     assert [row.section_ends for row in found.rows] == [True, True]
@@ -37,3 +37,19 @@ def test_each_pair_has_a_row_below_its_density() -> None:
 
 def test_there_is_no_table_of_one_seed() -> None:
     assert table([run("topk"), run("regtopk")]) is None
+
+
+def test_there_is_no_table_of_seeds_that_change_nothing() -> None:
+    logs = (("topk", 0.1), ("regtopk", 0.01))
+    assert table([run(name, seed, gaps=[gap]) for name, gap in logs for seed in (0, 1)]) is None
+
+
+def test_p_that_is_too_small_has_a_bound() -> None:
+    noisy = [
+        run(name, seed, gaps=[10.0 ** (log + 0.001 * (seed % (3 + number)))])
+        for number, (name, log) in enumerate((("topk", -1.0), ("regtopk", -5.0)))
+        for seed in range(200)
+    ]
+    found = table(noisy)
+    assert found is not None
+    assert [entry.text for entry in found.rows[0].entries[5:7]] == ["<1e-300", "<1e-300"]

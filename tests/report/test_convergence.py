@@ -61,7 +61,7 @@ def test_the_one_that_beats_all_others_that_can_be_built_is_marked() -> None:
     ]
     runs += [run("regtopk", seed, gaps=[1.0, 1e-7 + seed], status="diverged") for seed in range(3)]
     assert [row["algorithm"] for row in rows(runs) if row["marked"] == "1"] == ["Mine"]
-    assert "* smaller gap than any other at its density that can be built" in table(runs).notes
+    assert any("(corrected p ≤ 0.05)" in str(note) for note in table(runs).notes)
 
 
 def test_nothing_is_marked_where_the_smallest_gap_may_be_chance() -> None:
@@ -169,8 +169,100 @@ def test_without_a_target_nothing_has_reached_it() -> None:
 
 
 def test_stopped_runs_and_seeds_are_noted() -> None:
-    notes = table([run(seed=0, status="stopped"), run(seed=1)]).notes
-    assert notes[:2] == [
+    stopped = run(seed=0, status="stopped")
+    why = "stopped early: the last round was not reached, and"
+    assert table([stopped, run(seed=1)]).notes[0] == f"1 run {why} it enters no verdict"
+    more = [stopped, run(seed=3, status="stopped"), run(seed=1), run(seed=2)]
+    assert table(more).notes[:2] == [
         "± 95 % confidence interval of the mean over 2 seeds",
-        "1 run stopped early: the last round was not reached, so that no verdict counts it",
+        f"2 runs {why} they enter no verdict",
     ]
+
+
+def test_a_row_that_lost_a_run_shows_no_means_of_the_others() -> None:
+    runs = [run("randomk", 0), run("randomk", 1, status="diverged")]
+    (shown,) = table(runs).rows
+    texts = dict(zip([each.key for each in table(runs).columns], shown.entries, strict=True))
+    keys = [
+        *("rounds_to_target", "sent_bytes_per_worker_round"),
+        "sent_bytes_per_worker_to_target",
+    ]
+    assert [texts[key].text for key in keys] == ["–", "–", "–"]
+    (row,) = rows(runs)
+    assert [row[key] for key in keys] == ["3.0", "24.0", "72.0"]
+    assert (row["n"], row["failed"]) == ("1", "1")
+
+
+def test_bytes_of_a_round_have_an_interval_for_programs() -> None:
+    each = ((48, 64), (50, 66), (58, 80))
+    runs = []
+    for seed, (up, down) in enumerate(each):
+        made = run(seed=seed)
+        moved = {"uplink_bytes": up, "downlink_bytes": down}
+        traces = made.traces | {name: [count] * 3 for name, count in moved.items()}
+        metrics = made.metrics | {name: 3 * count for name, count in moved.items()}
+        runs.append(made.model_copy(update={"traces": traces, "metrics": metrics}))
+    (row,) = rows(runs)
+    for at, name in enumerate(("sent", "received")):
+        values = [counts[at] / 2 for counts in each]
+        half_width = scipy.stats.sem(values) * scipy.stats.t.ppf(0.975, 2)
+        key = f"{name}_bytes_per_worker_round"
+        assert float(row[key]) == pytest.approx(np.mean(values))
+        assert float(row[f"{key}_half_width"]) == pytest.approx(half_width)
+
+
+@pytest.mark.parametrize(
+    ("scale", "heading", "texts"),
+    [
+        (1, "B to 0.05", ["72", "24"]),
+        (10**4, "kB to 0.05", ["720", "240"]),
+        (10**6, "MB to 0.05", ["72", "24"]),
+    ],
+)
+def test_bytes_to_the_target_have_the_unit_of_the_most(
+    scale: int, heading: str, texts: list[str]
+) -> None:
+    runs = []
+    for name, gaps in (("topk", [1.0, 0.1, 0.01]), ("regtopk", [0.01, 0.01, 0.01])):
+        made = run(name, gaps=gaps)
+        traces = made.traces | {"uplink_bytes": [48 * scale] * 3}
+        metrics = made.metrics | {"uplink_bytes": 144 * scale}
+        runs.append(made.model_copy(update={"traces": traces, "metrics": metrics}))
+    found = table(runs)
+    (at,) = [number for number, each in enumerate(found.columns) if each.line == heading]
+    assert [row.entries[at].text for row in found.rows] == texts
+
+
+def test_means_are_as_fine_as_their_intervals() -> None:
+    runs = [run(seed=seed, gaps=[10.0 ** (-28.65 - 0.002 * seed)]) for seed in range(3)]
+    assert table(runs).rows[0].entries[2].text == "-28.6520±0.0050"
+
+
+def test_the_number_of_seeds_is_that_of_the_means() -> None:
+    failed = [run("topk", seed, status="failed") for seed in (7, 8, 9)]
+    runs = [
+        *(run("regtopk", seed) for seed in range(2)),
+        *(run("dense", seed) for seed in range(3)),
+    ]
+    assert "± 95 % confidence interval of the mean over 2 to 3 seeds" in table(runs + failed).notes
+    alone = [run("topk", 0), run("regtopk", 1), *failed]
+    assert not any("±" in str(note) for note in table(alone).notes)
+
+
+def test_speed_is_of_the_runs_that_the_row_counts() -> None:
+    fast = {"processes": 1, "rounds_per_second": 900.0}
+    diverged = run("topk", 1, status="diverged").model_copy(update={"execution": fast})
+    (row,) = rows([run("topk", 0), diverged])
+    assert (row["n"], row["rounds_per_second"]) == ("1", "100.0")
+    (row,) = rows([diverged])
+    assert (row["n"], row["rounds_per_second"]) == ("0", "")
+
+
+def test_what_was_given_no_density_shows_none() -> None:
+    shown = table([run("topk", density=1.0), run("dense"), run("pkg.Threshold", density=None)])
+    assert [[entry.text for entry in row.entries[:2]] for row in shown.rows] == [
+        ["topk", "1"],
+        ["dense", "–"],
+        ["Threshold", "–"],
+    ]
+    assert [row.section_ends for row in shown.rows] == [True, False, True]

@@ -74,7 +74,7 @@ def test_who_wins_on_accuracy_is_marked_and_said() -> None:
     rows = csv.DictReader(io.StringIO(first.csv()))
     assert [row["algorithm"] for row in rows if row["marked"] == "1"] == ["regtopk"]
     p = scipy.stats.ttest_rel([0.5, 0.52, 0.49], [0.7, 0.73, 0.68]).pvalue
-    assert str(compared.notes[0]).startswith("At density 0.5 RegTop-k (final accuracy 70.33±")
+    assert str(compared.notes[0]).startswith("At density 0.5 RegTop-k (final accuracy 70.3±6.3 %)")
     assert f"p = {p:.2g})" in str(compared.notes[0])
 
 
@@ -83,7 +83,7 @@ def test_who_wins_on_bytes_is_said() -> None:
     fast = accurate("regtopk", [0.71, 0.72, 0.74, 0.75, 0.72], reached=0.6)
     *_, last = image_tables(result([*slow, *fast], "cifar", target=0.55))
     (least,) = (str(note) for note in last.notes if str(note).startswith("To 55 %"))
-    assert "least is sent by RegTop-k at density 0.5, 0.0000480" in least
+    assert "least is sent by RegTop-k at density 0.5, 48" in least
     assert "; Top-k at density 0.5 sends 1.5 times as much (p = " in least
 
 
@@ -97,3 +97,16 @@ def test_bytes_of_a_round_are_shown_whether_or_not_the_target_was_reached() -> N
 def test_one_seed_says_that_it_decides_nothing() -> None:
     (table,) = image_tables(result([image_run("topk"), image_run("regtopk", mu=2)], "cifar"))
     assert "One seed supports no verdict on which is better: --seeds 0-4 runs five" in table.notes
+
+
+def test_speed_and_time_are_of_the_runs_that_the_row_counts() -> None:
+    """One that never counts has none, and no warning says so."""
+    slow = {"processes": 1, "rounds_per_second": 1.0, "sparsify_seconds": 9.0}
+    failed = image_run("topk", 1, status="failed").model_copy(update={"execution": slow})
+    (table,) = image_tables(result([image_run("topk", 0), failed], "cifar"))
+    (row,) = csv.DictReader(io.StringIO(table.csv()))
+    assert row["images_per_second"] == str(100.0 * 2 * 8)
+    (table,) = image_tables(result([failed], "cifar"))
+    (row,) = csv.DictReader(io.StringIO(table.csv()))
+    assert (row["images_per_second"], row["gradient_share"]) == ("", "")
+    assert "nan" not in table.markdown()

@@ -102,9 +102,36 @@ def test_a_median_is_shown_within_its_range(seconds: list[float], topk: list[flo
     runs = [timed(seconds=seconds[:count], topk=topk[:count], limit=[0.001] * count)]
     (table,) = kernels_tables(result(runs, "kernels"))
     for at in (5, 8):
-        shown = table.rows[1].entries[at].text
-        middle, low, high = (float(each.strip("[],")) for each in shown.split())
+        shown = table.rows[1].entries[at].text.split()
+        assert len(shown) == (1 if at == 8 and count < 6 else 3)
+        middle, low, high = (float(each.strip("[],")) for each in (shown * 3)[:3])
         assert low <= middle <= high
+
+
+def test_only_six_repeats_have_an_interval_of_the_gain() -> None:
+    few, enough = (timed(seconds=[0.002] * n, limit=[0.001] * n, topk=[0.02] * n) for n in (5, 6))
+    (table,) = kernels_tables(result([few], "kernels"))
+    assert table.columns[8].line == "× torch.topk"
+    assert table.rows[1].entries[8].text == "10.0"
+    told = "paired; fewer than 6 repeats have no 95 % interval."
+    assert any(str(note).endswith(told) for note in table.notes)
+    (table,) = kernels_tables(result([enough], "kernels"))
+    assert table.columns[8].line == "× torch.topk [95 %]"
+    assert table.rows[1].entries[8].text == "10.0 [10.0, 10.0]"
+    assert not any("fewer than" in str(note) for note in table.notes)
+
+
+def test_programs_get_the_ranges_that_people_see() -> None:
+    seconds = [0.001, 0.002, 0.003, 0.004, 0.005, 0.006]
+    limit, step = rows_of([timed(seconds=seconds, limit=[0.001] * 6, topk=[0.012] * 6)])
+    assert float(step["first_quartile_seconds"]) == pytest.approx(0.00225)
+    assert float(step["third_quartile_seconds"]) == pytest.approx(0.00475)
+    assert float(step["gain_over_topk_low"]) == pytest.approx(2.0)
+    assert float(step["gain_over_topk_high"]) == pytest.approx(12.0)
+    assert float(limit["first_quartile_seconds"]) == 0.001
+    assert (limit["gain_over_topk_low"], limit["gain_over_topk_high"]) == ("", "")
+    *_, few = rows_of([timed()])
+    assert (few["gain_over_topk_low"], few["gain_over_topk_high"]) == ("", "")
 
 
 def test_every_problem_has_a_table_and_says_where_it_was_timed() -> None:

@@ -47,6 +47,9 @@ ENGINE = next(filter(shutil.which, ("pdflatex", "tectonic")), None)
         ("log10 gap", r"$\log_{10}$ gap"),
         ("2026-01-01T00:00:00+00:00", "2026-01-01T00:00:00+00:00"),
         ("0e12ab3e45", "0e12ab3e45"),
+        ("naïve Größe", r"na\"{i}ve Gr\"{o}\ss{}e"),
+        ("名", r"\textbackslash{}u540d"),
+        ("½", r"\textbackslash{}xbd"),
         ("50 % of a_b & c\\d {$x$} #1 ~^", None),
     ],
 )
@@ -140,7 +143,7 @@ def test_a_two_column_paper_takes_every_table(name: str, tmp_path: Path) -> None
 
 @pytest.mark.skipif(ENGINE is None, reason="there is neither pdflatex nor tectonic")
 def test_a_paper_takes_whatever_somebody_calls_a_sparsifier(tmp_path: Path) -> None:
-    names = [*(name for name in HOSTILE if name.isascii()), "[a]", "*", "±×−–…→≤≥∞²αωμ~^|<>\"'`"]
+    names = [*HOSTILE, "Größe", "名", "[a]", "*", "±×−–…→≤≥∞²αωμ~^|<>\"'`"]
     rows = [
         Row([Entry(name), Entry("-1.5")], marked=number % 2 == 0)
         for number, name in enumerate(names)

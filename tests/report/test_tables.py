@@ -113,3 +113,31 @@ def test_sparkline_of_nothing_and_of_infinities() -> None:
     assert sparkline(np.array([]), 0.0, 1.0, 5) == ""
     assert sparkline(np.ones(4), 1.0, 1.0, 5) == ""
     assert sparkline(np.array([0.0, np.nan, np.inf]), 0.0, 1.0, 3) == "▁██"
+
+
+def test_markdown_has_the_names_and_signs_of_a_paper() -> None:
+    table = Table(
+        "Seeds 0-4 (-1.5±0.25)",
+        [
+            Column("regtopk\nloss", "a", left=True),
+            Column("gap", "b"),
+            Column("value", "c", left=True, verbatim=True),
+        ],
+        [
+            Row([Entry("regtopk:mu=4,q=1e-08"), Entry("-27.14±0.22"), Entry("topk, -1")]),
+            Row([Entry("linreg/topk/k=1"), Entry("[-0.5, 1e-06]"), Entry("regtopk:mu=4,q=1")]),
+        ],
+        [
+            "topk (-2.5±0.1): --seeds 0-4 runs five; ± 95 %",
+            "regtopk: mu=4",
+            Command("-a topk -k -1"),
+        ],
+    )
+    assert table.markdown() == (
+        "**Seeds 0-4 (−1.5 ± 0.25)**\n\n"
+        "| RegTop-k loss | gap | value |\n|:--|--:|:--|\n"
+        "| RegTop-k, mu=4, q=1e-08 | −27.14 ± 0.22 | topk, -1 |\n"
+        "| linreg/topk/k=1 | \\[−0.5, 1e-06\\] | regtopk:mu=4,q=1 |\n\n"
+        "Top-k (−2.5 ± 0.1): --seeds 0-4 runs five; ± 95 %  \n"
+        "RegTop-k: mu=4  \n`-a topk -k -1`\n"
+    )

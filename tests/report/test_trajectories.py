@@ -7,10 +7,12 @@ import math
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from regtopk_bench.report.figures import Page
 from regtopk_bench.report.plots import convergence_figure, image_figure
 from regtopk_bench.report.trajectories import trajectory
+from regtopk_bench.results import Run
 from regtopk_bench.results.measures import final_accuracy
 from regtopk_bench.results.summary import estimate, groups, log10
 from tests.results.samples import image_run, result, run
@@ -71,7 +73,7 @@ def test_one_seed_has_no_band_and_no_note_of_one() -> None:
     assert [text.get_text() for text in figure.legends[0].texts] == ["Top-k"]
 
 
-@pytest.mark.parametrize(("seeds", "said"), [((3, 3), "3 seeds"), ((3, 2), "2–3 seeds")])
+@pytest.mark.parametrize(("seeds", "said"), [((3, 3), "3 seeds"), ((3, 2), "2 to 3 seeds")])
 def test_the_legend_says_what_the_band_is(seeds: tuple[int, int], said: str) -> None:
     names = zip(("topk", "regtopk"), seeds, strict=True)
     shown = result([run(name, seed) for name, count in names for seed in range(count)])
@@ -89,10 +91,47 @@ def test_the_axis_covers_all_values_though_two_seeds_have_a_band_without_end() -
     assert band(figure)[2.0][0] < -12.0  # Student's t of two seeds is 12.7
 
 
-def test_a_trajectory_ends_where_the_first_seed_does() -> None:
-    runs = [run("topk", 0), run("topk", 1, gaps=[1.0, 0.5], status="diverged")]
-    (group,) = groups(runs)
-    found = trajectory(group, lambda each: np.array(each.traces["gap"]))
-    assert found.rounds_R.tolist() == [1, 2]
-    assert found.sent_R.tolist() == [24.0, 48.0]
-    assert found.mean_R.tolist() == [1.0, 0.3]
+def gap(of: Run) -> NDArray[np.float64]:
+    return np.array(of.traces["gap"])
+
+
+def test_a_trajectory_is_of_the_runs_that_the_table_counts() -> None:
+    other = [
+        run("topk", 1, gaps=[1.0, 0.5], status="diverged"),
+        run("topk", 2, gaps=[9.0], status="stopped"),
+    ]
+    (group,) = groups([run("topk", 0), *other])
+    found = trajectory(group, gap)
+    assert found.rounds_R.tolist() == [1, 2, 3]
+    assert found.sent_R.tolist() == [24.0, 48.0, 72.0]
+    assert found.mean_R.tolist() == [1.0, 0.1, 0.01]
+    figure = convergence_figure(result([run("topk", 0), *other]), Page())
+    assert not figure.axes[0].collections
+    assert [text.get_text() for text in figure.legends[0].texts] == ["Top-k"]
+
+
+def test_a_trajectory_ends_where_the_first_of_its_runs_does() -> None:
+    (group,) = groups(
+        [run("topk", 1, gaps=[1.0], status="failed"), run("topk", 0, status="failed")]
+    )
+    found = trajectory(group, gap)
+    assert (found.rounds_R.tolist(), found.mean_R.tolist()) == ([1], [1.0])
+
+
+def test_the_band_is_open_where_a_value_is_unknown() -> None:
+    """A mean of some of the seeds is drawn nowhere, and nothing is shaded there."""
+    gaps_SR = np.array(GAPS_SR[:3, :8])
+    gaps_SR[1, 2:4] = math.nan
+    runs = [run("topk", seed, gaps=gaps) for seed, gaps in enumerate(gaps_SR.tolist())]
+    (drawn,) = convergence_figure(result(runs), Page()).axes[0].collections
+    shaded = [sorted({float(x) for x, _ in np.asarray(p.vertices)}) for p in drawn.get_paths()]
+    assert shaded == [[1.0, 2.0], [5.0, 6.0, 7.0, 8.0]]
+
+
+def test_what_has_no_density_is_drawn_beside_every_density() -> None:
+    runs = [run("dense"), run("pkg.Threshold", density=None), run("topk"), run("topk", density=1.0)]
+    figure = convergence_figure(result(runs), Page())
+    assert [axes.get_title("left") for axes in figure.axes] == ["density 0.5", "", "density 1", ""]
+    assert [len(axes.lines) for axes in figure.axes] == [3, 3, 3, 3]
+    alone = convergence_figure(result(runs[:2]), Page())
+    assert [axes.get_title("left") for axes in alone.axes] == ["", ""]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.results.equivalence import Plan, judge
-from regtopk_bench.results.ratios import Estimates, paired, unpaired
+from regtopk_bench.results.ratios import Estimates, by_row
 
 OPPOSITE = {"slower": "faster", "faster": "slower", "equivalent": "equivalent", "open": "open"}
 
@@ -31,7 +31,7 @@ def measured(draw: st.DrawFn) -> NDArray[np.float64]:
 def test_the_finding_is_what_the_interval_shows(
     values: NDArray[np.float64], margin: float, level: float
 ) -> None:
-    estimates = paired(values)
+    estimates = Estimates.of(values)
     found = judge(estimates, margin, level)
     low, high = estimates.interval(found.level)
     inside = (low > 1 / margin) & (high < margin)
@@ -44,7 +44,7 @@ def test_the_finding_is_what_the_interval_shows(
 
 @given(measured())
 def test_what_is_slower_one_way_round_is_faster_the_other(values: NDArray[np.float64]) -> None:
-    there, back = judge(paired(values), 1.1, 0.05), judge(paired(-values), 1.1, 0.05)
+    there, back = judge(Estimates.of(values), 1.1, 0.05), judge(Estimates.of(-values), 1.1, 0.05)
     assert [OPPOSITE[one] for one in there.finding] == back.finding.tolist()
     assert there.p_slower == pytest.approx(back.p_faster)
     assert there.p_equivalent == pytest.approx(back.p_equivalent)
@@ -54,15 +54,18 @@ def test_what_is_slower_one_way_round_is_faster_the_other(values: NDArray[np.flo
 def test_margin_and_ratios_may_be_scaled_together(
     values: NDArray[np.float64], scale: float
 ) -> None:
-    one = judge(paired(values), 1.1, 0.05)
-    other = judge(paired(values * scale), 1.1**scale, 0.05)
+    one = judge(Estimates.of(values), 1.1, 0.05)
+    other = judge(Estimates.of(values * scale), 1.1**scale, 0.05)
     assert one.finding.tolist() == other.finding.tolist()
 
 
 @given(measured(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(values: NDArray[np.float64], random: Any) -> None:
     order = random.sample(range(values.shape[1]), values.shape[1])
-    straight, mixed = judge(paired(values), 1.1, 0.05), judge(paired(values[:, order]), 1.1, 0.05)
+    straight, mixed = (
+        judge(Estimates.of(values), 1.1, 0.05),
+        judge(Estimates.of(values[:, order]), 1.1, 0.05),
+    )
     assert straight.finding[order].tolist() == mixed.finding.tolist()
 
 
@@ -71,7 +74,7 @@ def test_without_pairs_the_finding_is_what_the_interval_shows_too(
     now: NDArray[np.float64], before: NDArray[np.float64]
 ) -> None:
     rows = min(now.shape[1], before.shape[1])
-    estimates = unpaired(list(now.T[:rows]), list(before.T[:rows]))
+    estimates = by_row(list(now.T[:rows])).less(by_row(list(before.T[:rows])))
     found = judge(estimates, 1.1, 0.05)
     low, high = estimates.interval(found.level)
     assert ((found.finding == "slower") == (low > 1.1)).all()
@@ -81,7 +84,7 @@ def test_without_pairs_the_finding_is_what_the_interval_shows_too(
 
 def test_p_is_that_of_the_two_one_sided_tests() -> None:
     values = np.random.default_rng(0).normal(0.03, 0.05, (6, 4))
-    found = judge(paired(values), 1.1, 0.05)
+    found = judge(Estimates.of(values), 1.1, 0.05)
     bound = math.log(1.1)
     below = scipy.stats.ttest_1samp(values, bound, alternative="less").pvalue
     above = scipy.stats.ttest_1samp(values, -bound, alternative="greater").pvalue
@@ -97,18 +100,18 @@ def rows_with(p_slower: list[float]) -> NDArray[np.float64]:
 
 
 def test_rows_are_corrected_by_holm() -> None:
-    found = judge(paired(rows_with([0.02, 0.3, 0.01, 0.026])), 1.1, 0.05)
+    found = judge(Estimates.of(rows_with([0.02, 0.3, 0.01, 0.026])), 1.1, 0.05)
     assert found.p_slower == pytest.approx([0.02, 0.3, 0.01, 0.026])
     # 0.01 <= 0.05 / 4, 0.02 > 0.05 / 3: the second fails, and with it whatever is larger.
     assert found.finding.tolist() == ["open", "open", "slower", "open"]
     assert found.level[2] == pytest.approx(0.05 / 4)
-    found = judge(paired(rows_with([0.016, 0.3, 0.01, 0.024])), 1.1, 0.05)
+    found = judge(Estimates.of(rows_with([0.016, 0.3, 0.01, 0.024])), 1.1, 0.05)
     assert found.finding.tolist() == ["slower", "open", "slower", "slower"]
     assert found.level[[2, 0, 3]] == pytest.approx([0.05 / 4, 0.05 / 3, 0.05 / 2])
 
 
 def test_rows_decided_earlier_stay_as_they_are() -> None:
-    values = paired(rows_with([0.001, 0.02, 0.001]))
+    values = Estimates.of(rows_with([0.001, 0.02, 0.001]))
     found = judge(values, 1.1, 0.05, np.array(["equivalent", "open", "faster"]))
     assert found.finding.tolist() == ["equivalent", "open", "faster"]  # 0.02 > 0.05 / 3
     found = judge(values, 1.1, 0.05, np.array(["slower", "open", "slower"]))
@@ -119,7 +122,9 @@ def test_many_runs_are_judged_at_once() -> None:
     values = np.random.default_rng(1).normal(0.1, 0.05, (5, 4, 3))
     together = judge(Estimates.of(values), 1.1, 0.05)
     for index, one in enumerate(values):
-        assert judge(paired(one), 1.1, 0.05).finding.tolist() == together.finding[index].tolist()
+        assert (
+            judge(Estimates.of(one), 1.1, 0.05).finding.tolist() == together.finding[index].tolist()
+        )
 
 
 def test_chance_errs_as_often_as_the_level_says_at_the_margin() -> None:

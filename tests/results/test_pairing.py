@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from regtopk_bench.results import Run
 from regtopk_bench.results.baseline import baseline_cell
-from regtopk_bench.results.pairing import Line, Pairing, measured, paired
-from tests.results.samples import LINREG, RECIPE, TIMED, image_run, run, timed
+from regtopk_bench.results.pairing import Line, Measured, Pairing, measured, paired
+from tests.results.samples import LINREG, RECIPE, TIMED, cell, image_run, run, timed
 
 
 def pairing(first: list[Run], second: list[Run]) -> Pairing:
@@ -129,3 +131,11 @@ def test_a_baseline_is_paired_as_the_run_that_it_was_made_of() -> None:
 def test_nothing_is_paired_with_nothing() -> None:
     assert pairing([], []) == Pairing([], {}, [])
     assert all(each.first is None for each in pairing([], [run()]).lines)
+
+
+def test_what_is_no_number_in_both_is_the_same() -> None:
+    one = Measured(cell(), {"loss": math.nan})
+    (equal,) = paired([one], [one]).lines
+    assert equal.same
+    (other,) = paired([one], [Measured(cell(), {"loss": 1.0})]).lines
+    assert not other.same

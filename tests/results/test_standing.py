@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -14,16 +15,18 @@ LOW, MIDDLE, HIGH = [-9.0, -9.4, -8.1], [-5.0, -5.5, -4.8], [-1.0, -1.1, -0.8]
 NOISY = [-9.5, -5.0, -1.2]
 
 
-def made(logs: Mapping[str, Sequence[float]], density: float = 0.5) -> list[Run]:
+def made(
+    logs: Mapping[str, Sequence[float]], density: float | None = 0.5, **changes: Any
+) -> list[Run]:
     return [
-        run(name, seed, gaps=[1.0, 10.0**log], density=density)
+        run(name, seed, gaps=[1.0, 10.0**log], density=density, **changes)
         for name, values in logs.items()
         for seed, log in enumerate(values)
     ]
 
 
 def standing(runs: Sequence[Run]) -> Standing:
-    (found,) = standings(statistics_of(result(runs)), LOG10_GAP).values()
+    ((_, found),) = standings(statistics_of(result(runs)), LOG10_GAP)
     return found
 
 
@@ -96,3 +99,21 @@ def test_who_beats_whom_need_not_be_an_order() -> None:
     assert found.leaders == ()
     assert found.winners == ()
     assert len(found.beaten) == 3
+
+
+def test_what_is_not_compared_has_a_standing_of_its_own() -> None:
+    whole = made({"topk": HIGH, "regtopk": LOW}, scope="global")
+    layers = made({"topk": LOW, "regtopk": HIGH, "randomk": MIDDLE}, scope="layer")
+    found = standings(statistics_of(result([*whole, *layers])), LOG10_GAP)
+    assert [density for density, _ in found] == [0.5, 0.5]
+    assert [[each.label for each in one.leaders] for _, one in found] == [
+        ["regtopk:scope=global"],
+        ["topk:scope=layer"],
+    ]
+    assert [len(one.beaten) for _, one in found] == [1, 2]
+
+
+def test_there_is_no_standing_without_a_density() -> None:
+    runs = made({"dense": HIGH, "pkg.Threshold": LOW}, density=None)
+    assert standings(statistics_of(result(runs)), LOG10_GAP) == []
+    assert best(statistics_of(result(runs))) == set()

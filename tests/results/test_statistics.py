@@ -199,14 +199,16 @@ def test_seeds_that_change_nothing_are_worth_one(seeds: int) -> None:
     assert (pair.finding, pair.seeds_needed, pair.difference.n) == ("open", None, seeds)
     assert math.isnan(pair.p)
     assert math.isnan(pair.p_corrected)
+    assert pair.difference.half_width is None
     assert found["randomk", "topk"].finding == "first"
     assert found["randomk", "topk"].tests == 2
 
 
-def test_a_difference_that_happens_to_be_the_same_is_not_certain() -> None:
+def test_p_of_a_difference_that_happens_to_be_the_same_is_of_its_sign() -> None:
     found = statistics([*runs("topk", [-2.0, -1.0, -3.0]), *runs("regtopk", [-3.0, -2.0, -4.0])])
     (pair,) = pairs(found).values()
     assert (pair.finding, pair.p, pair.seeds_needed) == ("open", 0.25, 6)
+    assert (pair.difference.mean, pair.difference.half_width) == (-1.0, None)
 
 
 def test_a_gap_of_zero_is_the_smallest_but_decides_nothing_by_its_size() -> None:
@@ -323,3 +325,46 @@ def test_those_of_a_program_of_ones_own_are_of_what_it_recorded() -> None:
 def test_commands_that_compare_nothing_have_none(command: str) -> None:
     content = json.loads(store.dump(result([], command)))
     assert (content["summary"], content["comparisons"]) == ([], [])
+
+
+def test_costs_are_known_no_better_than_they_are_counted() -> None:
+    same = [*reaching("topk", 0.5, [25, 25, 25], 100), *reaching("dense", 1.0, [20, 22, 21], 100)]
+    topk, dense = (each.metrics for each in statistics(same, target=0.1).summary)
+    student = float(scipy.stats.t.ppf(0.975, 2))
+    assert topk[ROUNDS_TO_TARGET].half_width == pytest.approx(student / math.sqrt(36.0))
+    assert topk[SENT_TO_TARGET].half_width == pytest.approx(100 * student / math.sqrt(36.0))
+    assert dense[SENT_TO_TARGET].half_width == pytest.approx(100 * student / math.sqrt(3.0))
+
+
+def test_seeds_that_change_nothing_are_worth_one_however_it_is_counted() -> None:
+    same = [*reaching("topk", 0.5, [25, 25, 25], 100), *reaching("topk", 0.1, [30, 30, 30], 10)]
+    (pair,) = statistics(same, target=0.1).pairs(LOG10_SENT_TO_TARGET, "all")
+    assert math.isnan(pair.p)
+    assert (pair.finding, pair.difference.half_width) == ("open", None)
+
+
+def test_p_too_small_to_compute_is_zero() -> None:
+    logs = np.random.default_rng(0).normal(-2.0, 0.5, 200)
+    lower = logs - 3.0 + 1e-3 * np.sin(np.arange(200))
+    (pair,) = pairs(
+        statistics([*runs("topk", logs.tolist()), *runs("regtopk", lower.tolist())])
+    ).values()
+    assert (pair.p, pair.finding) == (0.0, "first")
+
+
+def test_two_without_a_density_are_compared_as_with_a_reference() -> None:
+    logs = {"dense": LOGS["topk"], "pkg.Threshold": LOGS["randomk"], "pkg.Other": LOGS["regtopk"]}
+    sparse = runs("topk", LOGS["regtopk"])
+    found = statistics(
+        [each for name, own in logs.items() for each in runs(name, own, density=None)] + sparse
+    )
+    assert pairs(found) == {}
+    assert list(pairs(found, "reference")) == [
+        ("Threshold", "dense"),
+        ("Other", "dense"),
+        ("Other", "Threshold"),
+        ("topk", "dense"),
+        ("topk", "Threshold"),
+        ("topk", "Other"),
+    ]
+    assert {each.tests for each in pairs(found, "reference").values()} == {3}

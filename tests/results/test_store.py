@@ -73,6 +73,36 @@ def test_traces_of_kernels_say_what_was_timed(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+def test_comparisons_are_a_row_each_where_there_are_several_seeds(tmp_path: Path) -> None:
+    names = ("dense", "topk", "regtopk")
+    logs = {"dense": (-3.0, -3.1), "topk": (-1.0, -1.3), "regtopk": (-2.0, -2.4)}
+    runs = [run(name, seed, gaps=[10.0 ** logs[name][seed]]) for name in names for seed in (0, 1)]
+    shown = result(runs, target=0.01)
+    store.write(shown, tmp_path)
+    with (tmp_path / "comparisons.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    expected = json.loads(store.dump(shown))["comparisons"]
+    assert len(rows) == len(expected) > 3
+    for row, each in zip(rows, expected, strict=True):
+        flat = {
+            **{name: each[name] for name in ("metric", "better", "family", "tests", "finding")},
+            **{name: each[name] for name in ("p", "p_corrected", "p_wilcoxon", "seeds_needed")},
+            **{which: each[which]["label"] for which in ("first", "second")},
+            **{f"{which}_density": each[which]["density"] for which in ("first", "second")},
+            **{name: each["difference"][name] for name in ("n", "half_width")},
+            "difference": each["difference"]["mean"],
+        }
+        assert row == {name: "" if value is None else str(value) for name, value in flat.items()}
+
+
+@pytest.mark.parametrize("seeds", [(0, 0), (0, 1)])
+def test_without_two_seeds_in_common_there_are_no_comparisons(
+    tmp_path: Path, seeds: tuple[int, int]
+) -> None:
+    store.write(result([run("topk", seeds[0]), run("regtopk", seeds[1])]), tmp_path)
+    assert not (tmp_path / "comparisons.csv").exists()
+
+
 def test_a_failed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,11 @@ def test_the_packages_and_the_repositorys_profiles_are_valid() -> None:
             resolve(command, {}, {}, file, profile)
 
 
+def test_a_first_look_has_the_baseline_worth_including() -> None:
+    settings = resolve("linreg", {}, {}, load(None), "quick").settings
+    assert "randomk" in map(str, settings.algorithm)
+
+
 def test_profiles_of_ones_own_are_added_or_take_the_place_of_the_packages() -> None:
     write("version = 1\n[profiles.quick.linreg]\nrounds = 7\n[profiles.mine.toy]\n")
     file = load(None)

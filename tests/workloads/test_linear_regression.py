@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 import regtopk_bench as rb
@@ -52,6 +53,18 @@ def test_metrics_are_the_definition(dim: int) -> None:
     for t, theta in enumerate(thetas.numpy()):
         assert metrics["gap"][t] == pytest.approx(((theta - expected) ** 2).sum(), rel=1e-12)
         assert metrics["loss"][t] == pytest.approx(((x @ theta - y) ** 2).mean(), rel=1e-12)
+
+
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    optima = []
+    before = torch.get_num_threads()
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        with threadpoolctl.threadpool_limits(threads):
+            optima.append(rb.LinearRegression.synthetic(workers=5).optimum)
+    torch.set_num_threads(before)
+    assert np.array_equal(optima[0], optima[1])
+    assert np.array_equal(optima[0], optima[2])
 
 
 def test_weights_shift_the_optimum() -> None:

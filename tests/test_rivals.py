@@ -1,13 +1,19 @@
+"""The rules of other gates, which `benchmarks/gate.py` tries beside this one."""
+
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.results.rivals import by_mann_whitney, by_threshold
+
+RULES = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "rivals.py"))
+by_mann_whitney, by_threshold = RULES["by_mann_whitney"], RULES["by_threshold"]
 
 BASE = np.linspace(1.0, 1.02, 12)
 
