@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from regtopk_bench.messages import DenseGradient, Message, SparseGradient, aggregate
     from regtopk_bench.report.compared import compare
     from regtopk_bench.results import Result, Run
-    from regtopk_bench.results.store import load
+    from regtopk_bench.results.store import load, save
     from regtopk_bench.sparsify import (
         Dense,
         Oracle,
@@ -70,6 +70,7 @@ _HOME = {
     "aggregate": "messages",
     "compare": "report.compared",
     "load": "results.store",
+    "save": "results.store",
     "simulate": "training",
     "simulate_seeds": "experiments.seeds",
 }
@@ -107,9 +108,14 @@ __all__ = [
     "aggregate",
     "compare",
     "load",
+    "save",
     "simulate",
     "simulate_seeds",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

@@ -8,30 +8,30 @@ from __future__ import annotations
 import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
+
+from regtopk_bench.misuse import (
+    ConfigurationError,
+    MissingPackageError,
+    RegtopkBenchError,
+    UnfitPackageError,
+)
 
 if TYPE_CHECKING:
     from regtopk_bench.trace import Trace
 
-
-class RegtopkBenchError(Exception):
-    """Base class of all errors raised on purpose.
-
-    Attributes:
-        exit_code: Process exit code of the command that ends with this error.
-    """
-
-    exit_code: ClassVar[int] = 3
-
-
-class ConfigurationError(RegtopkBenchError, ValueError):
-    """A setting, an argument or a file given by the user cannot be used."""
-
-    exit_code = 2
-
-
-class MissingPackageError(ConfigurationError):
-    """What is asked for needs an optional package that is not installed; the text says which."""
+__all__ = [
+    "ConfigurationError",
+    "InterruptedRun",
+    "MissingPackageError",
+    "NonFiniteGradientError",
+    "RegtopkBenchError",
+    "RunError",
+    "UnfitPackageError",
+    "WorkerDiedError",
+    "failures_of",
+    "suggest",
+]
 
 
 class RunError(RegtopkBenchError, RuntimeError):

@@ -6,9 +6,17 @@ import contextlib
 import importlib.util
 from collections.abc import Iterator
 
-from regtopk_bench.errors import MissingPackageError, RunError
+from regtopk_bench.misuse import MissingPackageError, UnfitPackageError
 
-_EXTRA_OF = {"PIL": "images", "matplotlib": "plot", "numba": "fast", "torchvision": "images"}
+_INSTALLED_BY = {
+    "PIL": "'regtopk-bench[images]'",
+    "matplotlib": "'regtopk-bench[plot]'",
+    "numba": "'regtopk-bench[fast]'",
+    "pandas": "pandas",
+    "torchvision": "'regtopk-bench[images]'",
+}
+"""What pip has to install for each."""
+
 _NAMES = {"PIL": "Pillow", "matplotlib": "Matplotlib", "numba": "Numba"}
 
 
@@ -21,25 +29,24 @@ def needed_by(what: str) -> Iterator[None]:
 
     Raises:
         MissingPackageError: If it is not there.
-        RunError: If it is a torchvision that was made for another PyTorch.
+        UnfitPackageError: If it is a torchvision that was made for another PyTorch.
 
-    Any other failure of an import passes as it is.
+    Any other failure of an import passes as it is, as of a package that is there and lacks a part.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _EXTRA_OF:
+        package = error.name or ""
+        if package not in _INSTALLED_BY:
             raise
         raise MissingPackageError(
-            f"{what} needs {_NAMES.get(package, package)}: "
-            f"pip install 'regtopk-bench[{_EXTRA_OF[package]}]'"
+            f"{what} needs {_NAMES.get(package, package)}: pip install {_INSTALLED_BY[package]}"
         ) from error
     except (AttributeError, RuntimeError) as error:  # as "operator torchvision::nms does not exist"
         if "torchvision" not in str(error):
             raise
         reason = " ".join(str(error).split())
-        raise RunError(
+        raise UnfitPackageError(
             f"{what} needs torchvision, and the one installed does not fit PyTorch ({reason}): "
             "pip install --upgrade torch torchvision"
         ) from error

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from regtopk_bench.extras import needed_by
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -63,12 +65,10 @@ def data_frame(rows: Any, numbered: str | None = None) -> pd.DataFrame:
         numbered: The name of the index, counted from 1; by default it is pandas's own, from 0.
 
     Raises:
-        ImportError: If pandas is not installed.
+        MissingPackageError: If pandas is not installed.
     """
-    try:
+    with needed_by("to_pandas"):
         import pandas as pd
-    except ImportError as error:
-        raise ImportError("to_pandas needs the package pandas: pip install pandas") from error
     frame = pd.DataFrame(rows)
     if numbered is not None:
         frame.index = pd.RangeIndex(1, len(frame) + 1, name=numbered)

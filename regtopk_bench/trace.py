@@ -83,6 +83,9 @@ class Trace:
     seed: int
     """That of the run."""
 
+    recipe: Mapping[str, str | bool | int | float]
+    """How it was to be trained: rounds, learning rate, momentum, …, as in results."""
+
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
         """Return a metric by name."""
         return self.metrics[metric]
@@ -107,7 +110,7 @@ class Trace:
         """Return a data frame with a row for each round: metrics and bytes.
 
         Raises:
-            ImportError: If pandas is not installed.
+            MissingPackageError: If pandas is not installed.
         """
         return data_frame({**self.metrics, **self.bytes_sent.by_round}, numbered="round")
 

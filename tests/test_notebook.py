@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 import regtopk_bench as rb
+from regtopk_bench.errors import MissingPackageError
 from regtopk_bench.results import store
 from tests.results import samples
 
@@ -120,9 +124,74 @@ def test_without_pandas_one_line_names_it(
     trace: rb.Trace, result: rb.Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    for value in (trace, result, result.runs[0]):
-        with pytest.raises(ImportError, match=r"^to_pandas needs the package pandas: pip install"):
+    for value in (trace, result, result.runs[0], rb.compare(result)):
+        with pytest.raises(
+            MissingPackageError, match=r"^to_pandas needs pandas: pip install pandas$"
+        ):
             value.to_pandas()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("content", ["import no_such_module", "from sys import no_such_name"])
+def test_a_pandas_that_is_broken_is_not_called_missing(
+    content: str, trace: rb.Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("pandas.py").write_text(content, encoding="utf-8")
+    monkeypatch.syspath_prepend(".")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pandas"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match="no_such_"):
+        trace.to_pandas()
+
+
+def test_what_is_saved_is_loaded_and_shown(result: rb.Result) -> None:
+    rb.save(result, "runs/mine")
+    rb.save(result, Path("runs/mine"))  # again
+    assert rb.load("runs/mine") == result
+    assert (Path("runs/mine/traces.csv")).read_text(encoding="utf-8").count("\n") == 20 * 50 + 1
+    content = json.loads(Path("runs/mine/result.json").read_text(encoding="utf-8"))
+    expected = {each.label: each.metrics["loss"].mean for each in rb.compare(result).summary}
+    found = {each["label"]: each["metrics"]["loss"]["mean"] for each in content["summary"]}
+    assert found == expected
+    environment = os.environ | {"COLUMNS": "100"}
+    command = [sys.executable, "-m", "regtopk_bench", "show", "latest"]
+    for options in ([], ["--format", "csv"], ["--format", "json"]):
+        done = subprocess.run(
+            [*command, *options], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        if not options:
+            assert done.stdout.strip() == repr(rb.compare(result))
+        elif "csv" in options:
+            assert [line.split(",")[0] for line in done.stdout.splitlines()] == [
+                *("algorithm", "dense", "topk")
+            ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("file", "^cannot save to file: File exists$"),
+        ("file/below", "^cannot save to file/below: Not a directory$"),
+        ("unfinished", "^unfinished has a run that has not ended: name another folder$"),
+        ("~nobody-at-all/runs", "^cannot save to .*home"),
+        ("a\0b", "^cannot save to a.*null byte"),
+        (3, "path 3 of a result is no path"),
+    ],
+)
+def test_save_says_what_is_wrong_in_one_line(folder: Any, message: str, result: rb.Result) -> None:
+    Path("file").touch()
+    Path("unfinished").mkdir()
+    Path("unfinished/journal.jsonl").touch()
+    with pytest.raises(rb.ConfigurationError, match=message) as caught:
+        rb.save(result, folder)
+    assert "\n" not in str(caught.value)
+    assert not Path("unfinished/result.json").exists()
+
+
+def test_only_a_result_is_saved(trace: rb.Trace) -> None:
+    with pytest.raises(rb.ConfigurationError, match=r"^expected a Result, not a Trace$"):
+        rb.save(trace, "mine")  # type: ignore[arg-type]
+    assert not Path("mine").exists()
 
 
 def test_load_takes_any_path_to_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

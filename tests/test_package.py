@@ -20,12 +20,13 @@ DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
-# experiments and in cli; errors, extras, arguments, files, machine, memory, notebook, shared,
-# interrupts, threads, and the tables trace and algorithms are for all.
+# experiments and in cli; errors, with their base in misuse, extras, arguments, files, machine,
+# memory, notebook, shared, interrupts, threads, and the tables trace and algorithms are for all.
 MAY_IMPORT = {
-    "errors": {"trace"},
-    "extras": {"errors"},
-    "notebook": set(),
+    "misuse": set(),
+    "errors": {"misuse", "trace"},
+    "extras": {"misuse"},
+    "notebook": {"extras"},
     "files": {"errors"},
     "image_cache": {"errors"},
     "interrupts": set(),
@@ -128,11 +129,14 @@ def test_public_names() -> None:
         "aggregate",
         "compare",
         "load",
+        "save",
         "simulate",
         "simulate_seeds",
     }
     for name in rb.__all__:
         assert getattr(rb, name).__doc__
+    code = "import regtopk_bench as rb, sys; sys.exit(not set(rb.__all__) <= set(dir(rb)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(AttributeError, match="has no attribute 'Topk'"):
         _ = rb.Topk  # type: ignore[attr-defined]
 
@@ -220,7 +224,7 @@ def test_files_are_of_one_idea() -> None:
         "import regtopk_bench.report.reports, regtopk_bench.results.journal",
         "import regtopk_bench.report.plots",
         "import regtopk_bench.settings",
-        "from regtopk_bench import Result, Run, Trace, __version__, compare, load",
+        "from regtopk_bench import Result, Run, Trace, __version__, compare, load, save",
     ],
 )
 def test_importing_does_not_import_torch(statement: str) -> None:

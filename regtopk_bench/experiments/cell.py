@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from dataclasses import dataclass
 
 from regtopk_bench.experiments.problems import Problem
-from regtopk_bench.results import Scalar, TrainingCell
+from regtopk_bench.results import TrainingCell
 from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.training import Recipe
 
@@ -27,7 +26,7 @@ class Cell:
         return TrainingCell(
             problem=self.problem.record(),
             sparsifier=dict(record(self.sparsifier)),
-            recipe=_recipe_record(self.recipe),
+            recipe=dict(self.recipe.record),
             seed=self.seed,
         )
 
@@ -41,12 +40,3 @@ class Cell:
         sparsifier = self.record.sparsifier
         shown = [f"{name} {sparsifier[name]}" for name in ("density", "k") if name in sparsifier]
         return " ".join([self.record.algorithm, *shown, f"seed {self.seed}"])
-
-
-def _recipe_record(recipe: Recipe) -> dict[str, Scalar]:
-    facts: dict[str, Scalar] = {
-        each.name: getattr(recipe, each.name)
-        for each in dataclasses.fields(recipe)
-        if each.name != "schedule"
-    }
-    return facts | {"schedule": recipe.schedule.shape, "warm_up": recipe.schedule.warm_up}

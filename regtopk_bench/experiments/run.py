@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError, RunError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.environment import environment
@@ -42,18 +43,24 @@ def run(
             the journal if there is one, have the outcome. None means no checkpoints.
         processes: How many processes host the workers of a cell; see `simulate`.
         jobs: How many cells run at the same time, each in its own process; if more than one,
-            `processes` is 1.
+            `processes` must be 1 or "auto".
         timeout: How many seconds a process may keep the others waiting or, if cells run at the same
             time, take for a round.
         observer: Told about progress.
 
     Raises:
-        ConfigurationError: If cells repeat, or one cannot be run.
+        ConfigurationError: If cells repeat, one cannot be run, or several at a time are to have
+            several processes each.
         RunError: When a cell failed, or the journal cannot be written.
         KeyboardInterrupt: On Ctrl-C, after the partial runs of running cells have been yielded.
     """
     if jobs < 1:
         raise ConfigurationError(f"jobs {jobs} is below 1")
+    if jobs > 1 and processes not in ("auto", 1):
+        raise ConfigurationError(
+            f"jobs {jobs} with processes {shown(processes)}: cells that run at the same time have "
+            'one process each; give processes 1 or "auto"'
+        )
     _check_distinct(cells)
     runner = OneByOne(processes, saving, timeout) if jobs == 1 else Jobs(jobs, saving, timeout)
     return _run(cells, _Record(journal, saving), runner, observer or Observer())

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError, failures_of
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.problems import Instance
 from regtopk_bench.experiments.run import run
-from regtopk_bench.results import Result, Scalar, Setting
+from regtopk_bench.results import LIBRARY, Result, Scalar, Setting
 from regtopk_bench.sparsify import Sparsifier
 from regtopk_bench.training import Recipe, Schedule
+from regtopk_bench.training.plan import Plan
 from regtopk_bench.transport import TIMEOUT_SECONDS
 from regtopk_bench.workloads import Workload
-
-LIBRARY: Final = "library"
-"""The command of results that a user's own program has made."""
+from regtopk_bench.workloads.base import digest
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,15 @@ def simulate_seeds(
     pairs. A run that diverges does not stop the others.
 
     Args:
-        make: Makes the workload of a seed: data, initial values, batches. `lambda seed: workload`
-            where all that changes with the seed is what `simulate` draws from it.
+        make: Makes the workload of a seed, from which data, initial values and batches must follow:
+            `lambda seed: ModelWorkload(..., seed=seed)`, for example. If there are several seeds,
+            it is called once more with each of the first two, before training, to see that they do.
         sparsifiers: One, or several that differ.
         seeds: Whole numbers, at least 0: `range(5)`, for example.
         rounds: See `Recipe`, as for everything not described here.
         learning_rate: η.
-        name: Names the problem in results; the function's own when None.
+        name: Names the problem in results; when None, the function's own with the arguments that a
+            `functools.partial` gives it.
         schedule: The factor on η in each round; constant when None.
         momentum: m.
         weight_decay: λ.
@@ -79,14 +81,15 @@ def simulate_seeds(
         evaluate_every: Rounds between evaluations.
         processes: How many processes host the workers: see `simulate`.
         jobs: How many runs at the same time, each in a process of its own; if more than one,
-            `processes` is 1, and `make` must be defined at the top level of a module.
+            `processes` must be 1 or "auto", and `make` defined at the top level of a module.
         timeout: How many seconds a process may take to start, and may keep the others waiting.
 
     Returns:
         The runs, those of a seed together.
 
     Raises:
-        ConfigurationError: If an argument cannot be used.
+        ConfigurationError: If an argument cannot be used, as a problem whose batches are the same
+            with every seed.
         RunError: If a run failed for any other reason than a gradient that is not finite.
         KeyboardInterrupt: On Ctrl-C; the runs so far are lost, as with a RunError. What takes long
             is better run by `experiments.run`, which yields them and keeps a journal.
@@ -94,7 +97,7 @@ def simulate_seeds(
     if isinstance(make, Workload) or not callable(make):
         raise ConfigurationError(
             f"{shown(make)} is no function that makes the workload of a seed: "
-            "give lambda seed: workload, for example"
+            "give lambda seed: ModelWorkload(..., seed=seed), for example"
         )
     recipe = Recipe(
         rounds=rounds,
@@ -115,6 +118,7 @@ def simulate_seeds(
     ]
     created = datetime.now(UTC).isoformat(timespec="seconds")
     made = run(cells, processes=processes, jobs=whole(jobs, "jobs", 1), timeout=timeout)
+    _check_seeds(cells)
     runs = {each.cell.key: each for each in made}
     return Result(
         command=LIBRARY,
@@ -127,11 +131,53 @@ def simulate_seeds(
     )
 
 
+def _check_seeds(cells: Sequence[Cell]) -> None:
+    """Raise ConfigurationError if a problem draws at random, and the same for the first two seeds.
+
+    Runs with several seeds would say nothing about chance then. A problem that has no seed to draw
+    from may be the same for all: what `simulate` and random sparsifiers draw differs.
+    """
+    by_seed: dict[int, Cell] = {}
+    for cell in cells:
+        by_seed.setdefault(cell.seed, cell)
+    if len(by_seed) < 2:
+        return
+    one, other, *_ = by_seed.values()
+    drawn = _drawn(one)
+    if drawn is not None and drawn == _drawn(other):
+        raise ConfigurationError(
+            f"{one.problem.record()['workload']} makes the same problem for seeds {one.seed} and "
+            f"{other.seed}: its data, batches or initial values must follow from the seed, as in "
+            "ModelWorkload(..., seed=seed)"
+        )
+
+
+def _drawn(cell: Cell) -> tuple[Mapping[str, object], str] | None:
+    """Return what tells a cell's problem from others; None if it has no seed to draw from."""
+    plan = Plan(
+        workload=cell.problem.instance(cell.seed).workload,
+        sparsifier=cell.sparsifier,
+        recipe=cell.recipe,
+        seed=cell.seed,
+    )
+    identity = plan.workload.identity
+    return (identity, digest(plan.initial_parameters)) if "seed" in identity else None
+
+
 def _listed(values: Any, what: str, example: str) -> list[Any]:
-    if not isinstance(values, Iterable) or isinstance(values, str) or not (found := list(values)):
-        raise ConfigurationError(f"{what} {shown(values)} are not a list: give {example}")
+    if not isinstance(values, Iterable) or isinstance(values, str):
+        raise ConfigurationError(f"{what} must be a list, such as {example}, not {shown(values)}")
+    found = list(values)
+    if not found:
+        raise ConfigurationError(f"there are no {what}: give a list, such as {example}")
     return found
 
 
 def _name_of(make: Any) -> str:
+    if isinstance(make, functools.partial):
+        given = [
+            *map(shown, make.args),
+            *(f"{name}={shown(value)}" for name, value in make.keywords.items()),
+        ]
+        return f"{_name_of(make.func)}({', '.join(given)})"
     return str(getattr(make, "__qualname__", type(make).__qualname__))

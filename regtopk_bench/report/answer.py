@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from regtopk_bench.report.cost import Target, least_sent
 from regtopk_bench.report.numbers import number
 from regtopk_bench.report.phrases import (
     Bound,
@@ -19,16 +20,17 @@ from regtopk_bench.report.phrases import (
     sentence,
     sizes,
 )
-from regtopk_bench.results.measures import LOG10_SENT_TO_TARGET, SENT_TO_TARGET
+from regtopk_bench.results.measures import (
+    FINAL_ACCURACY,
+    LOG10_GAP,
+    LOG10_SENT_TO_TARGET,
+)
 from regtopk_bench.results.paired import MOST_SEEDS
-from regtopk_bench.results.standing import Beaten, Standing, standing, standings
+from regtopk_bench.results.standing import Beaten, Standing, standings
 from regtopk_bench.results.statistics import Comparison, Statistics, Summary
 
 _FEW = 2
 """Densities that have a sentence each, even where they say the same."""
-
-_MOST_NAMED = 3
-"""Configurations in a list; of more, the first are named and the others counted."""
 
 
 @dataclass(frozen=True)
@@ -42,34 +44,37 @@ class Wording:
     unit: str = ""
     """Behind a value."""
     scale: float = 1.0
+    places: int | None = 2
+    """Decimal places of a value without an interval; four significant digits where it is None."""
 
     def value(self, of: Summary) -> str:
         """Return a mean with its interval."""
-        return number(of.metrics[self.metric].times(self.scale), places=2) + self.unit
+        return number(of.metrics[self.metric].times(self.scale), self.places) + self.unit
 
     def size(self, pair: Comparison) -> float:
         """Return how large a difference is."""
         return abs(self.scale * pair.difference.mean)
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a run should reach, and how bytes that it takes are told."""
-
-    text: str
-    """Empty if there is none."""
-    unit: str
-    in_bytes: float
-
-    def sent(self, of: Summary) -> str:
-        """Return the mean of the bytes that reach it, with its interval."""
-        return f"{number(of.metrics[SENT_TO_TARGET].times(1.0 / self.in_bytes))} {self.unit}"
+GAP = Wording(LOG10_GAP, "log10 gap", "decades")
+ACCURACY = Wording(FINAL_ACCURACY, "final accuracy", "points", unit=" %", scale=100.0)
 
 
-def answers(statistics: Statistics, wording: Wording, target: Target) -> list[str]:
+def answers(
+    statistics: Statistics,
+    wording: Wording,
+    target: Target,
+    five_seeds: str = "--seeds 0-4 runs five",
+) -> list[str]:
     """Return what the comparisons say, one sentence for the densities at which they say the same.
 
     With fewer than two seeds, nothing is called better than anything else.
+
+    Args:
+        statistics: The comparisons, of one problem and recipe.
+        wording: How the metric is told that decides.
+        target: What it takes to reach it is told, too.
+        five_seeds: How to run several seeds, for whom has run one.
     """
     found = standings(statistics, wording.metric)
     everything = [each.density for each in statistics.summary]
@@ -80,10 +85,10 @@ def answers(statistics: Statistics, wording: Wording, target: Target) -> list[st
     ]
     told = [*_same(found, everything), *_not_ranked(statistics, wording, everything)]
     if not any(pair.tests for pair in pairs):
-        return [*told, *_without_verdict(statistics, pairs)]
+        return [*told, *_without_verdict(statistics, pairs, five_seeds)]
     told += _verdicts(found, wording, everything)
     told += _against_references(statistics, wording, everything)
-    told += _least_sent(statistics, target)
+    told += least_sent(statistics, target)
     told += _legend(statistics, wording, target, found)
     return told
 
@@ -119,12 +124,16 @@ def _not_ranked(statistics: Statistics, wording: Wording, everything: Sequence[f
     return [f"Not ranked: {'; '.join(parts)}"]
 
 
-def _without_verdict(statistics: Statistics, pairs: Sequence[Comparison]) -> list[str]:
+def _without_verdict(
+    statistics: Statistics, pairs: Sequence[Comparison], five_seeds: str
+) -> list[str]:
     if not pairs:
         return []
+    if any(pair.difference.n > 1 for pair in pairs):
+        return ["Runs are the same with every seed, so that several are worth one: no verdict"]
     if len({seed for each in statistics.summary for seed in each.seeds}) > 1:
         return ["No two algorithms finished on two seeds in common: no verdict"]
-    return ["One seed supports no verdict on which is better: --seeds 0-4 runs five"]
+    return [f"One seed supports no verdict on which is better: {five_seeds}"]
 
 
 def _verdicts(
@@ -174,7 +183,7 @@ def _loser(beaten: Sequence[Beaten], wording: Wording, single: bool) -> str:
     p = p_value([each.comparison for each in beaten])
     if single:
         return f"{loser} ({wording.value(beaten[0].loser)}, {p})"
-    by = sizes(wording.size(each.comparison) for each in beaten)
+    by = sizes((wording.size(each.comparison) for each in beaten), wording.places)
     return f"{loser} by {by} {wording.of_difference} ({p})"
 
 
@@ -185,6 +194,8 @@ def _no_difference(at: Sequence[Standing], wording: Wording) -> str:
     pairs = [pair for each in at for pair in each.open]
     tested = [pair for pair in pairs if math.isfinite(pair.p)]
     if not tested:
+        if any(pair.difference.n > 1 for pair in pairs):
+            return f"the runs of {listed(names)} are the same with every seed: no verdict"
         return f"{listed(names)} have fewer than two seeds in common: no verdict"
     if len(at) == 1:
         values = [wording.value(each) for each in first.leaders]
@@ -192,7 +203,8 @@ def _no_difference(at: Sequence[Standing], wording: Wording) -> str:
         names = [f"{one} ({value})" for one, value in zip(names, values, strict=True)]
     how = p_value(tested, "at least")
     if len(pairs) == 1:
-        difference = number(tested[0].difference.times(wording.scale), places=2).removeprefix("-")
+        difference = number(tested[0].difference.times(wording.scale), wording.places)
+        difference = difference.removeprefix("-")
         how = f"{difference} {wording.of_difference}, {how}"
     over = seeds(pair.difference.n for pair in tested)
     told = f"no difference between {listed(names)} is distinguishable over {over} ({how})"
@@ -202,7 +214,7 @@ def _no_difference(at: Sequence[Standing], wording: Wording) -> str:
     if not known:
         return f"{told}; it would take more than {MOST_SEEDS:,} seeds"
     pair = min(known, key=lambda each: each.seeds_needed or math.inf)
-    one = f"one of {sizes([wording.size(pair)])} {wording.of_difference}"
+    one = f"one of {sizes([wording.size(pair)], wording.places)} {wording.of_difference}"
     leaders = {each.group: name(each) for where in at for each in where.leaders}
     between = f"between {leaders[pair.first.group]} and {leaders[pair.second.group]}"
     where = [between] if len(first.leaders) > 2 else []
@@ -235,74 +247,6 @@ def _against_references(
         value = f"{wording.name} {wording.value(reference)}"
         told.append(f"Against {name(reference)} ({value}), {'; '.join(parts)}")
     return told
-
-
-def _least_sent(statistics: Statistics, target: Target) -> list[str]:
-    """Return what reaches the target with the fewest bytes sent, whatever its density."""
-    ranked = [each for each in statistics.summary if each.ranked(LOG10_SENT_TO_TARGET)]
-    if not target.text or (ranked and all(len(each.seeds) < 2 for each in ranked)):
-        return []
-
-    reached = f"reached {target.text} on every seed that finished"
-    if not ranked:
-        return [sentence(f"{_out_of(statistics)}nothing {reached}")]
-    if len(ranked) == 1:
-        who = in_one_sentence(ranked, [])
-        only = f"{_out_of(statistics)}only {who} {reached}: {target.sent(ranked[0])} per worker"
-        return [sentence(only)]
-    everything = statistics.pairs(LOG10_SENT_TO_TARGET, "all")
-    pairs = [pair for pair in everything if math.isfinite(pair.p)]
-    found = standing(statistics.summary, pairs, LOG10_SENT_TO_TARGET) if pairs else None
-    if not found or not found.leaders:
-        return []
-    alike = {each[0].group: each for each in found.same}
-    names = [in_one_sentence(alike.get(each.group, (each,)), []) for each in found.leaders]
-    leaders = [
-        f"{who}{' (the same runs)' if each.group in alike else ''}, {target.sent(each)}"
-        for who, each in zip(names, found.leaders, strict=True)
-    ]
-    shown = leaders[:_MOST_NAMED]
-    shown += [f"and {len(leaders) - len(shown)} more"] if len(leaders) > len(shown) else []
-    if len(leaders) == 1:
-        told = [f"To {target.text}, least is sent by {leaders[0]} per worker"]
-        than = ""
-    else:
-        told = [f"Sent per worker until {target.text}, least first: {'; '.join(shown)}"]
-        over = [pair.difference.n for pair in found.open]
-        told += [f"no difference is distinguishable over {seeds(over)}"] if over else []
-        than = f" as {names[0]}"
-    others = [each for each in found.beaten if each.by is found.leaders[0]]
-    told += [_more_sent(each, target, than) for each in _next_and_reference(others)]
-    compared = {each.group for pair in pairs for each in (pair.first, pair.second)}
-    if apart := [each for each in ranked if each.group not in compared]:
-        told.append(f"{in_one_sentence(apart, [])} had fewer than two seeds in common with others")
-    return ["; ".join(told)]
-
-
-def _out_of(statistics: Statistics) -> str:
-    """Return what is left out where nothing, or only one, is said to reach the target."""
-    kinds = {
-        "can be built": any(not each.achievable for each in statistics.summary),
-        "never failed": any(each.diverged or each.failed for each in statistics.summary),
-    }
-    which = [kind for kind, is_left_out in kinds.items() if is_left_out]
-    return f"of what {listed(which)}, " if which else ""
-
-
-def _next_and_reference(others: Sequence[Beaten]) -> list[Beaten]:
-    """Return the next best, and the first without a density: what sparsifying saves."""
-    ordered = sorted(others, key=lambda each: each.loser.metrics[SENT_TO_TARGET].mean)
-    reference = [each for each in ordered[1:] if not each.loser.has_density]
-    return [*ordered[:1], *reference[:1]]
-
-
-def _more_sent(each: Beaten, target: Target, than: str) -> str:
-    who, p = in_one_sentence([each.loser], []), p_value([each.comparison])
-    if not each.by.metrics[SENT_TO_TARGET].mean:
-        return f"{who} sends {target.sent(each.loser)} ({p})"
-    ratio = 10.0 ** abs(each.comparison.difference.mean)
-    times = f"{ratio:.3g}" if ratio < 100.0 else about(round(ratio))
-    return f"{who} sends {times} times as much{than} ({p})"
 
 
 def _legend(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,59 +13,37 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.notebook import data_frame, flat, html_table
-from regtopk_bench.report import notes
-from regtopk_bench.report.numbers import number
-from regtopk_bench.report.phrases import written_p
-from regtopk_bench.report.rows import density_entry
-from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
+from regtopk_bench.notebook import data_frame, html_table
+from regtopk_bench.report.summary import summary_tables
+from regtopk_bench.report.table import Table
 from regtopk_bench.results.measures import (
-    BEST_ACCURACY,
     FINAL_ACCURACY,
     LOG10_GAP,
     LOG10_SENT_TO_TARGET,
-    RECEIVED_PER_ROUND,
-    ROUNDS_TO_TARGET,
-    SENT_PER_ROUND,
-    SENT_TO_TARGET,
     Better,
     Measure,
     measures_of,
     target_of,
 )
 from regtopk_bench.results.recorded import recorded_measures
-from regtopk_bench.results.records import run_of
+from regtopk_bench.results.records import Status, run_of
 from regtopk_bench.results.schema import Result, Run, TrainingCell
 from regtopk_bench.results.statistics import Comparison, Statistics, Summary, statistics
-from regtopk_bench.results.summary import Estimate, Group, groups
+from regtopk_bench.results.summary import groups
 from regtopk_bench.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BYTES = 1e3
-"""The unit in which people read bytes."""
-
 _WIDTH = 100
-"""Characters in a line, where the terminal has no more."""
-
-_HEADINGS = {
-    LOG10_GAP: "log10\ngap",
-    FINAL_ACCURACY: "accuracy",
-    BEST_ACCURACY: "best\naccuracy",
-    ROUNDS_TO_TARGET: "rounds\nto target",
-    SENT_PER_ROUND: "kB sent\nper round",
-    RECEIVED_PER_ROUND: "kB received\nper round",
-    SENT_TO_TARGET: "kB sent\nto target",
-}
-_FINDINGS = {"same": "same runs", "open": "–"}
+"""Characters in a line, where there is no terminal that has more or fewer."""
 
 
 @dataclass(frozen=True, repr=False)
 class Compared:
-    """Means over seeds with 95 % confidence intervals, and pairs on the same seeds.
+    """Means over seeds with 95 % confidence intervals, pairs on the same seeds, and the answer.
 
-    It prints as a table; numbers are in `summary` and `comparisons`.
+    It prints as tables; numbers are in `summary` and `comparisons`.
     """
 
     statistics: Statistics
@@ -90,18 +69,24 @@ class Compared:
         its name with "_half_width" behind.
 
         Raises:
-            ImportError: If pandas is not installed.
+            MissingPackageError: If pandas is not installed.
         """
         return data_frame([_facts(each) for each in self.summary])
 
     def __repr__(self) -> str:
-        """Return the tables as text."""
-        text, width = io.StringIO(), max(_WIDTH, shutil.get_terminal_size().columns)
+        """Return the tables as text, in the width and the characters that stdout has."""
+        on_terminal = sys.stdout is not None and sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if on_terminal else _WIDTH
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        buffer = io.BytesIO()
+        text = io.TextIOWrapper(buffer, encoding, errors="replace", newline="\n")
         console = Console(file=text, color_system=None, width=width)
         for at, table in enumerate(self.tables):
-            console.file.write("\n" if at else "")
+            text.write("\n" if at else "")
             table.print_to(console)
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        text.flush()
+        lines = buffer.getvalue().decode(encoding).splitlines()
+        return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
         """Return the tables as HTML."""
@@ -116,12 +101,14 @@ def compare(
     """Summarise training runs over their seeds, and compare those on the same seeds in pairs.
 
     Runs that differ only in their seed make up a configuration. Pairs are compared if problem,
-    recipe and number of entries sent are the same, or if one of them, as dense, sends all.
+    recipe and number of entries sent are the same, or if one of them, as dense, sends all. What
+    that says is told in sentences, of the first metric in `better`, else of accuracy, gap or loss.
     What a command measures besides, as bytes until its target, is there if all are its results,
     with the same target.
 
     Args:
-        what: Results, runs or traces. Of traces, the problem is taken to be the same.
+        what: Results, runs or traces. Of traces with as many workers and parameters, the problem is
+            taken to be the same.
         better: Which values of a metric are better, "lower" or "higher", for those whose names do
             not tell as `gap`, `loss` and `accuracy` do; others are not compared.
 
@@ -129,21 +116,21 @@ def compare(
         The summary, which prints as a table.
 
     Raises:
-        ConfigurationError: If there is nothing to compare, or two runs have the same cell.
+        ConfigurationError: If there is nothing to compare, two runs have the same cell, or runs of
+            what is said to be one problem differ in their number of workers or parameters.
     """
     given = [what] if isinstance(what, Result | Run | Trace) else _listed(what)
     runs = [run for each in given for run in _runs_of(each) if _is_training(run)]
     if not runs:
         raise ConfigurationError("there is no training run to compare")
     _check_distinct(runs)
+    _check_problems(runs)
     recorded = recorded_measures(runs, _checked(better or {}, runs))
     measures = {each.name: each for each in (*recorded, *_of_their_command(given))}
     found = statistics(runs, list(measures.values()))
     shown = [name for name in measures if name != LOG10_SENT_TO_TARGET and _known(found, name)]
-    everything = groups(runs)
-    tables = [_means(found, everything, shown)]
-    pairs = [each for each in found.comparisons if math.isfinite(each.p) and each.metric in shown]
-    return Compared(found, [*tables, *([_pairs(found, pairs)] if pairs else [])])
+    deciding = _deciding(measures.values(), better or {})
+    return Compared(found, summary_tables(found, groups(runs), shown, deciding))
 
 
 def _of_their_command(given: Sequence[object]) -> Sequence[Measure]:
@@ -167,13 +154,15 @@ def _runs_of(given: object) -> Sequence[Run]:
         case Run():
             return [given]
         case Trace():
+            sizes = {"workers": given.workers, "parameters": len(given.final_parameters)}
             cell = TrainingCell(
-                problem={"workload": "simulate", "workers": given.workers},
+                problem={"workload": "simulate", **sizes},
                 sparsifier=dict(given.sparsifier),
-                recipe={"rounds": given.rounds},
+                recipe=dict(given.recipe),
                 seed=given.seed,
             )
-            return [run_of(cell, given, facts={}, environments=[])]
+            ended: Status = "finished" if given.rounds == given.recipe["rounds"] else "stopped"
+            return [run_of(cell, given, ended, facts={}, environments=[])]
     raise ConfigurationError(f"expected results, runs or traces, not a {type(given).__name__}")
 
 
@@ -185,12 +174,29 @@ def _check_distinct(runs: Sequence[Run]) -> None:
     seen: set[str] = set()
     for run in runs:
         if run.cell.key in seen:
-            which = ", ".join(f"{name} {value}" for name, value in run.cell.which.items())
             raise ConfigurationError(
-                f"two runs have the same cell ({which}): compare one of them, or give other names "
-                "to problems that differ"
+                f"two runs have the same cell ({_which(run)}): compare one of them, or give other "
+                "names to problems that differ"
             )
         seen.add(run.cell.key)
+
+
+def _which(run: Run) -> str:
+    return ", ".join(f"{name} {value}" for name, value in run.cell.which.items())
+
+
+def _check_problems(runs: Sequence[Run]) -> None:
+    """Raise ConfigurationError if runs of one problem cannot be of the same one."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        one = first.setdefault(repr(run.cell.problem), run)
+        for name in ("workers", "parameters"):
+            if run.metrics[name] != one.metrics[name]:
+                raise ConfigurationError(
+                    f"two problems are named {run.cell.problem['workload']}: runs have "
+                    f"{one.metrics[name]:,} {name} ({_which(one)}) and {run.metrics[name]:,} "
+                    f"({_which(run)}); name each, as by simulate_seeds(..., name=...)"
+                )
 
 
 def _checked(better: Mapping[str, Better], runs: Sequence[Run]) -> Mapping[str, Better]:
@@ -219,88 +225,11 @@ def _facts(summary: Summary) -> dict[str, object]:
     return facts
 
 
-def _means(found: Statistics, everything: Sequence[Group], shown: Sequence[str]) -> Table:
-    settings = [flat({"problem": e.cell.problem, "recipe": e.cell.recipe}) for e in everything]
-    names = dict.fromkeys(name for each in settings for name in each)
-    varying = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
-    rows = [
-        Row(
-            [
-                Entry(each.label),
-                density_entry(each),
-                *(Entry(str(setting.get(name, "–"))) for name in varying),
-                Entry(str(len(each.seeds)), len(each.seeds)),
-                *(_entry(name, each.metrics[name]) for name in shown),
-            ]
-        )
-        for each, setting in zip(found.summary, settings, strict=True)
-    ]
-    columns = [
-        Column("algorithm", "algorithm", left=True, breaks=NAME),
-        Column("density", "density"),
-        *(Column(name, name, left=True, breaks=NAME) for name in varying),
-        Column("seeds", "seeds"),
-        *(Column(_HEADINGS.get(name, name), name) for name in shown),
-    ]
-    below = [*notes.on_runs(everything), *_ended_badly(found)]
-    sent = [f"kB sent per worker{notes.encodings(everything)}"] if SENT_PER_ROUND in shown else []
-    return Table("Means over the seeds", columns, rows, [*below, *sent])
-
-
-def _pairs(found: Statistics, pairs: Sequence[Comparison]) -> Table:
-    by_group = {each.group: each for each in found.summary}
-    columns = [
-        Column("first", "first", left=True, breaks=NAME),
-        Column("second", "second", left=True, breaks=NAME),
-        Column("density", "density"),
-        Column("of", "of", left=True, breaks=NAME),
-        Column("difference", "difference"),
-        Column("p\n(t-test)", "p"),
-        Column("p\n(Holm)", "p_corrected"),
-        Column("seeds", "n"),
-        Column("better", "better", left=True, breaks=NAME),
-    ]
-    rows = [
-        Row(
-            [
-                Entry(each.first.label),
-                Entry(each.second.label),
-                density_entry(by_group[each.first.group]),
-                Entry(_HEADINGS.get(each.metric, each.metric).replace("\n", " ")),
-                _entry(each.metric, each.difference, signed=True),
-                *(Entry(written_p(p, certain=each.certain), p) for p in (each.p, each.p_corrected)),
-                Entry(str(each.difference.n), each.difference.n),
-                Entry(_finding(each)),
-            ]
-        )
-        for each in pairs
-    ]
-    better = "better: where p, corrected for all pairs of its kind (Holm), is at most 0.05"
-    return Table("First minus second, paired by seed", columns, rows, [better])
-
-
-def _finding(pair: Comparison) -> str:
-    if pair.finding in _FINDINGS:
-        return _FINDINGS[pair.finding]
-    return (pair.first if pair.finding == "first" else pair.second).label
-
-
-def _ended_badly(found: Statistics) -> list[str]:
-    told = []
-    for each in found.summary:
-        where = f" at density {each.density:g}" if each.has_density else ""
-        runs = each.finished + each.stopped + each.diverged + each.failed
-        for how in ("diverged", "failed"):
-            count = getattr(each, how)
-            if count:
-                told.append(f"{each.label}{where}: {count} of {runs} {how}")
-    return told
-
-
-def _entry(name: str, value: Estimate, *, signed: bool = False) -> Entry:
-    in_bytes = name in (SENT_PER_ROUND, RECEIVED_PER_ROUND, SENT_TO_TARGET)
-    scaled = value.times(1.0 / _BYTES) if in_bytes else value
-    return Entry(number(scaled, sign="+" if signed else ""), value.mean)
+def _deciding(measures: Iterable[Measure], asked: Iterable[str]) -> str:
+    """Return the name of the metric whose comparisons are told in sentences; empty if none is."""
+    compared = [each.name for each in measures if each.better and not each.across_densities]
+    order = [*asked, FINAL_ACCURACY, LOG10_GAP, *compared]
+    return next((name for name in order if name in compared), "")
 
 
 def _html(table: Table) -> str:

@@ -69,7 +69,7 @@ def _entries(name: str, pair: Comparison, scale: float) -> list[Entry]:
         Entry(f"{pair.first.density:g}", pair.first.density),
         Entry(name),
         Entry(number(difference.times(scale), places=2, sign="+"), difference.mean),
-        *(Entry(written_p(p, certain=pair.certain), p) for p in (pair.p, pair.p_corrected)),
+        *(Entry(written_p(p), p) for p in (pair.p, pair.p_corrected)),
         Entry(written_p(pair.p_wilcoxon), pair.p_wilcoxon),
         Entry(str(difference.n), difference.n),
     ]

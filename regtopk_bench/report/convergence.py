@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.report import notes
-from regtopk_bench.report.answer import Target, Wording, answers
+from regtopk_bench.report.answer import GAP, answers
 from regtopk_bench.report.comparison import comparison_table
+from regtopk_bench.report.cost import Target
 from regtopk_bench.report.rows import (
     COUNTS,
     by_density,
@@ -36,7 +37,6 @@ from regtopk_bench.results.summary import Group, estimate
 
 _CURVE_WIDTH = 10
 _CURVE_FLOOR = -30.0
-_GAP = Wording(LOG10_GAP, "log10 gap", "decades")
 _EXACT = "a gap of exactly 0 is taken for 2.2e-308, the smallest number with a logarithm"
 
 
@@ -49,11 +49,11 @@ def convergence_tables(result: Result, unicode: bool = True) -> list[Table]:
     wanted = target_of(result)
     reached = "" if math.isnan(wanted) else f"{wanted:g}"
     target = Target(reached, *unit_to_target(statistics, 1e3))
-    told = answers(statistics, _GAP, target)
+    told = answers(statistics, GAP, target)
     compared = comparison_table(
         statistics,
         " (log10 gap; negative: the first is closer)",
-        {_GAP.name: LOG10_GAP},
+        {GAP.name: LOG10_GAP},
         notes=told,
     )
     below = [] if compared else told

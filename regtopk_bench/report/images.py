@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from regtopk_bench.report import notes
-from regtopk_bench.report.answer import Target, Wording, answers
+from regtopk_bench.report.answer import ACCURACY, answers
 from regtopk_bench.report.comparison import comparison_table
+from regtopk_bench.report.cost import Target
 from regtopk_bench.report.rows import (
     COUNTS,
     by_density,
@@ -35,8 +36,6 @@ from regtopk_bench.results.statistics import Statistics, Summary, statistics_of
 from regtopk_bench.results.summary import Group, estimate
 from regtopk_bench.trace import PHASES
 
-_ACCURACY = Wording(FINAL_ACCURACY, "final accuracy", "points", unit=" %", scale=100.0)
-
 
 def image_tables(result: Result) -> list[Table]:
     """Return the tables of a `cifar` result: accuracies, and the comparison by seed.
@@ -47,7 +46,7 @@ def image_tables(result: Result) -> list[Table]:
     wanted = target_of(result)
     reached = "" if math.isnan(wanted) else f"{100 * wanted:g} %"
     target = Target(reached, *unit_to_target(statistics, 1e6))
-    told = answers(statistics, _ACCURACY, target)
+    told = answers(statistics, ACCURACY, target)
     compared = comparison_table(
         statistics,
         f" in points of accuracy on {source(result)} (positive: the first is better)",

@@ -82,23 +82,33 @@ def seeds(counts: Iterable[int]) -> str:
     return f"{' to '.join(map(str, dict.fromkeys((ordered[0], ordered[-1]))))} seeds"
 
 
-def sizes(values: Iterable[float]) -> str:
-    """Return how large differences are, such as `0.50` or `0.50 to 1.25`."""
+def sizes(values: Iterable[float], places: int | None = 2) -> str:
+    """Return how large differences are, such as `0.50` or `0.50 to 1.25`.
+
+    Args:
+        values: The differences, without their signs.
+        places: Decimal places, but for what they would make 0; None for four significant digits.
+    """
     ordered = sorted(values)
-    ends = [f"{each:.2f}" if each >= 0.01 else f"{each:.2g}" for each in (ordered[0], ordered[-1])]
+    ends = [_size(each, places) for each in (ordered[0], ordered[-1])]
     return " to ".join(dict.fromkeys(ends))
 
 
-def written_p(value: float, *, certain: bool = False, rounding: str = ROUND_HALF_EVEN) -> str:
+def _size(value: float, places: int | None) -> str:
+    if places is None:
+        return f"{value:.4g}"
+    return f"{value:.{places}f}" if value >= 10.0**-places else f"{value:.2g}"
+
+
+def written_p(value: float, *, rounding: str = ROUND_HALF_EVEN) -> str:
     """Return p to two significant digits, or as many as tell on which side of 0.05 it is.
 
     Args:
         value: A number from 0 to 1.
-        certain: Whether it is 0 because no seed changes anything, and not only too small.
         rounding: As in `decimal`.
     """
     if value < _SMALLEST_P:
-        return "0" if certain else f"<{_SMALLEST_P:g}"
+        return f"<{_SMALLEST_P:g}"
     exact, digits = Decimal(str(value)), 2
     while True:
         last = Decimal(1).scaleb(exact.adjusted() + 1 - digits)
@@ -113,8 +123,7 @@ def p_value(pairs: Sequence[Comparison], bound: Bound = "at most") -> str:
     values = [pair.p_corrected for pair in pairs]
     value = max(values) if bound == "at most" else min(values)
     if value < _SMALLEST_P:
-        certain = all(pair.certain for pair in pairs)
-        return "the same with every seed" if certain else f"p < {_SMALLEST_P:g}"
+        return f"p < {_SMALLEST_P:g}"
     if len(values) == 1 or (bound == "at least" and value == 1.0):
         return f"p = {written_p(value)}"
     if bound == "at most":

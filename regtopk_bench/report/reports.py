@@ -9,6 +9,7 @@ from rich.console import Console
 
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.extras import needed_by
+from regtopk_bench.report.compared import compare
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.images import image_tables
 from regtopk_bench.report.kernels import kernels_tables
@@ -16,7 +17,7 @@ from regtopk_bench.report.table import Column, Entry, Row, Table, print_report
 from regtopk_bench.report.toy import toy_table
 from regtopk_bench.report.verdicts import verdict_tables
 from regtopk_bench.results import store
-from regtopk_bench.results.schema import CHECK, Result
+from regtopk_bench.results.schema import CHECK, LIBRARY, Result
 
 
 @np.errstate(all="ignore")  # numbers at the edge of floating point are shown as inf or nan
@@ -35,6 +36,8 @@ def tables(result: Result, unicode: bool = True, *, everything: bool = False) ->
         return verdict_tables(result, everything=everything)
     if not result.runs:
         return [_without_runs(result)]
+    if result.command == LIBRARY:
+        return list(compare(result).tables)
     match result.command:
         case "linreg":
             return convergence_tables(result, unicode)
@@ -98,6 +101,8 @@ def without_plot(result: Result) -> str | None:
     """Return why there is no plot of a result; None if there is one."""
     if result.command == CHECK:  # whose runs are of several workloads
         return f"a result of {result.command} has no plot"
+    if result.command == LIBRARY:
+        return "runs of a program of one's own have no plot"
     return None if result.runs else "no run has ended, so that there is no plot"
 
 

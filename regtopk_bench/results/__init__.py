@@ -2,6 +2,7 @@
 
 from regtopk_bench.results.schema import (
     CHECK,
+    LIBRARY,
     SCHEMA,
     VERSION,
     Header,
@@ -15,6 +16,7 @@ from regtopk_bench.results.values import Scalar
 
 __all__ = [
     "CHECK",
+    "LIBRARY",
     "SCHEMA",
     "VERSION",
     "Header",

@@ -27,8 +27,8 @@ SCHEMA: Final = "regtopk-bench.result"
 VERSION: Final = 2
 
 CHECK: Final = "check"
-"""The command whose results hold runs of several workloads, and verdicts."""
-
+LIBRARY: Final = "library"
+"""Commands: one whose results hold runs of several workloads, and verdicts; a user's program."""
 
 BYTES: Final = ("uplink_bytes", "downlink_bytes", "coordination_bytes")
 """Counted in every round of training: a trace of each, and its total among the metrics."""
@@ -204,7 +204,7 @@ class Run(Model):
         """Return a data frame with a row for each round, or each repeat, and what was recorded.
 
         Raises:
-            ImportError: If pandas is not installed.
+            MissingPackageError: If pandas is not installed.
         """
         return data_frame(self.traces, "round" if self.cell.kind == "training" else "repeat")
 
@@ -301,7 +301,7 @@ class Result(Header):
         """Return a data frame with a row for each run: the facts of its cell, status, metrics.
 
         Raises:
-            ImportError: If pandas is not installed.
+            MissingPackageError: If pandas is not installed.
         """
         return data_frame([run.facts for run in self.runs])
 

@@ -17,8 +17,9 @@ from regtopk_bench.results.alike import ignores_seeds, made_the_same_runs
 from regtopk_bench.results.holm import corrected
 from regtopk_bench.results.labels import labels, parameters
 from regtopk_bench.results.measures import Better, Measure, measures_of
-from regtopk_bench.results.paired import LEVEL, paired_t, seeds_needed, signed_rank, spread_of
-from regtopk_bench.results.schema import Result, Run
+from regtopk_bench.results.paired import LEVEL, paired_t, seeds_needed, signed_rank
+from regtopk_bench.results.recorded import recorded_measures
+from regtopk_bench.results.schema import LIBRARY, Result, Run
 from regtopk_bench.results.summary import Estimate, Group, estimate, groups
 from regtopk_bench.results.values import Facts, Model, Number
 
@@ -99,7 +100,7 @@ class Comparison(Model):
 
     p: Number
     """Of the paired t-test, two-sided. Where all differences are the same number, of their signs
-    alone; 0 if neither of the two depends on the seed. Null for fewer than two pairs."""
+    alone. Null for fewer than two pairs, and where neither of the two depends on the seed."""
 
     p_corrected: Number
     """The same, corrected for the tests of the family (Holm)."""
@@ -115,11 +116,6 @@ class Comparison(Model):
     """Where it is open: with how many seeds a difference as large and with as much spread would be
     found in 80 % of experiments, at a level of 0.05 divided by the number of tests; null if 10,000
     would not do."""
-
-    @property
-    def certain(self) -> bool:
-        """Whether p is 0 because no seed changes the difference, not because it is too small."""
-        return self.p == 0.0 and self.difference.half_width == 0.0
 
 
 class Statistics(Model):
@@ -144,7 +140,9 @@ class Statistics(Model):
 
 def statistics_of(result: Result) -> Statistics:
     """Return the statistics of a result; they are empty if its command compares nothing."""
-    measures = measures_of(result)
+    measures: Sequence[Measure] = measures_of(result)
+    if result.command == LIBRARY:
+        measures = recorded_measures(result.runs, {})
     return statistics(result.runs, measures) if measures else Statistics()
 
 
@@ -291,17 +289,13 @@ def _differences(
     ours, theirs = first.values[measure.name], second.values[measure.name]
     common = [seed for seed in ours if seed in theirs]
     values = _array(ours[seed] - theirs[seed] for seed in common)
-    if _is_certain(first, second, values):
-        return values, 0.0
     runs = [each.group.by_seed[seed] for each in (first, second) for seed in common]
     return values, math.sqrt(2.0) * measure.least_spread(runs)
 
 
 def _p(first: _Member, second: _Member, differences: NDArray[np.float64], least: float) -> float:
-    if len(differences) < 2:
+    if len(differences) < 2 or _ignore_seeds(first, second):
         return math.nan
-    if differences.any() and _is_certain(first, second, differences):
-        return 0.0
     return paired_t(differences, least)
 
 
@@ -312,9 +306,9 @@ def _difference(
     least: float,
     finding: Finding,
 ) -> Estimate:
-    """Return the mean difference; of equal ones, nothing is known of the spread."""
+    """Return the mean difference; of equal ones, or of one run, nothing is known of the spread."""
     found = estimate(differences, least)
-    if found.half_width or finding == "same" or _is_certain(first, second, differences):
+    if finding == "same" or (found.half_width and not _ignore_seeds(first, second)):
         return found
     return found.model_copy(update={"half_width": None})
 
@@ -333,10 +327,8 @@ def _finding(
     return "first" if (differences.mean() > 0.0) == (better == "higher") else "second"
 
 
-def _is_certain(first: _Member, second: _Member, differences: NDArray[np.float64]) -> bool:
-    """Tell whether neither depends on the seed, so that another one would change nothing."""
-    if len(differences) < 2 or spread_of(differences):
-        return False
+def _ignore_seeds(first: _Member, second: _Member) -> bool:
+    """Tell whether neither depends on the seed: then all seeds are worth no more than one."""
     return ignores_seeds(first.group) and ignores_seeds(second.group)
 
 

@@ -109,13 +109,45 @@ def load(path: str | os.PathLike[str]) -> Result:
     Raises:
         ConfigurationError: If it is missing, damaged, of another kind or of another version.
     """
+    return read(_path(path, f"cannot read result {path}"))
+
+
+def save(result: Result, folder: str | os.PathLike[str]) -> None:
+    """Save a result in a folder, where `load` and `regtopk-bench show` find it.
+
+    A result that is there is replaced.
+
+    Args:
+        result: Such as `simulate_seeds` returns.
+        folder: It is made if there is none; "~" is the home directory.
+
+    Raises:
+        ConfigurationError: If it cannot be written there, or a command has not ended its run there.
+    """
+    if not isinstance(result, Result):
+        raise ConfigurationError(f"expected a Result, not a {type(result).__name__}")
+    place = _path(folder, f"cannot save to {folder}")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        unfinished = (place / journal.JOURNAL_FILE).exists()
+        if not unfinished:
+            write(result, place)
+    except OSError as error:
+        raise ConfigurationError(f"cannot save to {folder}: {error.strerror}") from error
+    if unfinished:
+        raise ConfigurationError(f"{folder} has a run that has not ended: name another folder")
+
+
+def _path(path: object, failing: str) -> Path:
+    """Return a path as such, in full; raise ConfigurationError if it is none."""
     if not isinstance(path, str | os.PathLike):
         raise ConfigurationError(f"path {path!r} of a result is no path")
+    if "\0" in str(path):
+        raise ConfigurationError(f"{failing}: there is a null byte in its name")
     try:
-        found = Path(path).expanduser()
+        return Path(path).expanduser()
     except RuntimeError as error:  # there is no such home
-        raise ConfigurationError(f"cannot read result {path}: {error}") from error
-    return read(found)
+        raise ConfigurationError(f"{failing}: {error}") from error
 
 
 def read(path: Path) -> Result:

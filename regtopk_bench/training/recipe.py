@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from regtopk_bench.arguments import is_real, shown, whole
@@ -61,7 +62,16 @@ class Recipe:
             raise ConfigurationError(
                 f"weight_decay {shown(self.weight_decay)} is not a finite number from 0 up"
             )
+        for name in ("learning_rate", "momentum", "weight_decay"):
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def rate(self, round: int) -> float:
         """Return the learning rate of a round, counted from 0."""
         return self.learning_rate * self.schedule.factor(round, self.rounds)
+
+    @property
+    def record(self) -> dict[str, str | bool | int | float]:
+        """The recipe as plain facts, as it is stored."""
+        facts = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        schedule = facts.pop("schedule")
+        return facts | {"schedule": schedule.shape, "warm_up": schedule.warm_up}

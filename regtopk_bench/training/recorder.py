@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from regtopk_bench.errors import RegtopkBenchError
 from regtopk_bench.messages import Encoding, Message
 from regtopk_bench.trace import BytesSent, Trace
 from regtopk_bench.workloads import Workload
@@ -28,6 +30,7 @@ class Recorder:
     evaluate_every: int = 1
     sparsifier: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     seed: int = 0
+    recipe: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     _encoding: str = field(default="", init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
@@ -67,12 +70,19 @@ class Recorder:
     ) -> Trace:
         """Return what was recorded so far, with the current parameters.
 
-        Unless the run was cut short, its last round is evaluated even if it was not due.
+        Unless the run was cut short, its last round is evaluated even if it was not due. If it was,
+        evaluations that fail are left out.
         """
-        self._flush()
         rounds = len(self._uplink)
-        if rounds and not cut_short and self._evaluated[-1:] != [rounds - 1]:
-            self._evaluate(parameters_J[None], [rounds - 1])
+        try:
+            self._flush()
+            if rounds and not cut_short and self._evaluated[-1:] != [rounds - 1]:
+                self._evaluate(parameters_J[None], [rounds - 1])
+        except RegtopkBenchError:
+            if not cut_short:
+                raise
+            with contextlib.suppress(RegtopkBenchError):
+                self._evaluate(self._parameters_TJ[:0], [])  # which metrics there are
         counted = (self._uplink, self._downlink, self._coordination)
         return Trace(
             metrics={name: self._by_round(parts) for name, parts in self._metrics.items()},
@@ -84,6 +94,7 @@ class Recorder:
             processes=self.processes,
             sparsifier=self.sparsifier,
             seed=self.seed,
+            recipe=self.recipe,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,7 +124,16 @@ class Recorder:
         first, every = len(self._downlink), self.evaluate_every
         skipped = -(first + 1) % every
         waiting_TJ = self._parameters_TJ[: self._pending][skipped::every]
-        self._evaluate(waiting_TJ, list(range(first + skipped, first + self._pending, every)))
+        due = list(range(first + skipped, first + self._pending, every))
+        try:
+            self._evaluate(waiting_TJ, due)
+        except RegtopkBenchError:
+            self._end_block()
+            raise
+        self._end_block()
+
+    def _end_block(self) -> None:
+        """Count the bytes of the pending rounds, of which none is pending then."""
         workers, dim = self.workload.workers, self.workload.dim
         encoding = Encoding.of(dim, self.workload.dtype)
         for nonzero in _count_nonzero(self._aggregates_TJ[: self._pending]):
@@ -123,7 +143,15 @@ class Recorder:
     def _evaluate(self, parameters_TJ: Tensor, rounds: list[int]) -> None:
         if not rounds and self._metrics:
             return
-        for name, values_T in self.workload.metrics(parameters_TJ).items():
+        try:
+            found = self.workload.metrics(parameters_TJ)
+        except RegtopkBenchError:
+            if len(rounds) > 1:  # those before the one that fails are worth having
+                with contextlib.suppress(RegtopkBenchError):
+                    for parameters_J, round in zip(parameters_TJ, rounds, strict=True):
+                        self._evaluate(parameters_J[None], [round])
+            raise
+        for name, values_T in found.items():
             self._metrics.setdefault(name, []).append(values_T)
         self._evaluated += rounds
 

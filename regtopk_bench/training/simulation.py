@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from typing import Any
 
@@ -71,7 +72,7 @@ def simulate(
     Raises:
         ConfigurationError: If an argument cannot be used.
         NonFiniteGradientError: When a gradient is not finite; `error.trace` has the rounds
-            before, as for any RunError.
+            before, as for any RunError: of an evaluation that failed, the values are NaN.
         WorkerDiedError: When a process of the pool ended early, or does not answer.
         InterruptedRun: On Ctrl-C, with the finished rounds in `trace`.
     """
@@ -99,18 +100,17 @@ def simulate(
     )
     count = choose_processes(plan, processes)
     facts = record(sparsifier, lenient=True)
-    recorder = Recorder(plan.workload, count, evaluate_every, facts, plan.seed)
+    recorder = Recorder(plan.workload, count, evaluate_every, facts, plan.seed, recipe.record)
     opener = Participant(plan, recorder, on_round)
     try:
-        _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
-    except StoppedError:
-        pass
+        with contextlib.suppress(StoppedError):
+            _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
+        return opener.trace()
     except RunError as error:
         error.trace = opener.trace(cut_short=True)
         raise
     except KeyboardInterrupt:
         raise InterruptedRun(opener.trace(cut_short=True)) from None
-    return opener.trace()
 
 
 def _train(opener: Participant, plan: Plan, processes: int | Ranks, timeout: float) -> None:

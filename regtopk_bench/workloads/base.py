@@ -52,7 +52,8 @@ class Workload(ABC):
         """What determines the gradients, apart from parameters, worker and round.
 
         A checkpoint is resumed only on a workload of equal identity, so a workload adds its own
-        data and hyper-parameters, large ones as a `digest`. Scalars only, for JSON.
+        data and hyper-parameters, large ones as a `digest`, and as `seed` what it draws batches or
+        data from, if anything: `simulate_seeds` sees to it that it changes. Scalars only, for JSON.
         """
         kind = type(self)
         return {

@@ -26,12 +26,13 @@ from regtopk_bench.workloads.network import (
     STATISTICS_BATCHES,
     NetworkWorkload,
 )
-from regtopk_bench.workloads.samples import samples_of
+from regtopk_bench.workloads.samples import Samples, samples_of
 
 Measure = Callable[[Tensor, Tensor], Any]
 """A mean over a batch, from outputs (B, …) and targets (B, …)."""
 
 _EVALUATED_BATCH = 250
+_WHOLE_NUMBERS = (torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64)
 _TAKEN = {
     *("loss", "rounds", "workers", "parameters"),
     *("uplink_bytes", "downlink_bytes", "coordination_bytes"),
@@ -40,12 +41,21 @@ _TAKEN = {
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the fraction of samples whose largest score, of (B, classes), is that of the target.
+    """Return the fraction of targets whose class has the largest score.
 
     Args:
-        outputs: Scores, (B, classes).
-        targets: The right classes, (B,), whole numbers.
+        outputs: Scores, (B, classes, …), of two classes at least.
+        targets: The right classes, (B, …), whole numbers.
+
+    Raises:
+        ConfigurationError: If they are of other shapes, or the targets are not whole numbers.
     """
+    fits = outputs.dim() > 1 and targets.shape == outputs.shape[:1] + outputs.shape[2:]
+    if not fits or outputs.shape[1] < 2 or targets.dtype not in _WHOLE_NUMBERS:
+        raise ConfigurationError(
+            "accuracy needs scores (B, classes, …) of at least two classes and whole numbers "
+            f"(B, …), not {tuple(outputs.shape)} and {tuple(targets.shape)} of {targets.dtype}"
+        )
     return (outputs.argmax(dim=1) == targets).double().mean()
 
 
@@ -78,7 +88,7 @@ class ModelWorkload(NetworkWorkload):
         weights: Any = None,
         seed: int = 0,
     ) -> None:
-        """Set up the problem, and compute a gradient of the first worker to try it.
+        """Set up the problem, and compute a gradient and the metrics of one batch to try it.
 
         Args:
             model: The network, on any device; a copy is trained. Its parameters that require a
@@ -97,8 +107,9 @@ class ModelWorkload(NetworkWorkload):
             seed: Of batches, data sets and dropout.
 
         Raises:
-            ConfigurationError: If an argument cannot be used; if no gradient can be computed, or it
-                is another when computed again; if the model changes its buffers.
+            ConfigurationError: If an argument cannot be used, as a loss with parameters of its own;
+                if no gradient or metric can be computed, or a gradient is another when computed
+                again; if the model changes its buffers.
         """
         if not isinstance(model, nn.Module):
             raise ConfigurationError(f"expected a torch.nn.Module, not {shown(model)}")
@@ -196,23 +207,31 @@ class ModelWorkload(NetworkWorkload):
         self._set(parameters_J)
         self._measure_statistics()
         self._model.eval()
-        measures = [self._criterion, *self._metrics.values()]
         shares = (
             [(1.0, self._test)]
             if self._test is not None
             else zip(self.weights_N, self._samples, strict=True)
         )
-        means = np.zeros(len(measures))
+        means = np.zeros(1 + len(self._metrics))
         with torch.no_grad(), self._forked_generators():
             self._seed_dropout(self.workers, 0)  # for a model that draws in evaluation mode, too
             for share, samples in shares:
                 for positions_B in _batches(np.arange(len(samples)), _EVALUATED_BATCH):
-                    draws = [self._seed, self.workers, int(positions_B[0]), 1]
-                    inputs, targets = samples.take(positions_B, draws)
-                    outputs = self._model(inputs)
-                    values = [float(measure(outputs, targets)) for measure in measures]
+                    values = self._measured(samples, positions_B)
                     means += float(share) * len(positions_B) / len(samples) * np.array(values)
         return means
+
+    def _measured(self, samples: Samples, positions_B: NDArray[np.int64]) -> list[float]:
+        """Return loss and metrics of a batch."""
+        draws = [self._seed, self.workers, int(positions_B[0]), 1]
+        inputs, targets = samples.take(positions_B, draws)
+        with failures_of("the model"):
+            outputs = self._model(inputs)
+        values = []
+        for name, measure in {"loss": self._criterion, **self._metrics}.items():
+            with failures_of(f'metric "{name}"' if name in self._metrics else "the loss"):
+                values.append(float(measure(outputs, targets)))
+        return values
 
     def _loss(self, network: Any, inputs: Tensor, targets: Tensor) -> Tensor:
         loss = self._criterion(network(inputs), targets)
@@ -244,7 +263,7 @@ class ModelWorkload(NetworkWorkload):
         return [buffer for buffer in self._model.buffers() if id(buffer) not in measured]
 
     def _try(self) -> None:
-        """Raise ConfigurationError if the model's gradients cannot be those of a workload."""
+        """Raise ConfigurationError if gradients or metrics cannot be those of a workload."""
         before = [buffer.clone() for buffer in self._model.buffers()]
         with single_threaded():
             try:
@@ -253,6 +272,7 @@ class ModelWorkload(NetworkWorkload):
                 )
             except RunError as error:
                 raise ConfigurationError(f"on the first batch of worker 0, {error}") from error
+            self._try_metrics()
         for (name, buffer), old in zip(self._model.named_buffers(), before, strict=True):
             if not torch.equal(buffer.nan_to_num(), old.nan_to_num()):
                 raise ConfigurationError(
@@ -265,6 +285,18 @@ class ModelWorkload(NetworkWorkload):
                 "the gradient of a batch is another when computed again: model, loss and data may "
                 "depend on nothing but PyTorch's, NumPy's and Python's own random numbers"
             )
+
+    def _try_metrics(self) -> None:
+        """Raise ConfigurationError if loss and metrics of the first batch cannot be evaluated."""
+        samples = self._samples[0] if self._test is None else self._test
+        self._model.eval()
+        try:
+            with torch.no_grad(), self._forked_generators():
+                self._seed_dropout(self.workers, 0)
+                self._measured(samples, np.arange(min(len(samples), _EVALUATED_BATCH)))
+        except RunError as error:
+            whose = "worker 0" if self._test is None else "the test data"
+            raise ConfigurationError(f"on the first batch of {whose}, {error}") from error
 
     def __getstate__(self) -> dict[str, Any]:
         """Let the processes of a pool map large tensors instead of copying them."""
@@ -283,6 +315,11 @@ def _checked(loss: Measure, metrics: Mapping[str, Measure]) -> dict[str, Measure
     for name in metrics:
         if not isinstance(name, str) or name in _TAKEN:
             raise ConfigurationError(f"no metric can be named {shown(name)}")
+    if isinstance(loss, nn.Module) and any(each.requires_grad for each in loss.parameters()):
+        raise ConfigurationError(
+            f"the loss {type(loss).__name__} has parameters, which would not be trained: make them "
+            "part of the model, or freeze them with requires_grad_(False)"
+        )
     return dict(metrics)
 
 

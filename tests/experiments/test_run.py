@@ -103,6 +103,13 @@ def test_cells_that_repeat_are_refused() -> None:
         next(experiments.run([cell(), cell()]))
 
 
+def test_cells_that_run_at_the_same_time_have_one_process_each() -> None:
+    with pytest.raises(
+        rb.ConfigurationError, match="jobs 2 with processes 3: cells that run at the"
+    ):
+        experiments.run(CELLS, jobs=2, processes=3)
+
+
 def test_what_the_journal_has_settled_is_not_run_again(experiment: Experiment) -> None:
     before = list(experiment.run(CELLS[:2]))
     watcher = Watcher()

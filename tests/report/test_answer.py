@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from regtopk_bench.report.answer import Target, Wording, answers
+from regtopk_bench.report.answer import Wording, answers
+from regtopk_bench.report.cost import Target
 from regtopk_bench.report.numbers import number
 from regtopk_bench.results import Run
 from regtopk_bench.results.measures import LOG10_GAP
@@ -201,6 +202,26 @@ def costing(name: str, density: float, rounds: Sequence[int], sent: int) -> list
     return found
 
 
+def unchanging(name: str, density: float, at: int, sent: int) -> list[Run]:
+    """Return runs that are the same with each of three seeds."""
+    first, *_ = costing(name, density, [at], sent)
+    cells = [first.cell.model_copy(update={"seed": seed}) for seed in range(3)]
+    return [first.model_copy(update={"cell": each}) for each in cells]
+
+
+def test_bytes_of_runs_that_no_seed_changes_are_those_of_one() -> None:
+    dense = costing("dense", 1.0, [20, 22, 21], 100_000)
+    same = [*unchanging("topk", 0.1, 30, 900), *unchanging("regtopk", 0.1, 30, 900)]
+    (least,) = (each for each in told([*dense, *same], 0.2) if each.startswith("To 0.2"))
+    assert "least is sent by Top-k and RegTop-k at density 0.1 (the same runs), 27" in least
+    assert "in common" not in least
+    others = [*unchanging("topk", 0.1, 30, 900), *unchanging("regtopk", 0.1, 31, 900)]
+    (least,) = (each for each in told([*dense, *others], 0.2) if "until 0.2" in each)
+    assert "distinguishable" not in least
+    assert "; dense sends " in least
+    assert not any("0.2" in each for each in told(others, 0.2))
+
+
 def test_who_needs_the_fewest_bytes_is_said_whatever_the_density() -> None:
     dense = costing("dense", 1.0, [20, 22, 21], 100_000)
     lines = told(
@@ -235,12 +256,23 @@ def test_equal_costs_and_targets_that_are_not_reached() -> None:
     assert single == "Nothing reached 1e-09 on every seed that finished"
 
 
-def test_a_difference_that_no_seed_changes_has_no_p() -> None:
-    first, *_ = told(runs({"topk": [-2.0] * 3, "regtopk": [-3.0] * 3}))
-    assert first == (
-        "At density 0.5 RegTop-k (log10 gap -3.00±0) beats Top-k (-2.00±0, "
-        "the same with every seed)"
+def test_seeds_that_change_nothing_support_no_verdict() -> None:
+    alike = runs({"topk": [-2.0] * 3, "regtopk": [-3.0] * 3})
+    assert told(alike) == [
+        "Runs are the same with every seed, so that several are worth one: no verdict"
+    ]
+    first, *_ = told([*alike, *runs(only("randomk"))])
+    assert first.startswith("At density 0.5 Random-k (log10 gap")
+    first, *_ = told([*alike, *runs({"randomk": [-1.0, -1.2, -0.9]})])
+    assert first.startswith(
+        "At density 0.5 the runs of RegTop-k and Top-k are the same with every seed: no verdict; "
     )
+
+
+def test_a_p_too_small_to_be_computed_has_a_bound() -> None:
+    logs = np.random.default_rng(0).normal(size=1000) / 1e3
+    first, *_ = told(runs({"topk": list(-2.0 + logs), "regtopk": list(-3.0 - logs)}))
+    assert first.endswith(", p < 1e-300)")
 
 
 def test_configurations_are_told_apart_by_their_parameters() -> None:
@@ -252,14 +284,6 @@ def test_configurations_are_told_apart_by_their_parameters() -> None:
     first, *_ = told(ours)
     assert first.startswith("At density 0.5 RegTop-k mu=8 (log10 gap ")
     assert " beats RegTop-k mu=4 (" in first
-
-
-def test_p_that_is_too_small_to_compute_is_not_told_as_certain() -> None:
-    topk = np.random.default_rng(0).normal(-2.0, 0.5, 200)
-    regtopk = topk - 3.0 + 1e-3 * np.sin(np.arange(200))
-    first, *_ = told(runs({"topk": topk.tolist(), "regtopk": regtopk.tolist()}))
-    assert ", p < 1e-300)" in first
-    assert "every seed" not in first
 
 
 def test_three_that_cannot_be_told_apart_say_between_which_the_seeds_would() -> None:
@@ -336,7 +360,7 @@ def test_a_bound_that_reaches_the_target_is_not_denied() -> None:
         each.startswith("Of what can be built, only Top-k at density 0.5 reached 0.2 on every seed")
         for each in told([*built, *bound], 0.2)
     )
-    slow = [*costing("topk", 0.5, [61] * 3, 900), *costing("dense", 1.0, [61] * 3, 900)]
+    slow = runs({"topk": [-0.2, -0.3, -0.1], "dense": [-0.1, -0.3, -0.4]})
     broken = [run("pkg.Mine", seed, status="diverged") for seed in range(2)]
     nothing = "nothing reached 0.2 on every seed that finished"
     assert f"Of what can be built, {nothing}" in told([*slow, *bound], 0.2)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 from scipy import stats
 
 import regtopk_bench as rb
-from tests.results.samples import image_run, result, run, timed
+from tests.results.samples import RECIPE, image_run, result, run, timed
 from tests.workloads.networks import workload
 
 SPARSIFIERS = [rb.Dense(), rb.TopK(density=0.1), rb.RegTopK(density=0.1)]
@@ -105,6 +109,131 @@ def test_a_metric_of_ones_own_is_compared_once_it_is_told_which_values_are_bette
     (pair,) = [each for each in told.comparisons if each.metric == "f1"]
     assert (pair.first.label, pair.finding) == ("regtopk", "first")
     assert "f1" in repr(told)
+
+
+def simulated(seed: int, size: int = 12, **changes: Any) -> rb.Trace:
+    problem = rb.LinearRegression.synthetic(workers=4, samples=30, dim=size, seed=seed)
+    options = {"rounds": 9, "learning_rate": 0.1} | changes
+    return rb.simulate(problem, rb.TopK(k=3), seed=seed, **options)
+
+
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": 0.2}, {"momentum": 0.9}, {"rounds": 8}, {"size": 11}]
+)
+def test_traces_of_another_recipe_or_size_are_no_seeds_of_the_same_one(
+    change: dict[str, Any],
+) -> None:
+    compared = rb.compare([simulated(0), simulated(1), simulated(2, **change)])
+    assert [each.seeds for each in compared.summary] == [[0, 1], [2]]
+    (name,) = change
+    assert {"size": "parameters"}.get(name, name) in repr(compared)
+
+
+def test_a_trace_that_was_stopped_early_is_told() -> None:
+    stopped = simulated(1, on_round=lambda info: info.round == 5)
+    compared = rb.compare([simulated(0), stopped])
+    assert compared.summary[0].seeds == [0]
+    assert "1 run stopped early" in repr(compared)
+
+
+@pytest.mark.parametrize(
+    ("size", "workers", "message"),
+    [
+        (11, 4, r"named problem: .* 12 parameters \(.*seed 0\) and 11 \(.*seed 1\); name each"),
+        (12, 3, r"named problem: runs have 4 workers \(.*seed 0\) and 3 \(.*seed 1\); name each"),
+    ],
+)
+def test_problems_of_other_sizes_with_the_same_name_are_refused(
+    size: int, workers: int, message: str
+) -> None:
+    def made(seed: int, workers: int, size: int) -> rb.Result:
+        return rb.simulate_seeds(
+            lambda seed: rb.LinearRegression.synthetic(workers, 30, size, seed=seed),
+            rb.TopK(k=3),
+            seeds=[seed],
+            rounds=5,
+            learning_rate=0.1,
+            name="problem",
+        )
+
+    with pytest.raises(rb.ConfigurationError, match=message) as caught:
+        rb.compare([made(0, 4, 12), made(1, workers, size)])
+    assert "\n" not in str(caught.value)
+
+
+def test_it_ends_with_the_answer() -> None:
+    runs = [
+        run(name, seed, traces={"f1": [0.1, 0.2, 0.3 + 0.01 * seed + shift]}, recipe=recipe)
+        for seed in range(3)
+        for name, shift in (("topk", 0.0), ("regtopk", 0.2 + 0.003 * seed))
+        for recipe in (RECIPE, RECIPE | {"learning_rate": 0.2})
+    ]
+    at = "At density 0.5 RegTop-k (f1 0.513±0.032) beats Top-k (0.310±0.025, p = "
+    one = rb.compare(runs[::2], better={"f1": "higher"}).tables[-1].notes
+    assert str(one[1]).startswith(at)
+    assert str(one[-1]).startswith("p: t-test paired by seed")
+    both = rb.compare(runs, better={"f1": "higher"}).tables[-1]
+    for rate, note in zip((0.1, 0.2), both.notes[1:3], strict=True):
+        assert str(note).startswith(f"learning_rate={rate}: {at}")
+    assert "learning_rate" in {column.key for column in both.columns}
+    (single,) = [note for note in rb.compare(runs[::2][:2]).tables[-1].notes if "verdict" in note]
+    assert single == ("One seed supports no verdict on which is better: seeds=range(5) runs five")
+
+
+def test_accuracy_decides_before_the_loss(trained: rb.Result) -> None:
+    lines = " ".join(repr(rb.compare(trained)).split())
+    assert "final accuracy" in lines
+    assert "p: t-test paired by seed" in lines
+
+
+class Stream(io.TextIOWrapper):
+    """Text in an encoding, on a terminal or not."""
+
+    def __init__(self, encoding: str, on_terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding)
+        self.on_terminal = on_terminal
+
+    def isatty(self) -> bool:
+        return self.on_terminal
+
+    def text(self) -> str:
+        self.flush()
+        return self.buffer.getvalue().decode(self.encoding)  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("on_terminal", "columns", "width"), [(True, 60, 60), (True, 180, 180), (False, 60, 100)]
+)
+def test_it_is_as_wide_as_the_terminal(
+    trained: rb.Result,
+    monkeypatch: pytest.MonkeyPatch,
+    on_terminal: bool,
+    columns: int,
+    width: int,
+) -> None:
+    stream = Stream("utf-8", on_terminal)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print(rb.compare(trained))
+    longest = max(map(len, stream.text().splitlines()))
+    assert min(width, 100) - 15 < longest <= width
+
+
+def test_it_prints_to_a_stream_of_ascii(trained: rb.Result) -> None:
+    code = (
+        "import sys, regtopk_bench as rb; compared = rb.compare(rb.load(sys.argv[1]))\n"
+        "print(compared); print(compared._repr_html_() != '')"
+    )
+    rb.save(trained, "saved")
+    done = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", code, "saved"],
+        env=os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"+-" in done.stdout
+    assert b"?" not in done.stdout
 
 
 def test_runs_that_diverged_are_told() -> None:

@@ -39,15 +39,12 @@ def test_there_is_no_table_of_one_seed() -> None:
     assert table([run("topk"), run("regtopk")]) is None
 
 
-def test_p_is_certain_or_too_small_or_near_the_level() -> None:
-    certain = [
-        run(name, seed, gaps=[gap])
-        for name, gap in (("topk", 0.1), ("regtopk", 0.01))
-        for seed in (0, 1)
-    ]
-    found = table(certain)
-    assert found is not None
-    assert [entry.text for entry in found.rows[0].entries[4:8]] == ["-10.00±0", "0", "0", "0.5"]
+def test_there_is_no_table_of_seeds_that_change_nothing() -> None:
+    logs = (("topk", 0.1), ("regtopk", 0.01))
+    assert table([run(name, seed, gaps=[gap]) for name, gap in logs for seed in (0, 1)]) is None
+
+
+def test_p_that_is_too_small_has_a_bound() -> None:
     noisy = [
         run(name, seed, gaps=[10.0 ** (log + 0.001 * (seed % (3 + number)))])
         for number, (name, log) in enumerate((("topk", -1.0), ("regtopk", -5.0)))

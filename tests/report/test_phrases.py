@@ -68,13 +68,11 @@ def test_p_near_the_level_has_as_many_digits_as_it_takes() -> None:
     assert written_p(0.0436) == "0.044"
 
 
-def test_p_that_is_too_small_is_told_from_what_is_certain() -> None:
-    assert compared([-3.0, -3.0]).certain
-    assert p_value([compared([-3.0, -3.0])]) == "the same with every seed"
-    assert not compared([-3.0, -3.5]).certain
+def test_p_that_is_too_small_has_a_bound() -> None:
     assert p_value(with_p(0.0)) == "p < 1e-300"
-    assert p_value([*with_p(0.0), compared([-3.0, -3.0])]) == "p < 1e-300"
-    assert (written_p(0.0), written_p(0.0, certain=True)) == ("<1e-300", "0")
+    assert p_value(with_p(0.0, 1e-301)) == "p < 1e-300"
+    assert p_value(with_p(0.0, 0.012)) == "p ≤ 0.012"
+    assert written_p(0.0) == "<1e-300"
     assert written_p(4.94e-166) == "4.9e-166"
 
 
@@ -84,6 +82,11 @@ def test_sizes_that_look_the_same_are_one() -> None:
     assert sizes([0.0011, 0.00114]) == "0.0011"
     assert sizes([0.002, 0.5]) == "0.002 to 0.50"
     assert sizes([0.0]) == "0"
+
+
+def test_sizes_without_places_have_four_significant_digits() -> None:
+    assert sizes([0.021342, 123.456], None) == "0.02134 to 123.5"
+    assert sizes([0.0], None) == "0"
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from regtopk_bench import ConfigurationError
-from regtopk_bench.report.reports import print_result, tables
+from regtopk_bench import ConfigurationError, compare
+from regtopk_bench.report.reports import plot, print_result, tables
 from regtopk_bench.results import Result, store
-from tests.results.samples import check, image_run, result, run, timing, verdict
+from tests.results.samples import IMAGES, LINREG, check, image_run, result, run, timing, verdict
 
 
 def printed(shown: Result, output_format: str = "text") -> str:
@@ -45,6 +45,24 @@ def test_a_command_that_was_killed_at_once_has_a_table(command: str, output_form
     assert "algorithm" in text
     if output_format == "text":
         assert "no run has ended" in text
+
+
+@pytest.mark.parametrize("output_format", ["text", "csv", "markdown", "latex"])
+def test_the_result_of_a_program_of_ones_own_is_shown_as_it_is_compared(
+    output_format: str,
+) -> None:
+    runs = [
+        run(name, seed, gaps=[1.0, 10.0 ** (-shift - 0.1 * seed * shift)])
+        for seed in range(3)
+        for name, shift in (("topk", 1.0), ("pkg.Mine", 2.0))
+    ]
+    shown = result(runs, "library")
+    assert tables(shown) == list(compare(shown).tables)
+    assert "Mine" in printed(shown, output_format)
+    if output_format == "text":
+        assert "At density 0.5 Mine (log10 gap" in printed(shown, output_format)
+    assert plot(shown, Path("figure.png")) is None
+    assert not Path("figure.png").exists()
 
 
 def test_results_of_other_commands_are_refused() -> None:
@@ -90,9 +108,10 @@ def csv_rows(text: str) -> list[list[str]]:
 @pytest.mark.parametrize("command", ["linreg", "cifar"])
 def test_csv_is_one_table_whatever_was_compared(command: str) -> None:
     runs = [
-        image_run(name, seed) if command == "cifar" else run(name, seed)
+        run(name, seed, gaps=[last], traces={"accuracy": [last]}, problem=problem)
+        for problem in [IMAGES if command == "cifar" else LINREG]
         for name in ("topk", "regtopk")
-        for seed in (0, 1)
+        for seed, last in enumerate((0.1, 0.2 if name == "topk" else 0.4))
     ]
     shown = result(runs, command)
     assert len(tables(shown)) == 2

@@ -76,13 +76,9 @@ def run(
 
 def image_run(algorithm: str = "topk", seed: int = 0, **changes: Any) -> Run:
     """Return a run on images, evaluated after its second and third round."""
-    return run(
-        algorithm,
-        seed,
-        problem=IMAGES,
-        traces={"accuracy": [math.nan, 0.5, 0.75], "loss": [math.nan, 1.0, 0.5]},
-        **changes,
-    )
+    traces = {"accuracy": [math.nan, 0.5, 0.75], "loss": [math.nan, 1.0, 0.5]}
+    traces |= changes.pop("traces", {})
+    return run(algorithm, seed, problem=IMAGES, traces=traces, **changes)
 
 
 def timed(seconds: Sequence[float] = (0.5,)) -> Run:

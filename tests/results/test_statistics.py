@@ -190,18 +190,25 @@ def test_runs_that_end_alike_after_another_course_are_not_the_same() -> None:
     assert (pair.finding, pair.p, pair.seeds_needed) == ("open", 1.0, None)
 
 
-def test_what_no_seed_changes_is_certain() -> None:
-    (pair,) = pairs(statistics([*runs("topk", [-2.0] * 2), *runs("regtopk", [-3.0] * 2)])).values()
-    assert (pair.finding, pair.p, pair.difference.half_width) == ("first", 0.0, 0.0)
-    assert pair.certain
+@pytest.mark.parametrize("seeds", [2, 7])
+def test_seeds_that_change_nothing_are_worth_one(seeds: int) -> None:
+    alike = [*runs("topk", [-2.0] * seeds), *runs("regtopk", [-3.0] * seeds)]
+    varied = runs("randomk", [-9.0 - 0.1 * seed for seed in range(seeds)])
+    found = pairs(statistics([*alike, *varied]))
+    pair = found["regtopk", "topk"]
+    assert (pair.finding, pair.seeds_needed, pair.difference.n) == ("open", None, seeds)
+    assert math.isnan(pair.p)
+    assert math.isnan(pair.p_corrected)
+    assert pair.difference.half_width is None
+    assert found["randomk", "topk"].finding == "first"
+    assert found["randomk", "topk"].tests == 2
 
 
-def test_a_difference_that_happens_to_be_the_same_is_not_certain() -> None:
+def test_p_of_a_difference_that_happens_to_be_the_same_is_of_its_sign() -> None:
     found = statistics([*runs("topk", [-2.0, -1.0, -3.0]), *runs("regtopk", [-3.0, -2.0, -4.0])])
     (pair,) = pairs(found).values()
     assert (pair.finding, pair.p, pair.seeds_needed) == ("open", 0.25, 6)
     assert (pair.difference.mean, pair.difference.half_width) == (-1.0, None)
-    assert not pair.certain
 
 
 def test_a_gap_of_zero_is_the_smallest_but_decides_nothing_by_its_size() -> None:
@@ -308,6 +315,12 @@ def test_the_statistics_are_written_and_computed_anew_when_read() -> None:
     assert store.dump(restored) == store.dump(measured)
 
 
+def test_those_of_a_program_of_ones_own_are_of_what_it_recorded() -> None:
+    found = statistics_of(result(all_runs(), "library"))
+    assert pairs(found) == pairs(statistics(all_runs()))
+    assert set(found.summary[0].metrics) == {LOG10_GAP, SENT_PER_ROUND}
+
+
 @pytest.mark.parametrize("command", ["toy", "kernels"])
 def test_commands_that_compare_nothing_have_none(command: str) -> None:
     content = json.loads(store.dump(result([], command)))
@@ -323,21 +336,20 @@ def test_costs_are_known_no_better_than_they_are_counted() -> None:
     assert dense[SENT_TO_TARGET].half_width == pytest.approx(100 * student / math.sqrt(3.0))
 
 
-def test_what_no_seed_changes_is_certain_however_it_is_counted() -> None:
+def test_seeds_that_change_nothing_are_worth_one_however_it_is_counted() -> None:
     same = [*reaching("topk", 0.5, [25, 25, 25], 100), *reaching("topk", 0.1, [30, 30, 30], 10)]
     (pair,) = statistics(same, target=0.1).pairs(LOG10_SENT_TO_TARGET, "all")
-    assert pair.certain
-    assert (pair.finding, pair.difference.half_width) == ("first", 0.0)
+    assert math.isnan(pair.p)
+    assert (pair.finding, pair.difference.half_width) == ("open", None)
 
 
-def test_p_too_small_to_compute_is_not_certain() -> None:
+def test_p_too_small_to_compute_is_zero() -> None:
     logs = np.random.default_rng(0).normal(-2.0, 0.5, 200)
     lower = logs - 3.0 + 1e-3 * np.sin(np.arange(200))
     (pair,) = pairs(
         statistics([*runs("topk", logs.tolist()), *runs("regtopk", lower.tolist())])
     ).values()
     assert (pair.p, pair.finding) == (0.0, "first")
-    assert not pair.certain
 
 
 def test_two_without_a_density_are_compared_as_with_a_reference() -> None:

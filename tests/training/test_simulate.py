@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 import regtopk_bench as rb
@@ -240,6 +242,98 @@ def test_whoever_interrupts_a_run_does_not_wait_for_an_evaluation() -> None:
     gap = caught.value.trace["gap"]
     assert np.flatnonzero(np.isfinite(gap)).tolist() == [4]
     assert len(gap) == 7
+
+
+class Measured(rb.LogisticToy):
+    """A workload whose metrics cannot be evaluated once its second parameter is beyond a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+        self.refused: list[float] = []
+
+    def metrics(self, parameters_TJ: Tensor) -> Mapping[str, NDArray[np.float64]]:
+        for second in parameters_TJ[:, 1].tolist():
+            if second > self.limit:
+                self.refused.append(second)
+                raise ZeroDivisionError("nothing is\nright")
+        return super().metrics(parameters_TJ)
+
+
+MEASURED: dict[str, Any] = {"rounds": 300, "learning_rate": 0.1, "processes": 1}
+REFUSED = "^workload Measured: metrics failed: ZeroDivisionError: nothing is right$"
+
+
+@pytest.mark.parametrize("every", [1, 40])
+def test_an_evaluation_that_fails_keeps_the_trace(every: int) -> None:
+    options = MEASURED | {"evaluate_every": every}
+    whole = rb.simulate(rb.LogisticToy(), rb.Dense(), **options)
+    seconds: list[float] = []
+    rb.simulate(
+        rb.LogisticToy(),
+        rb.Dense(),
+        **options,
+        on_round=lambda info: seconds.append(float(info.parameters[1])),
+    )
+    problem = Measured(limit=(seconds[98] + seconds[99]) / 2)  # rounds from 100 on are beyond it
+    with pytest.raises(rb.RunError, match=REFUSED) as caught:
+        rb.simulate(problem, rb.Dense(), **options)
+    trace = caught.value.trace
+    assert trace is not None
+    assert trace.rounds == len(trace["loss"]) == len(trace.bytes_sent.downlink) >= 256
+    known = np.isfinite(trace["loss"])
+    assert np.flatnonzero(known).tolist() == [at for at in range(99) if (at + 1) % every == 0]
+    assert np.array_equal(trace["loss"][known], whole["loss"][: trace.rounds][known])
+    downlink = whole.bytes_sent.downlink[: trace.rounds]
+    assert np.array_equal(trace.bytes_sent.downlink, downlink)
+    assert set(problem.refused) == {min(problem.refused)}  # none after it was tried
+
+
+def test_the_last_evaluation_keeps_the_trace_if_it_fails() -> None:
+    problem = Measured(limit=0.0)
+    with pytest.raises(rb.RunError, match=REFUSED) as caught:
+        rb.simulate(problem, rb.Dense(), **MEASURED | {"rounds": 5, "evaluate_every": 100})
+    trace = caught.value.trace
+    assert trace is not None
+    expected = rb.simulate(rb.LogisticToy(), rb.Dense(), **MEASURED | {"rounds": 5})
+    assert np.array_equal(trace.final_parameters, expected.final_parameters)
+    assert np.isnan(trace["loss"]).tolist() == [True] * 5
+    assert len(problem.refused) == 1
+
+
+def test_a_run_that_fails_otherwise_keeps_its_trace_whatever_its_evaluation_does() -> None:
+    def stumble(info: rb.RoundInfo) -> None:
+        if info.round == 7:
+            raise rb.RunError("the disk is full")
+
+    with pytest.raises(rb.RunError, match=r"^the disk is full$") as caught:
+        rb.simulate(Measured(limit=0.0), rb.Dense(), **MEASURED, on_round=stumble)
+    assert caught.value.trace is not None
+    assert np.isnan(caught.value.trace["loss"]).tolist() == [True] * 7
+
+
+def test_a_trace_knows_its_recipe() -> None:
+    trace = rb.simulate(
+        rb.LogisticToy(),
+        rb.Dense(),
+        rounds=4,
+        learning_rate=1,
+        momentum=0.5,
+        schedule=rb.Schedule(shape="cosine", warm_up=2),
+        on_round=lambda info: info.round == 3,
+    )
+    assert trace.rounds == 3
+    assert trace.recipe == {
+        "rounds": 4,
+        "learning_rate": 1.0,
+        "momentum": 0.5,
+        "weight_decay": 0.0,
+        "local_steps": 1,
+        "evaluate_every": 1,
+        "schedule": "cosine",
+        "warm_up": 2,
+    }
+    assert type(trace.recipe["learning_rate"]) is float  # as in results
 
 
 @pytest.mark.parametrize(

@@ -353,6 +353,79 @@ class Triples(Dataset[tuple[int, int, int]]):
         return (1, 2, 3)
 
 
+class Weighted(nn.Module):
+    """A loss with a temperature to learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.temperature = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return cross_entropy(outputs / self.temperature, targets)
+
+
+def test_a_loss_whose_parameters_are_frozen_may_have_some() -> None:
+    loss = Weighted().requires_grad_(False)
+    frozen = rb.ModelWorkload(network(), loss, everyone(), batch=5)
+    plain = rb.ModelWorkload(network(), cross_entropy, everyone(), batch=5)
+    start_J = plain.initial_parameters(0)
+    assert torch.equal(
+        frozen.gradients(start_J, range(3), 0), plain.gradients(start_J, range(3), 0)
+    )
+
+
+def test_accuracy_is_the_share_of_targets_with_the_largest_score() -> None:
+    scores = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]])
+    targets = torch.tensor([1, 1, 1])
+    for dtype in (torch.int64, torch.uint8):
+        assert rb.accuracy(scores, targets.to(dtype)) == pytest.approx(2 / 3)
+    images = torch.stack([scores, scores], dim=2)[..., None]  # (B, classes, H, W) of each pixel
+    assert rb.accuracy(images, torch.tensor([[[1], [0]]] * 3)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets"),
+    [
+        (torch.rand(4, 3), torch.zeros(4, 1, dtype=torch.int64)),
+        (torch.rand(4, 3), torch.zeros(1, dtype=torch.int64)),
+        (torch.rand(4, 1), torch.zeros(4, dtype=torch.int64)),
+        (torch.rand(4), torch.zeros(4, dtype=torch.int64)),
+        (torch.rand(4, 3), torch.zeros(4)),
+        (torch.rand(4, 3), torch.zeros(4, 3, dtype=torch.int64)),
+        (torch.rand(4, 2), torch.zeros(4, dtype=torch.bool)),
+        (torch.rand(4, 3, 5), torch.zeros(4, dtype=torch.int64)),
+    ],
+)
+def test_accuracy_of_anything_but_scores_and_classes_is_refused(
+    outputs: Tensor, targets: Tensor
+) -> None:
+    with pytest.raises(rb.ConfigurationError, match=r"accuracy needs scores \(B, classes, …\) of"):
+        rb.accuracy(outputs, targets)
+
+
+def test_a_metric_that_fails_in_the_end_keeps_what_was_trained() -> None:
+    options: dict[str, Any] = {"rounds": 200, "learning_rate": 0.2, "processes": 1}
+    whole = rb.simulate(workload(), rb.Dense(), **options)
+    limit = whole["loss"][70]  # rounds 20, 40 and 60 are evaluated before
+
+    def picky(outputs: Tensor, targets: Tensor) -> Tensor:
+        if cross_entropy(outputs, targets) < limit:
+            raise ValueError("too good")
+        return targets.double().mean()
+
+    problem = workload(metrics={"picky": picky})
+    with pytest.raises(
+        rb.RunError, match=r'^metric "picky" failed: ValueError: too good$'
+    ) as caught:
+        rb.simulate(problem, rb.Dense(), **options, evaluate_every=20)
+    trace = caught.value.trace
+    assert trace is not None
+    assert np.array_equal(trace.final_parameters, whole.final_parameters)
+    (evaluated,) = np.isfinite(trace["loss"]).nonzero()
+    assert evaluated.tolist() == [19, 39, 59]
+    assert np.array_equal(trace["loss"][evaluated], whole["loss"][evaluated])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -386,6 +459,25 @@ class Triples(Dataset[tuple[int, int, int]]):
         ({"metrics": {"rounds": rb.accuracy}}, 'no metric can be named "rounds"'),
         ({"metrics": {"accuracy": "yes"}}, 'accuracy "yes" is not a function'),
         ({"metrics": [rb.accuracy]}, "are not functions by name"),
+        (
+            {"metrics": {"odd": lambda x, y: x @ y}, "test": points(60, 9)},
+            '^on the first batch of the test data, metric "odd" failed: RuntimeError: ',
+        ),
+        (
+            {"metrics": {"accuracy": rb.accuracy, "f1": lambda x, y: x}},
+            '^on the first batch of worker 0, metric "f1" failed: (Value|Runtime)Error: ',
+        ),
+        ({"test": (torch.ones(9, 5), torch.ones(9))}, "of the test data, the model failed: Runt"),
+        ({"test": (torch.ones(9, 6), torch.ones(9) > 0)}, "of the test data, the loss failed: Ru"),
+        (
+            {
+                "loss": lambda x, y: x.mean(),
+                "model": nn.Linear(6, 1),
+                "metrics": {"hit": rb.accuracy},
+            },
+            r"^accuracy needs scores .* not \(40, 1\) and \(40,\) of torch.int64$",
+        ),
+        ({"loss": Weighted()}, "the loss Weighted has parameters, which would not be trained: ma"),
         ({"weights": [1.0, 2.0]}, "2 weights for 3 workers"),
         ({"weights": [1.0, 2.0, -1.0]}, "weights are not all finite and above 0"),
         ({"seed": -1}, "seed -1 is not at least 0"),
