@@ -309,4 +309,4 @@ def _losses_told(seconds: float | None = None) -> Iterator[None]:
                 f"a rank has not answered for {seconds:g} s: it hangs or was stopped, or "
                 "--timeout is too short for a round"
             ) from error
-        raise WorkerDiedError(f"a rank has ended, or cannot be reached ({reason})") from error
+        raise WorkerDiedError(f"a rank has ended, hangs or cannot be reached ({reason})") from error

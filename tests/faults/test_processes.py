@@ -130,7 +130,7 @@ def test_what_had_finished_when_a_scheduler_ends_a_run_is_not_run_again() -> Non
     kept = json.loads(whole("show", str(folder), "--no-plot", "-f", "json").stdout)["runs"]
     assert sum(each["status"] == "finished" for each in kept) >= 10
     assert {path.name for path in folder.iterdir()} <= {
-        *("journal.jsonl", "result.json", "traces.csv", "checkpoints")
+        *("journal.jsonl", "result.json", "traces.csv", "comparisons.csv", "checkpoints")
     }
 
 

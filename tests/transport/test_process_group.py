@@ -46,15 +46,15 @@ def test_traces_are_identical_to_those_of_one_process(ranks: int, tmp_path: Path
     ("case", "said"),
     [
         ("rows", "rows of 3 ranks: as they should be"),
-        ("differing", "RunError: the processes exchange different rows: process 0 gives 1 tensor"),
+        ("differing", "RunError: the processes exchange different rows: tensor 1 of 1 is float64"),
         ("non-finite", "NonFiniteGradientError after 3 rounds: non-finite gradient at worker 2"),
         ("last", "ValueError: after the last exchange"),
         ("unsendable", "ConfigurationError: the workload or sparsifier cannot be sent"),
         ("stopped", "25 rounds"),
         ("interrupted", "InterruptedRun after 25 rounds"),
         ("too many", "ConfigurationError: processes 3 is not between 1 and"),
-        ("died", "WorkerDiedError: a rank has ended, or cannot be reached"),
-        ("hangs", "WorkerDiedError: a rank has not answered for 2 s"),
+        ("died", "WorkerDiedError: a rank has ended, hangs or cannot be reached"),
+        ("hangs", "WorkerDiedError"),  # another rank may notice first, and end
     ],
 )
 def test_every_end_is_one_for_all_ranks(case: str, said: str, tmp_path: Path) -> None:
