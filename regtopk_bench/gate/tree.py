@@ -9,7 +9,8 @@ from pathlib import Path
 
 from regtopk_bench.errors import ConfigurationError
 
-_HOME = Path(__file__).parents[2]
+_HERE = Path(__file__).parents[1]
+_HOME = _HERE.parent
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,18 @@ class Tree:
 
 
 def head() -> Tree:
-    """Return the code that is running, with algorithms from the working directory."""
+    """Return the code that is running, with algorithms from the working directory.
+
+    Raises:
+        ConfigurationError: If that is a checkout of this package, and not the one that is running:
+            whoever changed something there would be told that all is well.
+    """
+    here = Path.cwd() / _HERE.name
+    if (here / "__init__.py").exists() and not here.samefile(_HERE):
+        raise ConfigurationError(
+            f"this folder holds another {_HERE.name} than the one that is running, {_HERE}: to "
+            f"check the one here, call it as python -m {_HERE.name}"
+        )
     return Tree("head")
 
 

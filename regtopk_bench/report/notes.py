@@ -11,8 +11,8 @@ from regtopk_bench.results.schema import Run
 from regtopk_bench.results.summary import Group
 
 MARK = (
-    "* beats every other at its density that can be built, is ranked and made other runs "
-    "(corrected p ≤ 0.05)"
+    "* better than every other at its density (corrected p ≤ 0.05), but for bounds, runs that "
+    "diverged or failed, and identical ones"
 )
 """What an asterisk at a row says."""
 

@@ -10,6 +10,7 @@ import pytest
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.gate.bench import Ended
 from regtopk_bench.gate.check import BASE, HEAD, Check
+from regtopk_bench.gate.tree import head
 from regtopk_bench.results.lines import Base
 from regtopk_bench.settings import CheckSettings
 from tests.gate.suites import ENVIRONMENT, base_of, suite_of
@@ -23,6 +24,14 @@ def checked(tmp_path: Path, head: object, base: object) -> Check:
     check.runs |= {each.cell.key: each for each in (FIRST, SECOND) if each.cell.key in check.keys}
     check.base_runs[FIRST.cell.key] = Base(base=FIRST)
     return check
+
+
+def test_code_other_than_that_in_this_folder_is_not_checked_in_its_place() -> None:
+    assert head().name == "head"
+    Path("regtopk_bench").mkdir()
+    Path("regtopk_bench/__init__.py").touch()
+    with pytest.raises(ConfigurationError, match="call it as python -m regtopk_bench"):
+        head()
 
 
 def test_a_cell_that_only_the_base_has_is_missing(tmp_path: Path) -> None:
