@@ -44,7 +44,7 @@ def test_a_script_without_a_guard_gets_the_reason_and_the_remedy(
     assert ended.returncode == 1
     assert ended.stdout == ""
     last = ended.stderr.splitlines()[-1]
-    assert last.startswith("regtopk_bench.errors.ConfigurationError: other processes import the")
+    assert last.startswith("regtopk_bench.misuse.ConfigurationError: other processes import the")
     assert 'put what it does below if __name__ == "__main__":, or use one process' in last
     assert ended.stderr.count("Traceback") == 1
 
