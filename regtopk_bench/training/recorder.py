@@ -31,6 +31,7 @@ class Recorder:
     sparsifier: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     seed: int = 0
     recipe: Mapping[str, str | bool | int | float] = field(default_factory=dict)
+    restarts: int = 0
     _encoding: str = field(default="", init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
@@ -95,6 +96,7 @@ class Recorder:
             sparsifier=self.sparsifier,
             seed=self.seed,
             recipe=self.recipe,
+            restarts=self.restarts,
         )
 
     def state_dict(self) -> dict[str, Any]:
