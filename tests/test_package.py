@@ -113,6 +113,7 @@ def test_public_names() -> None:
         "RandomK",
         "RegTopK",
         "RegtopkBenchError",
+        "RestartWarning",
         "Result",
         "RoundInfo",
         "Run",

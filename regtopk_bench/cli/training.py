@@ -11,6 +11,7 @@ from regtopk_bench.cli.session import CHECKPOINTS, Session
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.results import Run
+from regtopk_bench.training import RESTARTS
 from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
 
 _GIVEN = ("flag", "environment", "profile", "defaults")
@@ -105,6 +106,7 @@ def _train(
         processes=ranks if ranks else getattr(settings, "processes", 1),
         jobs=getattr(settings, "jobs", 1),
         timeout=getattr(settings, "timeout", TIMEOUT_SECONDS),
+        restarts=getattr(settings, "restarts", RESTARTS),
         observer=observer,
     ):
         session.add([each])

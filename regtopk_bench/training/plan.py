@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +34,6 @@ class Plan:
     given: Tensor | None = None
     """θ⁰ if the workload should not draw it, (J,)."""
     checkpoints: Checkpoints | None = None
-    resume_from: Path | None = None
     identity: dict[str, Any] = field(init=False, default_factory=dict)
     """All that determines the course of the run, as numbers and text, if checkpoints are written;
     computed once, before other processes get the plan."""

@@ -32,6 +32,7 @@ class Recorder:
     seed: int = 0
     recipe: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     encoding: Encoding = Encoding.COORDINATES
+    restarts: int = 0
     _stated: str = field(default="", init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
@@ -96,6 +97,7 @@ class Recorder:
             sparsifier=self.sparsifier,
             seed=self.seed,
             recipe=self.recipe,
+            restarts=self.restarts,
         )
 
     def state_dict(self) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from pathlib import Path
 from typing import Any
 
-from regtopk_bench.arguments import shown
+from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError, InterruptedRun, RunError
 from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.trace import Trace
@@ -15,6 +16,7 @@ from regtopk_bench.training.plan import Plan, given_parameters
 from regtopk_bench.training.processes import choose_processes
 from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.training.recorder import Recorder
+from regtopk_bench.training.restarts import RESTARTS, Restarts
 from regtopk_bench.training.rounds import OnRound, Participant, StoppedError
 from regtopk_bench.training.schedule import Schedule
 from regtopk_bench.transport import TIMEOUT_SECONDS, LocalTransport, Ranks, Transport, open_pool
@@ -38,12 +40,15 @@ def simulate(
     checkpoints: Checkpoints | None = None,
     on_round: OnRound | None = None,
     timeout: float = TIMEOUT_SECONDS,
+    restarts: int = RESTARTS,
 ) -> Trace:
     """Train a workload with sparsified gradients, and record what happens.
 
     One round computes every worker's gradient, compresses it, exchanges the messages, and
     applies θ ← θ - η g with the aggregate g = Σ ω_n · message_n. On a CPU the trace is the same,
-    bit for bit, for any number of processes, and whether it was resumed or not.
+    bit for bit, for any number of processes, and whether it was resumed or not, or has lost
+    processes: these are started again, and go on from the last checkpoint, or else from the
+    beginning.
 
     Args:
         workload: The problem, its data and its N workers.
@@ -63,8 +68,11 @@ def simulate(
         evaluate_every: Rounds between evaluations.
         checkpoints: Where to save the run from time to time. If there is a checkpoint, the run
             resumes from it. They stay after the run has finished: see `Checkpoints.remove`.
-        on_round: Called after each round; returning True stops the run early.
+        on_round: Called after each round, and again for rounds that are done again after a restart;
+            returning True stops the run early.
         timeout: How many seconds a process may take to start, and may keep the others waiting.
+        restarts: How often processes that end early, or do not answer, are started again, with a
+            RestartWarning each time. Ranks are started again by torchrun alone.
 
     Returns:
         The trace, shorter than `rounds` if the callback stopped it.
@@ -73,7 +81,8 @@ def simulate(
         ConfigurationError: If an argument cannot be used.
         NonFiniteGradientError: When a gradient is not finite; `error.trace` has the rounds
             before, as for any RunError: of an evaluation that failed, the values are NaN.
-        WorkerDiedError: When a process of the pool ended early, or does not answer.
+        WorkerDiedError: When a process of the pool ended early, or does not answer, and `restarts`
+            are used up.
         InterruptedRun: On Ctrl-C, with the finished rounds in `trace`.
     """
     if on_round is not None and not callable(on_round):
@@ -96,37 +105,43 @@ def simulate(
         seed=seed,
         given=given_parameters(initial),
         checkpoints=checkpoints,
-        resume_from=checkpoints.latest() if checkpoints else None,
     )
     count = choose_processes(plan, processes)
     facts = record(sparsifier, lenient=True)
-    recorder = Recorder(plan.workload, count, evaluate_every, facts, plan.seed, recipe.record)
-    opener = Participant(plan, recorder, on_round)
-    try:
-        with contextlib.suppress(StoppedError):
-            _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
-        return opener.trace()
-    except RunError as error:
-        error.trace = opener.trace(cut_short=True)
-        raise
-    except KeyboardInterrupt:
-        raise InterruptedRun(opener.trace(cut_short=True)) from None
+    allowed = whole(restarts, "restarts")
+    started = Restarts(0 if isinstance(processes, Ranks) else allowed)
+    while True:
+        recorder = Recorder(
+            plan.workload, count, evaluate_every, facts, plan.seed, recipe.record, started.made
+        )
+        opener = Participant(plan, recorder, on_round)
+        try:
+            with contextlib.suppress(StoppedError):
+                _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
+            return opener.trace()
+        except RunError as error:
+            if not started.another(error, "the run", checkpoints.finished() if checkpoints else 0):
+                error.trace = opener.trace(cut_short=True)
+                raise
+        except KeyboardInterrupt:
+            raise InterruptedRun(opener.trace(cut_short=True)) from None
 
 
 def _train(opener: Participant, plan: Plan, processes: int | Ranks, timeout: float) -> None:
-    """Train in this process alone, or together with others."""
-    workload, job = plan.workload, functools.partial(_take_part, plan)
+    """Train in this process alone or together with others, from the last checkpoint on."""
+    workload, checkpoint = plan.workload, plan.checkpoints.latest() if plan.checkpoints else None
+    job = functools.partial(_take_part, plan, checkpoint)
     if isinstance(processes, Ranks):
         with processes.open(workload.workers, job, timeout=timeout) as transport:
-            opener.train(transport)
+            opener.train(transport, checkpoint)
     elif processes == 1:
-        opener.train(LocalTransport(workload.workers))
+        opener.train(LocalTransport(workload.workers), checkpoint)
     else:
         shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
         with open_pool(*shape, job, timeout=timeout) as transport:
-            opener.train(transport)
+            opener.train(transport, checkpoint)
 
 
-def _take_part(plan: Plan, transport: Transport) -> None:
+def _take_part(plan: Plan, checkpoint: Path | None, transport: Transport) -> None:
     """Take part in a run from another process."""
-    Participant(plan).train(transport)
+    Participant(plan).train(transport, checkpoint)
