@@ -15,7 +15,7 @@ from regtopk_bench.sparsify.placement import Placement, check_shapes, check_shar
 from regtopk_bench.sparsify.randomk import RandomK
 from regtopk_bench.sparsify.record import record
 from regtopk_bench.sparsify.regtopk import RegTopK
-from regtopk_bench.sparsify.state import State, unsaved
+from regtopk_bench.sparsify.state import State, restarting, unsaved
 from regtopk_bench.sparsify.topk import TopK
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "make",
     "name_of_class",
     "record",
+    "restarting",
     "sparsifier_class",
     "takes_density",
     "unsaved",

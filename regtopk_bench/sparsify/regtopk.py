@@ -19,20 +19,20 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
 from regtopk_bench.sparsify.placement import Placement
-from regtopk_bench.sparsify.state import own
+from regtopk_bench.sparsify.state import own, restarting
 
 
 @dataclass(kw_only=True)
 class RegTopKState(ErrorFeedback):
     """Besides the residual: the k entries sent last, and what was received there."""
 
-    sent_indices_Nk: Tensor | None = None
+    sent_indices_Nk: Tensor | None = restarting(default=None)
     """I^{t-1}; None before the first round."""
 
-    sent_values_Nk: Tensor | None = None
+    sent_values_Nk: Tensor | None = restarting(default=None)
     """a^{t-1} at I^{t-1}."""
 
-    received_Nk: Tensor | None = None
+    received_Nk: Tensor | None = restarting(default=None)
     """g^{t-1} at I^{t-1}; None until the feedback of a round."""
 
     def check(self) -> None:

@@ -14,6 +14,8 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.kernels import check_tensor
 from regtopk_bench.sparsify.placement import Placement
 
+Number = bool | int | float
+
 _NUMBER = "number."
 """What tells a number's rows, which are all equal, from those of a tensor."""
 
@@ -21,6 +23,14 @@ _NUMBER = "number."
 def unsaved(**options: Any) -> Any:
     """Declare a field that `init` recreates, or that only affects speed."""
     return dataclasses.field(metadata={"saved": False}, **options)
+
+
+def restarting(**options: Any) -> Any:
+    """Declare a field that is saved, but of no use once the gradient's entries are laid out anew.
+
+    Where that happens, and what becomes of all other fields, is in `sparsify.layout`.
+    """
+    return dataclasses.field(metadata={"restarts": True}, **options)
 
 
 @dataclass(kw_only=True)
@@ -69,15 +79,14 @@ def rows_of(state: State) -> dict[str, Tensor]:
             "would be lost when a run is saved: declare it"
         )
     rows: dict[str, Tensor] = {}
-    for name, value in _saved(state):
+    for name, value in _named(state):
         match value:
             case None:
                 pass
             case Tensor() if value.dim() and len(value) == workers:
                 rows[name] = value
             case bool() | int() | float():
-                kind = {bool: torch.bool, int: torch.int64}.get(type(value), torch.float64)
-                rows[f"{_NUMBER}{name}"] = torch.full((workers,), value, dtype=kind)
+                rows |= number_row(name, value, workers)
             case [*states] if all(isinstance(each, State) for each in states):
                 for number, each in enumerate(states):
                     rows |= {f"{name}.{number}.{own}": row for own, row in rows_of(each).items()}
@@ -87,6 +96,12 @@ def rows_of(state: State) -> dict[str, Tensor]:
                     f"tensor with a row for each of {workers} workers; declare it unsaved()"
                 )
     return rows
+
+
+def number_row(name: str, number: Number, workers: int) -> dict[str, Tensor]:
+    """Return a number as the row of each of some workers."""
+    kind = {bool: torch.bool, int: torch.int64}.get(type(number), torch.float64)
+    return {f"{_NUMBER}{name}": torch.full((workers,), number, dtype=kind)}
 
 
 def restore(state: State, rows: Mapping[str, Tensor]) -> None:
@@ -100,7 +115,7 @@ def restore(state: State, rows: Mapping[str, Tensor]) -> None:
     left = {str(name): row for name, row in rows.items()}
     for name, row in left.items():
         _check_row(row, name, state.placement)
-    for name, value in _saved(state):
+    for name, value in _named(state):
         if isinstance(value, list):
             for number, each in enumerate(value):
                 start = f"{name}.{number}."
@@ -144,7 +159,12 @@ def _number(row_N: Tensor, name: str) -> Any:
     return numbers[0]
 
 
-def _saved(state: State) -> Iterator[tuple[str, Any]]:
+def saved_fields(state: State) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    """Yield the fields that are saved, and what they hold."""
     for declared in dataclasses.fields(state):
         if declared.metadata.get("saved", True):
-            yield declared.name, getattr(state, declared.name)
+            yield declared, getattr(state, declared.name)
+
+
+def _named(state: State) -> Iterator[tuple[str, Any]]:
+    return ((declared.name, value) for declared, value in saved_fields(state))
