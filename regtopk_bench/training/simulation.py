@@ -112,7 +112,13 @@ def simulate(
     started = Restarts(0 if isinstance(processes, Ranks) else allowed)
     while True:
         recorder = Recorder(
-            plan.workload, count, evaluate_every, facts, plan.seed, recipe.record, started.made
+            plan.workload,
+            count,
+            evaluate_every,
+            facts,
+            plan.seed,
+            recipe.record,
+            restarts=started.made,
         )
         opener = Participant(plan, recorder, on_round)
         try:
