@@ -108,6 +108,4 @@ def _prefixed(name: str, inner: Mapping[str, Any]) -> dict[str, Any]:
 
 def _within(name: str, outer: Mapping[str, Any]) -> dict[str, Any]:
     start = f"{name}."
-    return {
-        own.removeprefix(start): value for own, value in outer.items() if own.startswith(start)
-    }
+    return {own.removeprefix(start): value for own, value in outer.items() if own.startswith(start)}
