@@ -88,6 +88,18 @@ def count_bits(typing_context: Any, mask: Any) -> Any:
     return types.intp(types.uint64), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def unaligned_word(typing_context: Any, content: Any, at: Any) -> Any:
+    """Return 8 bytes of an array of bytes as an integer, the lowest first; they must exist."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        source = builder.bitcast(builder.gep(data, [args[1]]), _I64.as_pointer())
+        return builder.load(source, align=1)
+
+    return types.uint64(content, types.intp), generate
+
+
 def _lanes(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, start: Any) -> Any:
     """Return a pointer to 64 elements of an array."""
     data = context.make_array(array_type)(context, builder, array).data
