@@ -89,7 +89,7 @@ class Trace:
 
     restarts: int = 0
     """How often processes that were lost have been started again since the run began, or was
-    resumed."""
+    resumed; under torchrun, since that has started them first."""
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
         """Return a metric by name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from regtopk_bench.arguments import whole
 from regtopk_bench.errors import RestartWarning, WorkerDiedError
 
 RESTARTS = 3
@@ -22,15 +23,19 @@ class Restarts:
     """
 
     def __init__(self, allowed: int) -> None:
-        """Allow so many."""
-        self._allowed, self.made = allowed, 0
+        """Allow so many.
+
+        Raises:
+            ConfigurationError: If that is no whole number, at least 0.
+        """
+        self._allowed, self.made = whole(allowed, "restarts"), 0
 
     def another(self, error: BaseException | None, run: str, finished: int) -> bool:
         """Tell whether to start processes again after an error; if so, count that, and warn.
 
         Args:
             error: Of a process that was lost, it says after how many restarts if that is the last.
-            run: What goes on, such as "the run".
+            run: What goes on, such as "topk seed 0".
             finished: The round after which it does; 0 for the beginning.
         """
         if not isinstance(error, WorkerDiedError):

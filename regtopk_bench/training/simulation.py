@@ -7,7 +7,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from regtopk_bench.arguments import shown, whole
+from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError, InterruptedRun, RunError
 from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.trace import Trace
@@ -108,9 +108,11 @@ def simulate(
     )
     count = choose_processes(plan, processes)
     facts = record(sparsifier, lenient=True)
-    allowed = whole(restarts, "restarts")
-    started = Restarts(0 if isinstance(processes, Ranks) else allowed)
+    launched = processes if isinstance(processes, Ranks) else None
+    started = Restarts(0 if launched else restarts)
+    name = f"{facts['algorithm']} seed {plan.seed}"
     while True:
+        made = launched.restarts if launched else started.made
         recorder = Recorder(
             plan.workload,
             count,
@@ -118,15 +120,15 @@ def simulate(
             facts,
             plan.seed,
             recipe.record,
-            restarts=started.made,
+            restarts=made,
         )
         opener = Participant(plan, recorder, on_round)
         try:
             with contextlib.suppress(StoppedError):
-                _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
+                _train(opener, plan, launched or count, timeout)
             return opener.trace()
         except RunError as error:
-            if not started.another(error, "the run", checkpoints.finished() if checkpoints else 0):
+            if not started.another(error, name, checkpoints.finished() if checkpoints else 0):
                 error.trace = opener.trace(cut_short=True)
                 raise
         except KeyboardInterrupt:
