@@ -15,7 +15,10 @@ import regtopk_bench as rb
 
 ROOT = Path(rb.__file__).parent
 
-COMPUTE = ("kernels", "messages", "sparsify", "workloads", "transport", "training", "timing")
+COMPUTE = (
+    *("kernels", "messages", "sparsify", "workloads", "transport", "training", "distributed"),
+    "timing",
+)
 DATA = ("trace", "algorithms", "results", "report")
 COMMAND = ("settings",)
 
@@ -47,6 +50,9 @@ MAY_IMPORT = {
     "training": {
         *("errors", "arguments", "files", "threads", "trace"),
         *("kernels", "messages", "sparsify", "workloads", "transport"),
+    },
+    "distributed": {
+        *("errors", "arguments", "messages", "sparsify", "transport", "training"),
     },
     "timing": {"errors", "arguments", "kernels"},
     "results": {"errors", "files", "notebook", "trace", "algorithms"},

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regtopk_bench.errors import ConfigurationError, NonFiniteGradientError
+from regtopk_bench.errors import NonFiniteGradientError
 from regtopk_bench.messages import Message, aggregate, gather, join
 from regtopk_bench.threads import single_threaded
 from regtopk_bench.trace import Trace
+from regtopk_bench.training.peers import CountedPeers, NoPeers
 from regtopk_bench.training.plan import Plan
 from regtopk_bench.training.recorder import Recorder
 from regtopk_bench.training.saving import load, save
@@ -84,7 +85,7 @@ class Participant:
         """Take part in all rounds, or in those after a checkpoint."""
         # A run that diverges ends with an error; NumPy's warnings before it add nothing.
         with single_threaded(), np.errstate(over="ignore", invalid="ignore"):
-            self._transport, self._peers = transport, _CountedPeers(transport)
+            self._transport, self._peers = transport, CountedPeers(transport)
             self._chunks = self._placed(transport.workers)
             if self._plan.checkpoints:
                 self._states()  # what cannot be saved is an error before the first round
@@ -141,7 +142,7 @@ class Participant:
         if plan.sparsifier.splits:
             entries = _CPU_ENTRIES if plan.workload.device.type == "cpu" else _GPU_ENTRIES
             size = max(1, entries // plan.workload.dim)
-        peers = _NoPeers() if plan.sparsifier.splits else self._peers
+        peers = NoPeers() if plan.sparsifier.splits else self._peers
         chunks = [workers[start : start + size] for start in range(0, len(workers), size)]
         return [
             Chunk(chunk, plan.sparsifier.init(plan.placement(chunk, peers))) for chunk in chunks
@@ -192,32 +193,3 @@ def _prepare_kernels(plan: Plan) -> None:
     for _ in range(2):
         message = sparsifier.compress(state, grad_J[None])
         sparsifier.feedback(state, aggregate(message, placement.weights_N))
-
-
-class _CountedPeers:
-    """The transport as sparsifiers see it, counting what they send through it."""
-
-    def __init__(self, transport: Transport) -> None:
-        self.processes = transport.processes
-        self.closed = False
-        self._transport, self._sent = transport, 0
-
-    def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        if self.closed:
-            raise ConfigurationError("a sparsifier may ask its peers in compress, not in feedback")
-        gathered = self._transport.all_gather(*rows)
-        self._sent += sum(row.nbytes for row in gathered)
-        return gathered
-
-    def take_count(self) -> int:
-        sent, self._sent = self._sent, 0
-        return sent
-
-
-class _NoPeers:
-    """The peers of a sparsifier that splits, and so must not ask them."""
-
-    processes = 1
-
-    def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
-        raise ConfigurationError("a sparsifier that asks its peers must have splits = False")
