@@ -6,6 +6,7 @@ from regtopk_bench.messages.dense import DenseGradient
 from regtopk_bench.messages.encoding import Encoding
 from regtopk_bench.messages.exchange import Alone, Peers, aggregate, gather, join
 from regtopk_bench.messages.sparse import SparseGradient
+from regtopk_bench.messages.wire import pack, unpack
 
 __all__ = [
     "Alone",
@@ -18,4 +19,6 @@ __all__ = [
     "aggregate",
     "gather",
     "join",
+    "pack",
+    "unpack",
 ]

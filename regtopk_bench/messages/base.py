@@ -10,6 +10,8 @@ from torch import Tensor
 
 from regtopk_bench import kernels
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.messages import raw
+from regtopk_bench.messages.encoding import Encoding
 
 
 class Message(ABC):
@@ -25,11 +27,6 @@ class Message(ABC):
     def __len__(self) -> int:
         """Return n, of how many workers these are the messages."""
         return len(self.rows()[0])
-
-    @property
-    @abstractmethod
-    def encoding(self) -> str:
-        """The encoding whose bytes `bytes_N` counts, in words."""
 
     @abstractmethod
     def rows(self) -> tuple[Tensor, ...]:
@@ -47,9 +44,36 @@ class Message(ABC):
     def to_dense(self) -> Tensor:
         """Return the gradients that the messages represent, (n, J)."""
 
-    @abstractmethod
-    def bytes_N(self) -> Sequence[int]:
+    def stated(self, encoding: Encoding) -> str:
+        """Return what the bytes in an encoding consist of, in words."""
+        return f"{type(self).__name__} as it is"
+
+    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
         """Return the exact size of each worker's message in bytes, without framing."""
+        return [raw.size(self.rows())] * len(self)
+
+    def fixed_bytes(self, encoding: Encoding) -> int | None:
+        """Return the size that every worker's message has in every round, or None if it varies.
+
+        Only parts of a gradient are asked for it: one that varies is sent with its length.
+        """
+        return None
+
+    def bodies(self, encoding: Encoding) -> list[Tensor]:
+        """Return the bytes of each worker's message, as many as `bytes_N` says.
+
+        They are uint8 tensors (bytes,) on the CPU. A kind of message with an encoding of its own
+        defines this, `from_bodies`, `bytes_N` and `stated`; without, its rows travel as they are.
+        """
+        return raw.to_bytes(self.rows())
+
+    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> Self:
+        """Return the messages of all the workers whose bytes are given, as one.
+
+        Raises:
+            RunError: If they cannot be the bytes of such messages.
+        """
+        return self.gathered(raw.from_bytes(self.rows(), bodies))
 
     def total(self, weights_N: Tensor) -> Tensor:
         """Return g = Σ ω_n · message_n, (J,), summed in worker order.

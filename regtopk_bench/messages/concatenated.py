@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.messages import varint
 from regtopk_bench.messages.base import Message, check_message
+from regtopk_bench.messages.encoding import Encoding, damaged
 
 
 class Concatenated(Message):
@@ -59,11 +61,51 @@ class Concatenated(Message):
         """See `Message.total`."""
         return torch.cat([part.total(weights_N) for part in self.parts])
 
-    @property
-    def encoding(self) -> str:
-        """The encodings of the parts, in words."""
-        return "; ".join(dict.fromkeys(part.encoding for part in self.parts))
+    def stated(self, encoding: Encoding) -> str:
+        """See `Message.stated`."""
+        return "; ".join(dict.fromkeys(part.stated(encoding) for part in self.parts))
 
-    def bytes_N(self) -> Sequence[int]:
-        """See `Message.bytes_N`."""
-        return [sum(sizes) for sizes in zip(*(part.bytes_N() for part in self.parts), strict=True)]
+    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
+        """See `Message.bytes_N`; a part whose size varies is preceded by it, except the last."""
+        sizes = [part.bytes_N(encoding) for part in self.parts]
+        announced = [
+            map(varint.size, own)
+            for part, own in zip(self.parts[:-1], sizes, strict=False)
+            if part.fixed_bytes(encoding) is None
+        ]
+        return [sum(each) for each in zip(*sizes, *announced, strict=True)]
+
+    def fixed_bytes(self, encoding: Encoding) -> int | None:
+        """See `Message.fixed_bytes`."""
+        sizes = [part.fixed_bytes(encoding) for part in self.parts]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def bodies(self, encoding: Encoding) -> list[Tensor]:
+        """See `Message.bodies`."""
+        pieces: list[list[Tensor]] = []
+        for number, part in enumerate(self.parts):
+            bodies = part.bodies(encoding)
+            if part.fixed_bytes(encoding) is None and number + 1 < len(self.parts):
+                pieces.append([varint.encoded(len(body)) for body in bodies])
+            pieces.append(bodies)
+        return [torch.cat(each) for each in zip(*pieces, strict=True)]
+
+    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> Concatenated:
+        """See `Message.from_bodies`."""
+        each = zip(*(self._split(body, encoding) for body in bodies), strict=True)
+        return Concatenated(
+            [part.from_bodies(own, encoding) for part, own in zip(self.parts, each, strict=True)]
+        )
+
+    def _split(self, body: Tensor, encoding: Encoding) -> list[Tensor]:
+        """Return the parts of one worker's bytes."""
+        found, at = [], 0
+        for part in self.parts[:-1]:
+            size = part.fixed_bytes(encoding)
+            if size is None:
+                size, at = varint.decoded(body, at)
+            if at + size > len(body):
+                raise damaged(f"{len(body)} bytes are too few")
+            found.append(body[at : at + size])
+            at += size
+        return [*found, body[at:]]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
 from regtopk_bench.arguments import whole
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages.base import Message
-from regtopk_bench.messages.encoding import Encoding
+from regtopk_bench.messages.encoding import Encoding, damaged
+from regtopk_bench.messages.raw import as_bytes
 
 
 class DenseGradient(Message):
@@ -59,11 +61,27 @@ class DenseGradient(Message):
         kernels.check_weights(weights_N, self.values)
         return kernels.unchecked(self.values).weighted_sum(self.values, weights_N)
 
-    @property
-    def encoding(self) -> str:
-        """The encoding, in words."""
-        return str(Encoding.of(self.dim, self.values.dtype))
+    def stated(self, encoding: Encoding) -> str:
+        """See `Message.stated`."""
+        return encoding.stated(self.dim, self.values.itemsize)
 
-    def bytes_N(self) -> Sequence[int]:
+    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
         """See `Message.bytes_N`."""
         return [self.dim * self.values.itemsize] * len(self.values)
+
+    def fixed_bytes(self, encoding: Encoding) -> int:
+        """See `Message.fixed_bytes`."""
+        return self.dim * self.values.itemsize
+
+    def bodies(self, encoding: Encoding) -> list[Tensor]:
+        """See `Message.bodies`."""
+        return list(as_bytes(self.values))
+
+    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> DenseGradient:
+        """See `Message.from_bodies`."""
+        size = self.fixed_bytes(encoding)
+        for body in bodies:
+            if len(body) != size:
+                raise damaged(f"{len(body)} bytes are not a gradient, which takes {size}")
+        values_NJ = torch.stack(list(bodies)).view(self.values.dtype)
+        return DenseGradient(values_NJ.to(self.values.device), trusted=True)

@@ -1,38 +1,33 @@
-"""How many bytes the entries of a gradient take on the wire, in a stated encoding."""
+"""How the entries of a gradient are written for their way, by name."""
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+import enum
 
-import torch
+from regtopk_bench.errors import RunError
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """Coordinates or a plain vector, whichever is shorter.
+class Encoding(enum.StrEnum):
+    """How a sparse message is written, and so what its bytes are.
 
-    A message of m entries out of J is m pairs of index and value, or J values without indices
-    where that takes no more bytes; its length tells the receiver which. Framing is up
-    to the transport and not counted.
+    In any of them, m entries out of J are sent as a plain vector of J values, without indices,
+    where that takes no more bytes: the length tells the receiver which. Numbers are little-endian.
+    Framing is up to the transport and not counted.
     """
 
-    index_bytes: int
-    """Bytes of an unsigned index."""
+    COORDINATES = "coordinates"
+    """m indices of 4 bytes each (8 above 2³² entries), then m values."""
 
-    value_bytes: int
-    """Bytes of a value."""
+    def stated(self, dim: int, value_bytes: int) -> str:
+        """Return what is counted for gradients of `dim` entries, in words."""
+        return f"{index_bytes(dim)}-byte indices, {value_bytes}-byte values"
 
-    @classmethod
-    @functools.cache
-    def of(cls, dim: int, dtype: torch.dtype) -> Encoding:
-        """Return the encoding of gradients with `dim` entries of `dtype`."""
-        return cls(index_bytes=4 if dim <= 2**32 else 8, value_bytes=dtype.itemsize)
 
-    def size(self, entries: int, dim: int) -> int:
-        """Return the bytes of one message with `entries` of `dim` entries."""
-        return min(entries * (self.index_bytes + self.value_bytes), dim * self.value_bytes)
+def index_bytes(dim: int) -> int:
+    """Return the bytes of an unsigned index among `dim` entries."""
+    return 4 if dim <= 2**32 else 8
 
-    def __str__(self) -> str:
-        """Say what is counted."""
-        return f"{self.index_bytes}-byte indices, {self.value_bytes}-byte values"
+
+def damaged(reason: str) -> RunError:
+    """Describe bytes that cannot be those of a message."""
+    return RunError(f"damaged message: {reason}; it was changed or cut short on its way")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, failures_of
 from regtopk_bench.kernels import check_tensor
 from regtopk_bench.messages.base import Message, check_message
 from regtopk_bench.messages.dense import DenseGradient
+from regtopk_bench.messages.raw import stacked
 from regtopk_bench.messages.sparse import SparseGradient
 
 M = TypeVar("M", bound=Message)
@@ -63,7 +63,7 @@ def join(messages: Sequence[M]) -> M:
         raise ConfigurationError("messages to join: expected some of one kind and length")
     with failures_of(f"messages of kind {type(messages[0]).__name__}, when joined,"):
         each = zip(*(message.rows() for message in messages), strict=True)
-        return messages[0].gathered([_concatenated(tensors) for tensors in each])
+        return messages[0].gathered([stacked(tensors) for tensors in each])
 
 
 def gather(message: M, peers: Peers) -> M:
@@ -73,20 +73,6 @@ def gather(message: M, peers: Peers) -> M:
     rows = peers.all_gather(*message.rows())
     with failures_of(f"messages of kind {type(message).__name__}, when gathered,"):
         return message.gathered(rows)
-
-
-def _concatenated(tensors: Sequence[Tensor]) -> Tensor:
-    """Stack rows, padded with zeros to the longest."""
-    if tensors[0].dim() < 2:
-        return torch.cat(list(tensors))
-    longest = max(tensor.shape[1] for tensor in tensors)
-    total = sum(len(tensor) for tensor in tensors)
-    together = tensors[0].new_zeros(total, longest, *tensors[0].shape[2:])
-    start = 0
-    for tensor in tensors:
-        together[start : start + len(tensor), : tensor.shape[1]] = tensor
-        start += len(tensor)
-    return together
 
 
 def aggregate(messages: Message, weights_N: Tensor) -> Tensor:

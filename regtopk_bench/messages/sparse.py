@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from regtopk_bench import kernels
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.messages import coordinates
 from regtopk_bench.messages.base import Message
 from regtopk_bench.messages.encoding import Encoding
 
@@ -40,7 +42,7 @@ class SparseGradient(Message):
             dim: J, the length of the gradients that the entries were taken from.
             counts: (n,) int64, where workers send different numbers of entries, 0 included:
                 row n then ends after `counts[n]` entries and is padded with index 0 and
-                value 0. None if all of them send k.
+                value 0. None if every worker sends k, in every process and round.
             trusted: Whether they are known to be as described, and need not be checked.
 
         Raises:
@@ -74,7 +76,14 @@ class SparseGradient(Message):
         if len(rows) != 3:
             raise ConfigurationError(f"messages of 3 tensors cannot be made of {len(rows)}")
         counts_N, indices_Nk, values_Nk = rows
-        return SparseGradient(indices_Nk, values_Nk, self.dim, counts_N)
+        return self._like(counts_N, indices_Nk, values_Nk)
+
+    def _like(self, counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> SparseGradient:
+        """Return messages of the same sparsifier; if all of its workers send k, so do these."""
+        message = SparseGradient(indices_Nk, values_Nk, self.dim, counts_N)
+        if self._counts is None and bool((counts_N == indices_Nk.shape[1]).all()):
+            message._counts = None
+        return message
 
     def to_dense(self) -> Tensor:
         """Return the gradients with 0 where nothing was sent, (n, J)."""
@@ -88,17 +97,53 @@ class SparseGradient(Message):
             self.indices, self.values, weights_N, self.dim
         )
 
-    @property
-    def encoding(self) -> str:
-        """The encoding, in words."""
-        return str(Encoding.of(self.dim, self.values.dtype))
+    def stated(self, encoding: Encoding) -> str:
+        """See `Message.stated`."""
+        return encoding.stated(self.dim, self.values.itemsize)
 
-    def bytes_N(self) -> Sequence[int]:
+    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
         """See `Message.bytes_N`."""
-        encoding, dim = Encoding.of(self.dim, self.values.dtype), self.dim
+        dim, value_bytes = self.dim, self.values.itemsize
         if self._counts is None:
-            return [encoding.size(self.indices.shape[1], dim)] * len(self.indices)
-        return [encoding.size(count, dim) for count in self._counts.tolist()]
+            size = coordinates.size(self.indices.shape[1], dim, value_bytes)
+            return [size] * len(self.indices)
+        return [coordinates.size(count, dim, value_bytes) for count in self._counts.tolist()]
+
+    def fixed_bytes(self, encoding: Encoding) -> int | None:
+        """See `Message.fixed_bytes`."""
+        return self.bytes_N(encoding)[0] if self._counts is None else None
+
+    def bodies(self, encoding: Encoding) -> list[Tensor]:
+        """See `Message.bodies`."""
+        counts, dim = self.counts.tolist(), self.dim
+        indices_Nk, values_Nk = self.indices.cpu(), self.values.detach().cpu()
+        bodies = []
+        for indices_k, values_k, count in zip(indices_Nk, values_Nk, counts, strict=True):
+            sent_k, values_k = indices_k[:count], values_k[:count].contiguous()
+            if coordinates.size(count, dim, values_k.itemsize) == dim * values_k.itemsize:
+                plain_J = values_k.new_zeros(dim).index_put_((sent_k,), values_k)
+                bodies.append(plain_J.view(torch.uint8))
+            else:
+                written = coordinates.write(sent_k, dim)
+                bodies.append(torch.cat([written, values_k.view(torch.uint8)]))
+        return bodies
+
+    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> SparseGradient:
+        """See `Message.from_bodies`."""
+        each = [self._entries(body) for body in bodies]
+        counts_N = torch.tensor([len(indices_k) for indices_k, _ in each])
+        indices_Nk = pad_sequence([indices_k for indices_k, _ in each], batch_first=True)
+        values_Nk = pad_sequence([values_k for _, values_k in each], batch_first=True)
+        device = self.values.device
+        return self._like(counts_N.to(device), indices_Nk.to(device), values_Nk.to(device))
+
+    def _entries(self, body: Tensor) -> tuple[Tensor, Tensor]:
+        """Return one worker's indices and values, given the bytes of its message."""
+        dim, value_bytes = self.dim, self.values.itemsize
+        if len(body) == dim * value_bytes:
+            return torch.arange(dim), body.clone().view(self.values.dtype)
+        indices_k, at = coordinates.read(body, dim, value_bytes)
+        return indices_k, body[at:].clone().view(self.values.dtype)
 
 
 def _padding(counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> Tensor | None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError, failures_of
 from regtopk_bench.kernels import check_tensor, described
-from regtopk_bench.messages import Message
+from regtopk_bench.messages import Encoding, Message
 from regtopk_bench.sparsify import PerLayer, Placement, Sparsifier, name_of_class
 from regtopk_bench.workloads import Workload
 from regtopk_bench.workloads.base import Scalar
@@ -69,8 +69,9 @@ class WatchedSparsifier(Sparsifier):
                 f"{self._name('compress')} returned {described(message)}: expected a Message"
             )
         with failures_of(f"{self._name('compress')}, or rather its {type(message).__name__},"):
-            rows, sizes, dim = message.rows(), list(message.bytes_N()), message.dim
-            str(message.encoding)
+            rows, dim = message.rows(), message.dim
+            sizes = list(message.bytes_N(Encoding.COORDINATES))
+            str(message.stated(Encoding.COORDINATES))
         lengths = {len(row) if isinstance(row, Tensor) and row.dim() else 0 for row in rows}
         if lengths | {len(sizes)} != {len(grad_NJ)} or dim != grad_NJ.shape[1]:
             raise ConfigurationError(

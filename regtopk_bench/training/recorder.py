@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regtopk_bench.errors import RegtopkBenchError
-from regtopk_bench.messages import Encoding, Message
+from regtopk_bench.messages import Encoding, Message, coordinates
 from regtopk_bench.trace import BytesSent, Trace
 from regtopk_bench.workloads import Workload
 
@@ -31,7 +31,8 @@ class Recorder:
     sparsifier: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     seed: int = 0
     recipe: Mapping[str, str | bool | int | float] = field(default_factory=dict)
-    _encoding: str = field(default="", init=False)
+    encoding: Encoding = Encoding.COORDINATES
+    _stated: str = field(default="", init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
     _uplink: list[int] = field(default_factory=list, init=False)
@@ -58,8 +59,8 @@ class Recorder:
         parameters_row_J.copy_(parameters_J)
         aggregate_row_J.copy_(aggregate_J)
         if not self._uplink:
-            self._encoding = messages.encoding
-        self._uplink.append(sum(messages.bytes_N()))
+            self._stated = messages.stated(self.encoding)
+        self._uplink.append(sum(messages.bytes_N(self.encoding)))
         self._coordination.append(coordination)
         self._pending += 1
         if self._pending == len(self._parameters_TJ):
@@ -88,7 +89,7 @@ class Recorder:
             metrics={name: self._by_round(parts) for name, parts in self._metrics.items()},
             final_parameters=parameters_J.cpu().numpy().copy(),
             bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
-            encoding=self._encoding,
+            encoding=self._stated,
             seconds=dict(seconds),
             workers=self.workload.workers,
             processes=self.processes,
@@ -109,7 +110,7 @@ class Recorder:
             "uplink": self._uplink,
             "downlink": self._downlink,
             "coordination": self._coordination,
-            "encoding": self._encoding,
+            "encoding": self._stated,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -117,7 +118,7 @@ class Recorder:
         self._metrics = {name: [np.array(values)] for name, values in state["metrics"].items()}
         self._evaluated = list(state["evaluated"])
         self._uplink, self._downlink = list(state["uplink"]), list(state["downlink"])
-        self._coordination, self._encoding = list(state["coordination"]), state["encoding"]
+        self._coordination, self._stated = list(state["coordination"]), state["encoding"]
 
     def _flush(self) -> None:
         """Evaluate the pending rounds that are due."""
@@ -135,9 +136,9 @@ class Recorder:
     def _end_block(self) -> None:
         """Count the bytes of the pending rounds, of which none is pending then."""
         workers, dim = self.workload.workers, self.workload.dim
-        encoding = Encoding.of(dim, self.workload.dtype)
+        value_bytes = self.workload.dtype.itemsize
         for nonzero in _count_nonzero(self._aggregates_TJ[: self._pending]):
-            self._downlink.append(workers * encoding.size(nonzero, dim))
+            self._downlink.append(workers * coordinates.size(nonzero, dim, value_bytes))
         self._pending = 0
 
     def _evaluate(self, parameters_TJ: Tensor, rounds: list[int]) -> None:

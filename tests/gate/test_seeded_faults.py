@@ -117,9 +117,9 @@ def test_a_change_that_changes_nothing(check: Check) -> None:
             id="residual not zeroed",
         ),
         pytest.param(
-            "messages/encoding.py",
-            "min(entries * (self.index_bytes + self.value_bytes), dim * self.value_bytes)",
-            "entries * self.value_bytes",
+            "messages/coordinates.py",
+            "min(entries * (index_bytes(dim) + value_bytes), dim * value_bytes)",
+            "entries * value_bytes",
             {(TOPK, "uplink_bytes"): "changed", (REGTOPK, "uplink_bytes"): "changed"},
             {(TOPK, "gap"), (TOPK, "selections"), (DENSE, "uplink_bytes")},
             id="bytes without indices",

@@ -17,6 +17,7 @@ from regtopk_bench.messages import Alone, Concatenated, Encoding, gather, join
 from tests.strategies import DTYPES
 
 DIM = 7
+COORDINATES = Encoding.COORDINATES
 
 Entries = dict[int, float]
 """What one worker sends, by index in ascending order."""
@@ -100,7 +101,7 @@ def test_sparse_gradients_are_joined_from_pieces_of_any_width(
     whole, joined = sparse(sent, dtype), join(parts)
     assert torch.equal(joined.to_dense(), dense(sent, dtype))
     assert joined.counts.tolist() == [len(entries) for entries in sent]
-    assert list(joined.bytes_N()) == list(whole.bytes_N())
+    assert list(joined.bytes_N(COORDINATES)) == list(whole.bytes_N(COORDINATES))
     for ours, theirs in zip(joined.rows(), whole.rows(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -134,10 +135,10 @@ TWO: Entries = {0: -2.0, 6: 4.0}
 )
 def test_no_worker_is_lost_whichever_parts_have_counts(parts: list[rb.SparseGradient]) -> None:
     expected = torch.cat([part.to_dense() for part in parts])
-    sizes = [size for part in parts for size in part.bytes_N()]
+    sizes = [size for part in parts for size in part.bytes_N(COORDINATES)]
     for together in (join(parts), gather(parts[0], Others(parts[1]))):
         assert torch.equal(together.to_dense(), expected)
-        assert list(together.bytes_N()) == sizes
+        assert list(together.bytes_N(COORDINATES)) == sizes
 
 
 @given(sent=batches(), dtype=st.sampled_from(DTYPES), data=st.data())
@@ -162,23 +163,24 @@ def test_bytes_are_pairs_or_a_plain_vector_whichever_is_shorter(
 ) -> None:
     size = dtype.itemsize
     expected = [min(len(entries) * (4 + size), DIM * size) for entries in sent]
-    assert list(sparse(sent, dtype).bytes_N()) == expected
-    assert list(rb.DenseGradient(dense(sent, dtype)).bytes_N()) == [DIM * size] * len(sent)
+    assert list(sparse(sent, dtype).bytes_N(COORDINATES)) == expected
+    whole = rb.DenseGradient(dense(sent, dtype))
+    assert list(whole.bytes_N(COORDINATES)) == [DIM * size] * len(sent)
 
 
 @given(sent=batches(same_counts=True))
 def test_counts_that_are_all_the_same_need_not_be_said(sent: list[Entries]) -> None:
     unsaid, said = sparse(sent, counted=False), sparse(sent)
     assert unsaid.counts.tolist() == said.counts.tolist()
-    assert list(unsaid.bytes_N()) == list(said.bytes_N())
-    assert unsaid.encoding == said.encoding == "4-byte indices, 8-byte values"
+    assert list(unsaid.bytes_N(COORDINATES)) == list(said.bytes_N(COORDINATES))
+    assert unsaid.stated(COORDINATES) == said.stated(COORDINATES) == "4-byte indices, 8-byte values"
 
 
 def test_indices_of_very_long_gradients_take_more_bytes() -> None:
-    assert Encoding.of(2**32, torch.float32) == Encoding(index_bytes=4, value_bytes=4)
-    assert Encoding.of(2**32 + 1, torch.float32) == Encoding(index_bytes=8, value_bytes=4)
-    message = rb.SparseGradient(torch.tensor([[2**32]]), torch.ones(1, 1), 2**32 + 1)
-    assert list(message.bytes_N()) == [8 + 4]
+    for dim, index_bytes in ((2**32, 4), (2**32 + 1, 8)):
+        message = rb.SparseGradient(torch.tensor([[dim - 1]]), torch.ones(1, 1), dim)
+        assert list(message.bytes_N(COORDINATES)) == [index_bytes + 4]
+        assert message.stated(COORDINATES) == f"{index_bytes}-byte indices, 4-byte values"
 
 
 @given(sent=batches(), cuts=st.lists(st.integers(0, 5)))
@@ -193,20 +195,21 @@ def test_messages_about_parts_of_a_gradient_travel_as_one(
         )
         return Concatenated([first, Concatenated([second, third])])
 
+    # The first part varies in size, so a byte says how large it is; the last takes the rest.
     whole = about_layers(sent)
     joined = join([about_layers(part) for part in pieces(sent, cuts)])
     layers = [dense(sent), dense(sent), dense([ONE] * len(sent))]
     assert whole.dim == joined.dim == 3 * DIM
     assert torch.equal(joined.to_dense(), torch.cat(layers, dim=1))
-    assert list(joined.bytes_N()) == [
-        min(12 * len(entries), 8 * DIM) + 8 * DIM + 12 for entries in sent
+    assert list(joined.bytes_N(COORDINATES)) == [
+        1 + min(12 * len(entries), 8 * DIM) + 8 * DIM + 12 for entries in sent
     ]
-    assert joined.encoding == "4-byte indices, 8-byte values"
+    assert joined.stated(COORDINATES) == "4-byte indices, 8-byte values"
 
 
 def test_parts_in_different_encodings_name_them_all() -> None:
     parts = [sparse([ONE]), sparse([ONE], torch.float32), sparse([TWO])]
-    assert Concatenated(parts).encoding == (
+    assert Concatenated(parts).stated(COORDINATES) == (
         "4-byte indices, 8-byte values; 4-byte indices, 4-byte values"
     )
 

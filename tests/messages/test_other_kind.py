@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import regtopk_bench as rb
+from regtopk_bench.messages import Encoding
 from regtopk_bench.sparsify import State
 
 SHAPES = ((100_000,), (400, 500))
@@ -24,8 +25,6 @@ ROUNDS = 12
 
 class EightBits(rb.Message):
     """Each entry as a whole number from -127 to 127, times a scale of the worker's own."""
-
-    encoding = "1-byte levels, a scale of 8 bytes"
 
     def __init__(self, levels_NJ: Tensor, scale_N: Tensor) -> None:
         self.levels_NJ, self.scale_N, self.dim = levels_NJ, scale_N, levels_NJ.shape[1]
@@ -40,8 +39,8 @@ class EightBits(rb.Message):
     def to_dense(self) -> Tensor:
         return self.levels_NJ * self.scale_N[:, None]
 
-    def bytes_N(self) -> Sequence[int]:
-        return [self.dim + 8] * len(self.levels_NJ)
+    def stated(self, encoding: Encoding) -> str:
+        return "1-byte levels, a scale of 8 bytes"
 
 
 @dataclass(kw_only=True)
@@ -129,9 +128,9 @@ def test_it_gives_the_same_trace_in_loop_pool_and_resumed(name: str, tmp_path: P
 @pytest.mark.parametrize("name", SPARSIFIERS)
 def test_its_own_bytes_are_recorded(name: str) -> None:
     trace = train(SPARSIFIERS[name])
-    layers = 1 if name == "whole" else len(SHAPES)
-    assert trace.bytes_sent.uplink.tolist() == [WORKERS * (DIM + 8 * layers)] * ROUNDS
-    assert trace.encoding == EightBits.encoding
+    size = DIM + 8 if name == "whole" else 3 + DIM + 8 * len(SHAPES)  # the first says its size
+    assert trace.bytes_sent.uplink.tolist() == [WORKERS * size] * ROUNDS
+    assert trace.encoding == "1-byte levels, a scale of 8 bytes"
     assert not trace.bytes_sent.coordination.any()
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 import regtopk_bench as rb
 from regtopk_bench import kernels
 from regtopk_bench.kernels import reference
-from regtopk_bench.messages import Concatenated, join
+from regtopk_bench.messages import Concatenated, Encoding, join
 from tests.oddities import numbers, odd, some_odd
 from tests.sparsify.test_conformance import TABLE, Conformance, every
 
@@ -70,7 +70,7 @@ def test_messages_of_a_few_entries(data: st.DataObject, dtype: torch.dtype) -> N
         sent = message.indices, message.values
         assert same(total, reference.scatter_sum(*sent, weights, message.dim))
         assert message.to_dense().shape == (len(message), message.dim)
-        assert len(message.bytes_N()) == len(message)
+        assert len(message.bytes_N(Encoding.COORDINATES)) == len(message)
         message.gathered([data.draw(odd(row)) for row in message.rows()])
 
 
@@ -95,7 +95,7 @@ def test_messages_of_whole_gradients_and_of_parts(data: st.DataObject, dtype: to
     with refusing():
         whole = Concatenated(data.draw(st.lists(parts, max_size=3)))
         assert rb.aggregate(whole, weights).shape == (whole.dim,)
-        assert len(whole.bytes_N()) == N
+        assert len(whole.bytes_N(Encoding.COORDINATES)) == N
         whole.gathered([data.draw(odd(row)) for row in whole.rows()])
     with refusing():
         join(data.draw(st.lists(parts, min_size=2, max_size=3)))

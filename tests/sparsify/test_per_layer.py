@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import regtopk_bench as rb
-from regtopk_bench.messages import Concatenated
+from regtopk_bench.messages import Concatenated, Encoding
 from regtopk_bench.sparsify import PerLayer, State
 
 SHAPES = ((7,), (1,), (3, 4))
@@ -41,7 +41,7 @@ def test_each_layer_is_sparsified_by_itself(inner: rb.Sparsifier) -> None:
         for ours, theirs in zip(message.parts, parts, strict=True):
             assert torch.equal(ours.to_dense(), theirs.to_dense())
         assert message.dim == sum(DIMS)
-        assert list(message.bytes_N()) == [2 * 12 + 1 * 8 + 3 * 12] * 3
+        assert list(message.bytes_N(Encoding.COORDINATES)) == [2 * 12 + 1 * 8 + 3 * 12] * 3
         aggregate = rb.aggregate(message, weights)
         assert torch.equal(aggregate, torch.cat([rb.aggregate(part, weights) for part in parts]))
         whole.feedback(state, aggregate)
@@ -78,7 +78,8 @@ def test_layers_may_send_different_numbers_of_entries() -> None:
     sparsifier = PerLayer(Above(0.5))
     message = sparsifier.compress(sparsifier.init(placement(5)), grad)
     assert torch.equal(message.to_dense(), torch.where(grad > 0.5, grad, 0.0))
-    assert message.bytes_N()[2] == 0
+    nothing = 2  # a byte says of each layer but the last how long its part is
+    assert message.bytes_N(Encoding.COORDINATES)[2] == nothing
 
 
 class WithEmptyLayers(rb.LogisticToy):

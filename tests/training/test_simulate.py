@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import regtopk_bench as rb
-from regtopk_bench.messages import Encoding
 from regtopk_bench.training import rounds
 from tests.training import published
 
@@ -103,11 +102,6 @@ def test_bytes_are_those_of_the_stated_encoding() -> None:
         assert not sent.coordination.any()
     oracle = rb.simulate(workload(), rb.Oracle(k=3), rounds=4, learning_rate=0.01)
     assert oracle.bytes_sent.coordination.tolist() == [5 * 16 * 8] * 4
-
-
-def test_index_width_follows_the_dimension() -> None:
-    assert Encoding.of(2**32, torch.float32) == Encoding(index_bytes=4, value_bytes=4)
-    assert Encoding.of(2**32 + 1, torch.float32).index_bytes == 8
 
 
 def test_a_trace_has_one_value_after_each_round() -> None:

@@ -1,0 +1,95 @@
+"""Rows as they are: stacked, and as the bytes of messages that have no encoding of their own.
+
+The bytes of a worker are its row of each tensor, one after another. Where the second dimension of
+a tensor may differ between processes, it is written before the row, as a varint; that of the last
+such tensor follows from the length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from regtopk_bench.messages import varint
+from regtopk_bench.messages.encoding import damaged
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """Stack rows, padded with zeros to the longest."""
+    if tensors[0].dim() < 2:
+        return torch.cat(list(tensors))
+    longest = max(tensor.shape[1] for tensor in tensors)
+    total = sum(len(tensor) for tensor in tensors)
+    together = tensors[0].new_zeros(total, longest, *tensors[0].shape[2:])
+    start = 0
+    for tensor in tensors:
+        together[start : start + len(tensor), : tensor.shape[1]] = tensor
+        start += len(tensor)
+    return together
+
+
+def size(rows: Sequence[Tensor]) -> int:
+    """Return how many bytes each worker's rows take."""
+    content = sum(map(_row_bytes, rows))
+    return content + sum(varint.size(row.shape[1]) for row in _announced(rows))
+
+
+def to_bytes(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Return the bytes of each worker's rows, (size,) uint8 on the CPU."""
+    announced = {id(row) for row in _announced(rows)}
+    pieces: list[Tensor] = []
+    for row in rows:
+        if id(row) in announced:
+            pieces.append(varint.encoded(row.shape[1]).expand(len(row), -1))
+        pieces.append(as_bytes(row))
+    return list(torch.cat(pieces, dim=1))
+
+
+def as_bytes(rows: Tensor) -> Tensor:
+    """Return the bytes of every row, (n, size) uint8 on the CPU."""
+    copied = rows.detach().cpu().flatten(1) if rows.dim() > 1 else rows.detach().cpu()[:, None]
+    return copied.clone(memory_format=torch.contiguous_format).view(torch.uint8)
+
+
+def from_bytes(like: Sequence[Tensor], bodies: Sequence[Tensor]) -> list[Tensor]:
+    """Return the rows of all the workers whose bytes are given, (len(bodies), …).
+
+    Raises:
+        RunError: If they cannot be the bytes of rows like these.
+    """
+    each = zip(*(_rows(like, body) for body in bodies), strict=True)
+    return [stacked(own).to(row.device) for row, own in zip(like, each, strict=True)]
+
+
+def _rows(like: Sequence[Tensor], body: Tensor) -> list[Tensor]:
+    """Return one worker's rows, (1, …)."""
+    announced = {id(row) for row in _announced(like)}
+    rows: list[Tensor] = []
+    at = 0
+    for row in like:
+        shape, unit = [1, *row.shape[1:]], math.prod(row.shape[2:]) * row.itemsize
+        if id(row) in announced:
+            shape[1], at = varint.decoded(body, at)
+        elif row.dim() > 1 and unit:
+            after = sum(_row_bytes(each) for each in like[len(rows) + 1 :])
+            shape[1] = (len(body) - at - after) // unit
+        end = at + math.prod(shape) * row.itemsize
+        if not 0 <= at <= end <= len(body):
+            raise damaged(f"{len(body)} bytes are too few")
+        rows.append(body[at:end].clone().view(row.dtype).view(shape))
+        at = end
+    if at != len(body):
+        raise damaged(f"{len(body)} bytes are {len(body) - at} too many")
+    return rows
+
+
+def _announced(rows: Sequence[Tensor]) -> list[Tensor]:
+    """Return the tensors whose second dimension is written before the row."""
+    return [row for row in rows if row.dim() > 1][:-1]
+
+
+def _row_bytes(row: Tensor) -> int:
+    return math.prod(row.shape[1:]) * row.itemsize
