@@ -86,6 +86,10 @@ class Trace:
     recipe: Mapping[str, str | bool | int | float]
     """How it was to be trained: rounds, learning rate, momentum, …, as in results."""
 
+    summed_bytes: int | None = None
+    """The size of a sum of messages that can take their place on the way, in the first round: all
+    workers sent the same entries. None where every message has to reach every worker."""
+
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
         """Return a metric by name."""
         return self.metrics[metric]

@@ -1,7 +1,8 @@
 """What messages cost on a network: seconds, and the bandwidth below which sending less pays."""
 
 from regtopk_bench.network.collectives import Collective, Topology
-from regtopk_bench.network.network import Exchange, Link, Network
+from regtopk_bench.network.exchange import Exchange, Way
+from regtopk_bench.network.network import Link, Network
 from regtopk_bench.network.step import BACKWARD, Step, pays_below
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "Network",
     "Step",
     "Topology",
+    "Way",
     "pays_below",
 ]

@@ -66,11 +66,11 @@ def all_gather(topology: Topology, workers: int, size: float) -> Collective:
 def all_reduce(topology: Topology, workers: int, size: float) -> Collective:
     """Return what it takes until all N workers have the sum of their vectors, of M = `size` bytes.
 
-    Each N-th of the vectors is first added up at one worker (a reduce-scatter: an all-gather
-    backwards, Chan et al. 2007) and then gathered. That sends 2 (N - 1)/N · M, the least there is
-    (Patarasuk & Yuan 2009), in 2 (N - 1) steps on a ring and 2 ⌈log₂ N⌉ in a tree (Rabenseifner's
-    algorithm in Thakur et al. 2005, whose N is a power of 2; for any N, with the schedule of Bruck
-    et al. backwards and forwards).
+    Each N-th of the vectors is first added up at one worker (a reduce-scatter, which is an
+    all-gather backwards: Chan et al. 2007), and then gathered. That sends 2 (N - 1)/N · M, the
+    least there is (Patarasuk & Yuan 2009), in 2 (N - 1) steps on a ring and 2 ⌈log₂ N⌉ in a tree
+    (Rabenseifner's algorithm in Thakur et al. 2005, whose N is a power of 2; for any N, with the
+    schedule of Bruck et al. backwards and forwards).
     """
     if topology == "server":
         return through_server(workers, size, size)

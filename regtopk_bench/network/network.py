@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from regtopk_bench.arguments import is_real, shown, whole
@@ -15,6 +15,7 @@ from regtopk_bench.network.collectives import (
     all_reduce,
     through_server,
 )
+from regtopk_bench.network.exchange import Exchange, Way
 from regtopk_bench.network.quantities import (
     bits_per_second,
     seconds,
@@ -59,45 +60,6 @@ class Link:
         """Return the text that `Network.parse` reads."""
         text = f"{written_bandwidth(self.bandwidth)}:{written_seconds(self.latency)}"
         return text if self.topology == "ring" else f"{text}:{self.topology}"
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What exchanging messages takes, and how that depends on the bandwidth between nodes."""
-
-    bandwidth: float
-    """bit/s of the links between nodes."""
-
-    fixed: float = 0.0
-    """Seconds that do not depend on it: latencies, and what is exchanged within nodes."""
-
-    carried: float = 0.0
-    """Bytes through the busiest link between nodes, in its busier direction."""
-
-    sent: float = 0.0
-    """Bytes that a worker sends, on links of either kind."""
-
-    received: float = 0.0
-    """Bytes that a worker receives, on links of either kind."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it takes."""
-        return self.fixed + 8.0 * self.carried / self.bandwidth
-
-    def at(self, bandwidth: float) -> Exchange:
-        """Return it with other links between nodes, of so many bit/s."""
-        return replace(self, bandwidth=bandwidth)
-
-    def then(self, other: Exchange) -> Exchange:
-        """Return both, one after the other."""
-        return Exchange(
-            self.bandwidth,
-            self.fixed + other.fixed,
-            self.carried + other.carried,
-            self.sent + other.sent,
-            self.received + other.received,
-        )
 
 
 @dataclass(frozen=True)
@@ -163,11 +125,11 @@ class Network:
                 all about the same entries; None if every message has to reach every worker.
             aggregate: Bytes of the sum of all, as a server sends it.
         """
-        if self.between.topology == "server" and summed is None:
-            return self._exchange(1, through_server(workers, message, aggregate))
-        if summed is None:
-            return self.all_gather(workers, message)
-        return self.all_reduce(workers, summed)
+        if summed is not None:
+            return self.all_reduce(workers, summed)
+        if self.between.topology == "server":
+            return self._exchange(1, _NOTHING, through_server(workers, message, aggregate))
+        return self.all_gather(workers, message)
 
     def all_gather(self, workers: int, size: float) -> Exchange:
         """Return what it takes until all workers have the message of each, of `size` bytes.
@@ -176,10 +138,11 @@ class Network:
         nodes, all of a node on its one link, and then all that it has with the others of its node.
         """
         nodes, per_node = self._split(workers)
+        between, within = self.between.topology, self._within.topology
         return self._exchange(
             per_node,
-            all_gather(self.between.topology, nodes, size),
-            all_gather(self._within.topology, per_node, nodes * size),
+            all_gather(within, per_node, nodes * size),
+            all_gather(between, nodes, size),
         )
 
     def all_reduce(self, workers: int, size: float) -> Exchange:
@@ -187,14 +150,18 @@ class Network:
 
         With two levels, a reduce-scatter inside each node comes first; then each worker adds up
         its part with its counterparts in other nodes, all of a node on its one link; an all-gather
-        inside each node comes last.
+        inside each node comes last. Short vectors may be exchanged sooner whole, in half the steps:
+        then everybody gathers and adds up all of them (as recursive doubling in Thakur et al. 2005
+        does for the same reason).
         """
         nodes, per_node = self._split(workers)
-        return self._exchange(
+        between, within = self.between.topology, self._within.topology
+        by_parts = self._exchange(
             per_node,
-            all_reduce(self.between.topology, nodes, size / per_node),
-            all_reduce(self._within.topology, per_node, size),
+            all_reduce(within, per_node, size),
+            all_reduce(between, nodes, size / per_node),
         )
+        return by_parts.or_else(self.all_gather(workers, size))
 
     @property
     def _within(self) -> Link:
@@ -207,25 +174,28 @@ class Network:
         per_node = min(workers, self.per_node)
         return workers // per_node, per_node
 
-    def _exchange(self, per_node: int, outside: Collective, *inside: Collective) -> Exchange:
-        """Return what operations take, the one between nodes being that of each worker of a node.
+    def _exchange(self, per_node: int, inside: Collective, outside: Collective) -> Exchange:
+        """Return what operations inside nodes and between them take, one after the other.
 
         Args:
             per_node: How many workers share a link between nodes.
-            outside: What each of them does there.
-            inside: What it does within its node.
+            inside: What each of them does within its node.
+            outside: What each of them does between nodes.
         """
-        return Exchange(
-            self.between.bandwidth,
-            outside.steps * self.between.latency + sum(map(self._within.seconds, inside)),
+        way = Way(
+            outside.steps * self.between.latency + self._within.seconds(inside),
             per_node * outside.carried,
-            outside.sent + sum(each.sent for each in inside),
-            outside.received + sum(each.received for each in inside),
+            outside.sent + inside.sent,
+            outside.received + inside.received,
         )
+        return Exchange(self.between.bandwidth, (way,))
 
     def __str__(self) -> str:
         """Return the text that `parse` reads."""
         return f"{self.per_node}x{self.inside},{self.between}" if self.inside else str(self.between)
+
+
+_NOTHING = Collective(0, 0.0, 0.0, 0.0)
 
 
 def _link(part: str, whole_text: str) -> Link:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
-from regtopk_bench.network.network import Exchange
+from regtopk_bench.network.exchange import Exchange
 
 BACKWARD: Final = 2.0 / 3.0
 """The backward pass's share of a step's computation: it has twice the operations of the forward
@@ -37,29 +38,37 @@ class Step:
     @property
     def seconds(self) -> float:
         """How long it takes."""
-        return self._on(8.0 / self.exchange.bandwidth)
+        return self.on(8.0 / self.exchange.bandwidth)
 
-    def at(self, bandwidth: float) -> float:
-        """Return how long it takes with links of so many bit/s between nodes."""
-        return self._on(8.0 / bandwidth)
+    def at(self, bandwidth: float) -> Step:
+        """Return it with links of so many bit/s between nodes."""
+        return replace(self, exchange=self.exchange.at(bandwidth))
 
-    def _on(self, per_byte: float) -> float:
-        """Return how long it takes where a byte takes so many seconds."""
-        travelling = self.exchange.fixed + per_byte * self.exchange.carried
-        return self.compute + self.sparsify + max(0.0, travelling - self.hidden)
+    def on(self, per_byte: float) -> float:
+        """Return how long it takes where a byte takes so many seconds between nodes."""
+        return self.compute + self.sparsify + max(0.0, self.exchange.on(per_byte) - self.hidden)
 
     @property
-    def _kink(self) -> float:
-        """Seconds per byte from which the exchange is no longer hidden."""
-        if not self.exchange.carried:
-            return 0.0
-        return max(0.0, (self.hidden - self.exchange.fixed) / self.exchange.carried)
+    def kinks(self) -> Iterator[float]:
+        """The seconds per byte at which another way is the fastest, or a way ceases to be hidden.
+
+        Between them the time is linear in the seconds per byte. There may be a few more.
+        """
+        lines = [(way.fixed, way.carried) for way in self.exchange.ways] + [(self.hidden, 0.0)]
+        for (fixed, carried), (other_fixed, other_carried) in itertools.combinations(lines, 2):
+            if carried != other_carried:
+                yield max(0.0, (other_fixed - fixed) / (carried - other_carried))
+
+    @property
+    def slope(self) -> float:
+        """The bytes that count where a byte takes longer than at the last of the kinks."""
+        return min(way.carried for way in self.exchange.ways)
 
 
 def pays_below(ours: Step, theirs: Step, ratio: float = 1.0) -> float:
     """Return the bandwidth, in bit/s, below which one kind of step beats another.
 
-    On every link between nodes that is slower, ours takes less time; where it also does on some
+    On all links between nodes that are slower, ours takes less time. Where it also does on some
     faster ones, as it may where latency decides, that is not told.
 
     Args:
@@ -72,12 +81,10 @@ def pays_below(ours: Step, theirs: Step, ratio: float = 1.0) -> float:
     """
 
     def gain(per_byte: float) -> float:
-        return theirs._on(per_byte) - ratio * ours._on(per_byte)
+        return theirs.on(per_byte) - ratio * ours.on(per_byte)
 
-    # As a function of the seconds per byte the gain is linear between the places from which on an
-    # exchange is not hidden. Its last zero is looked for from the slowest link on.
-    places = sorted({0.0, ours._kink, theirs._kink})
-    slope, last = theirs.exchange.carried - ratio * ours.exchange.carried, gain(places[-1])
+    places = sorted({0.0, *ours.kinks, *theirs.kinks})
+    slope, last = theirs.slope - ratio * ours.slope, gain(places[-1])
     if slope < 0.0 or (slope == 0.0 and last <= 0.0):
         return 0.0
     if last <= 0.0:

@@ -100,7 +100,15 @@ def simulate(
     )
     count = choose_processes(plan, processes)
     facts = record(sparsifier, lenient=True)
-    recorder = Recorder(plan.workload, count, evaluate_every, facts, plan.seed, recipe.record)
+    recorder = Recorder(
+        plan.workload,
+        count,
+        evaluate_every,
+        facts,
+        plan.seed,
+        recipe.record,
+        summable=plan.sparsifier.summable,
+    )
     opener = Participant(plan, recorder, on_round)
     try:
         with contextlib.suppress(StoppedError):
