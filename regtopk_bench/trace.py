@@ -91,6 +91,10 @@ class Trace:
     """How often processes that were lost have been started again since the run began, or was
     resumed; under torchrun, since that has started them first."""
 
+    summed_bytes: int | None = None
+    """The size of a sum of messages that can take their place on the way, in the first round: all
+    workers sent the same entries. None where every message has to reach every worker."""
+
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
         """Return a metric by name."""
         return self.metrics[metric]

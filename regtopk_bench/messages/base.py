@@ -57,6 +57,10 @@ class Message(ABC):
         """Return the same without a checksum: how long the tensors are that `bodies` returns."""
         return [raw.size(self.rows())] * len(self)
 
+    def value_bytes(self) -> int:
+        """Return the size of a worker's values: what is left to send where indices are known."""
+        return sum(row[0].nbytes for row in self.rows() if row.is_floating_point())
+
     def fixed_size(self, encoding: Encoding) -> int | None:
         """Return the size that every worker's message has in every round, or None if it varies.
 

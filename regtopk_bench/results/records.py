@@ -55,5 +55,6 @@ def run_of(
         traces=traces,
         execution=execution,
         encoding=trace.encoding or None,
+        summed_bytes=trace.summed_bytes,
         environments=list(environments),
     )

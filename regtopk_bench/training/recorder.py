@@ -33,7 +33,10 @@ class Recorder:
     recipe: Mapping[str, str | bool | int | float] = field(default_factory=dict)
     encoding: Encoding = Encoding.COORDINATES
     restarts: int = 0
+    summable: bool = False
+    """Whether what workers send can be added up on its way."""
     _stated: str = field(default="", init=False)
+    _summed: int | None = field(default=None, init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
     _uplink: list[int] = field(default_factory=list, init=False)
@@ -61,6 +64,7 @@ class Recorder:
         aggregate_row_J.copy_(aggregate_J)
         if not self._uplink:
             self._stated = messages.stated(self.encoding)
+            self._summed = messages.value_bytes() if self.summable else None
         self._uplink.append(sum(messages.bytes_N(self.encoding)))
         self._coordination.append(coordination)
         self._pending += 1
@@ -91,6 +95,7 @@ class Recorder:
             final_parameters=parameters_J.cpu().numpy().copy(),
             bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
             encoding=self._stated,
+            summed_bytes=self._summed,
             seconds=dict(seconds),
             workers=self.workload.workers,
             processes=self.processes,
@@ -113,6 +118,7 @@ class Recorder:
             "downlink": self._downlink,
             "coordination": self._coordination,
             "encoding": self._stated,
+            "summed": self._summed,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -121,6 +127,7 @@ class Recorder:
         self._evaluated = list(state["evaluated"])
         self._uplink, self._downlink = list(state["uplink"]), list(state["downlink"])
         self._coordination, self._stated = list(state["coordination"]), state["encoding"]
+        self._summed = state.get("summed")  # older checkpoints lack it
 
     def _flush(self) -> None:
         """Evaluate the pending rounds that are due."""

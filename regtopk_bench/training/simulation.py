@@ -121,6 +121,7 @@ def simulate(
             plan.seed,
             recipe.record,
             restarts=made,
+            summable=plan.sparsifier.summable,
         )
         opener = Participant(plan, recorder, on_round)
         try:
