@@ -66,9 +66,9 @@ class SparseGradient(Message):
     @property
     def counts(self) -> Tensor:
         """How many entries each worker sends, (n,) int64."""
-        if self._counts is None:
-            self._counts = self.indices.new_full((len(self.indices),), self.indices.shape[1])
-        return self._counts
+        if self._counts is not None:
+            return self._counts
+        return self.indices.new_full((len(self.indices),), self.indices.shape[1])
 
     def rows(self) -> tuple[Tensor, ...]:
         """Return counts, indices and values; see `Message.rows`."""
@@ -173,6 +173,26 @@ class SparseGradient(Message):
             None if fixed else torch.tensor(counts, device=device),
             trusted=True,
         )
+
+
+def bytes_of_nonzero(vectors_TJ: Tensor, encoding: Encoding) -> list[int]:
+    """Return how many bytes it takes to send the entries of each vector that are not 0, (T,)."""
+    (rounds, dim), value_bytes = vectors_TJ.shape, vectors_TJ.itemsize
+    if encoding is Encoding.COORDINATES:
+        return [coordinates.size(count, dim, value_bytes) for count in _count_nonzero(vectors_TJ)]
+    found: list[int] = []
+    for vector_J in vectors_TJ.split(1) if rounds else ():
+        (indices_k,) = vector_J[0].nonzero(as_tuple=True)
+        message = SparseGradient(indices_k[None], vector_J[:, indices_k], dim, trusted=True)
+        found += message.bytes_N(encoding)
+    return found
+
+
+def _count_nonzero(values_TJ: Tensor) -> list[int]:
+    """Return how many entries of each row are not 0."""
+    if values_TJ.device.type == "cpu":  # NumPy is several times faster there
+        return [int(count) for count in np.count_nonzero(values_TJ.numpy(), axis=1)]
+    return [int(count) for count in values_TJ.count_nonzero(dim=1).tolist()]
 
 
 def _padding(counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> Tensor | None:
