@@ -40,10 +40,10 @@ def share_of(saved: Saved | Sequence[Saved], rank: int, ranks: int) -> Saved:
     Raises:
         ConfigurationError: If those that are needed are not there.
     """
-    by_rank: dict[int, Saved] = {}
-    for one in saved if isinstance(saved, list | tuple) else [saved]:
+    each: list[Any] = list(saved) if isinstance(saved, list | tuple) else [saved]
+    for one in each:
         _check(one)
-        by_rank[one["rank"]] = one
+    by_rank: dict[int, Saved] = {one["rank"]: one for one in each}
     if len({(one["ranks"], one["iteration"]) for one in by_rank.values()}) != 1:
         raise ConfigurationError("saved states: expected those of one iteration of the same ranks")
     before = next(iter(by_rank.values()))["ranks"]
@@ -91,7 +91,7 @@ def _check(saved: Any) -> None:
     if (
         not isinstance(saved, Mapping)
         or saved.get("version") != VERSION
-        or not CONTENTS <= saved.keys()
+        or not saved.keys() >= CONTENTS
     ):
         raise ConfigurationError(
             f"expected what SparseState.state_dict() of this version returned, not {shown(saved)}"
