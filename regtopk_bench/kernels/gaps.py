@@ -2,13 +2,14 @@
 
 A gap is how many entries lie between an index and the one before it. In a block of 256, every gap
 g is written as a quotient and a remainder by a power of two, 2^w (Golomb-Rice coding: Rice and
-Plaunt 1971). First come the remainders, w bits each. Then comes a bitmap of the quotients, with
-g >> w zeros and a one for each. Bits fill bytes from the lowest, and what is left of the last byte
-is zero. Gaps between entries that are selected independently of each other have a geometric
-distribution, for which this takes about 0.03 bits more than their entropy; each block has a w of
-its own, because layers differ in density. A block that would be no shorter than its gaps in 4
-bytes each (8 above 2³² entries) is written in this way instead; its w is `RAW`. A header says of
-every block its w, and of those that have a bitmap how many bytes it takes: two bytes, or one.
+Plaunt 1971). First come the remainders: the lowest bit of all of them, then the next, up to the
+w-th, each in whole bytes. Then comes a bitmap of the quotients: g >> w zeros and a one for each.
+Bits fill a byte from its lowest, and what is left of it is zero. Gaps between entries that are
+selected independently of each other have a geometric distribution, for which this takes about 0.03
+bits more than their entropy; each block has a w of its own, because layers differ in density. A
+block that would be no shorter than its gaps in 4 bytes each (8 above 2³² entries) is written in
+this way instead; its w is `RAW`. A header says of every block its w, and of those that have a
+bitmap how many bytes it takes: two bytes, or one.
 
 `regtopk_bench.kernels.numba_cpu.gaps` has the same functions, compiled.
 """
@@ -28,8 +29,8 @@ BLOCK = 256
 
 RAW = 255
 
-WIDEST = 48
-"""The largest w: eight bytes hold a remainder wherever in a byte it starts."""
+WIDEST = 32
+"""The largest w: remainders have 32 bits at most."""
 
 
 class Blocks(NamedTuple):
@@ -57,7 +58,7 @@ def placed(widths: Array, maps: Array, entries: int, index_bytes: int) -> Blocks
     """Return where blocks begin that are written one after another."""
     counts = np.full(len(widths), BLOCK)
     counts[-1:] = entries - BLOCK * (len(widths) - 1)
-    compact = (counts * widths + 7 >> 3) + maps
+    compact = (counts + 7 >> 3) * widths + maps
     ends = np.cumsum(np.where(widths == RAW, counts * index_bytes, compact))
     size = int(ends[-1]) if len(ends) else 0
     return Blocks(widths, maps, np.concatenate([[0], ends[:-1]])[: len(ends)], size)
@@ -83,7 +84,7 @@ def _narrowest(gaps: Array, index_bytes: int) -> tuple[int, int]:
     bits = {w: count * (w + 1) + int((gaps >> w).sum()) for w in range(guess, guess + 3)}
     width = min(bits, key=lambda w: (bits[w], w))
     map_bytes = (bits[width] - count * width + 7) // 8
-    if width > WIDEST or 1 + (count * width + 7) // 8 + map_bytes > count * index_bytes:
+    if width > WIDEST or 1 + (count + 7) // 8 * width + map_bytes > count * index_bytes:
         return RAW, 0
     return width, map_bytes
 
@@ -113,7 +114,7 @@ def write(indices_k: Array, index_bytes: int, blocks: Blocks, out: Array) -> boo
             if not 0 <= ones.min() <= ones.max() < len(bitmap):
                 return False
             bitmap[ones] = 1
-            remainders = gaps[:, None] >> np.arange(width) & 1
+            remainders = gaps >> np.arange(width)[:, None] & 1
             content = np.concatenate([_packed(remainders), _packed(bitmap)])
         out[start : start + len(content)] = content
     return True
@@ -135,16 +136,18 @@ def read(body: Array, index_bytes: int, blocks: Blocks, dim: int, out: Array) ->
         elif width > WIDEST:
             return False
         else:
-            map_start = start + (count * width + 7) // 8
+            plane_bytes = (count + 7) // 8
+            map_start = start + width * plane_bytes
             bits = np.unpackbits(body[start:map_start], bitorder="little")
+            planes = bits.reshape(width, 8 * plane_bytes)
             bitmap = np.unpackbits(body[map_start : map_start + map_bytes], bitorder="little")
             ones = np.flatnonzero(bitmap)
-            if len(ones) != count or ones[-1] < len(bitmap) - 8 or bits[count * width :].any():
+            if len(ones) != count or ones[-1] < len(bitmap) - 8 or planes[:, count:].any():
                 return False
             quotients = np.diff(ones, prepend=-1) - 1
             if (quotients > dim >> width).any():
                 return False
-            remainders = bits[: count * width].reshape(count, width) @ (1 << np.arange(width))
+            remainders = (1 << np.arange(width)) @ planes[:, :count]
             gaps_k = (quotients << width) | remainders
         if not 0 <= gaps_k.min() <= gaps_k.max() < dim:
             return False
@@ -161,4 +164,4 @@ def _blocks(entries_k: Array) -> Iterator[Array]:
 
 
 def _packed(bits: Array) -> Array:
-    return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little")
+    return np.packbits(bits.astype(np.uint8), axis=-1, bitorder="little").ravel()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from typing import Any, Self
 
-from regtopk_bench.errors import RunError
+from regtopk_bench.arguments import shown
+from regtopk_bench.errors import ConfigurationError, RunError
 
 
 class Encoding(enum.StrEnum):
@@ -23,6 +25,20 @@ class Encoding(enum.StrEnum):
 
     A message on its way may be cut short or changed, and most of it is values, in which that would
     not show. With the checksum it is an error, for a thousandth of the bytes or less."""
+
+    @classmethod
+    def named(cls, name: Any) -> Self:
+        """Return the encoding of a name.
+
+        Raises:
+            ConfigurationError: If it is none.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            raise ConfigurationError(
+                f"encoding {shown(name)} is none of {', '.join(cls)}"
+            ) from None
 
     @property
     def checksum_bytes(self) -> int:

@@ -71,7 +71,8 @@ def unpack(like: M, packed: Sequence[Tensor], encoding: Encoding) -> M:
 
 def _sealed(body: Tensor) -> Tensor:
     """Return bytes with their checksum."""
-    return torch.cat([body, torch.from_numpy(checksum(body.numpy()))])
+    content = body.numpy()
+    return torch.from_numpy(np.concatenate([content, checksum(content)]))
 
 
 def _opened(content: Tensor) -> Tensor:

@@ -116,8 +116,9 @@ def _check_workload(workload: Workload) -> None:
 
 
 def _identity(plan: Plan) -> dict[str, Any]:
-    recipe = dataclasses.asdict(plan.recipe)
-    recipe |= {f"schedule_{name}": value for name, value in recipe.pop("schedule").items()}
+    schedule, recipe = dataclasses.asdict(plan.recipe.schedule), plan.recipe.record
+    del recipe["schedule"], recipe["warm_up"]
+    recipe |= {f"schedule_{name}": value for name, value in schedule.items()}
     sparsifier = {f"sparsifier_{name}": value for name, value in record(plan.sparsifier).items()}
     problem = {f"workload_{name}": value for name, value in plan.workload.identity.items()}
     facts = {**problem, **sparsifier, **recipe, "seed": plan.seed}

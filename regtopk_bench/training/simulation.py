@@ -9,6 +9,7 @@ from typing import Any
 
 from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError, InterruptedRun, RunError
+from regtopk_bench.messages import Encoding
 from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.trace import Trace
 from regtopk_bench.training.checkpoint import Checkpoints
@@ -37,6 +38,7 @@ def simulate(
     weight_decay: float = 0.0,
     local_steps: int = 1,
     evaluate_every: int = 1,
+    encoding: Encoding | str = Encoding.COORDINATES,
     checkpoints: Checkpoints | None = None,
     on_round: OnRound | None = None,
     timeout: float = TIMEOUT_SECONDS,
@@ -66,6 +68,7 @@ def simulate(
         weight_decay: λ.
         local_steps: Steps of a worker in a round.
         evaluate_every: Rounds between evaluations.
+        encoding: How messages are written, by name or itself; decides about bytes only.
         checkpoints: Where to save the run from time to time. If there is a checkpoint, the run
             resumes from it. They stay after the run has finished: see `Checkpoints.remove`.
         on_round: Called after each round, and again for rounds that are done again after a restart;
@@ -97,6 +100,7 @@ def simulate(
         weight_decay=weight_decay,
         local_steps=local_steps,
         evaluate_every=evaluate_every,
+        encoding=Encoding.named(encoding),
     )
     plan = Plan(
         workload=workload,
@@ -116,10 +120,9 @@ def simulate(
         recorder = Recorder(
             plan.workload,
             count,
-            evaluate_every,
+            recipe,
             facts,
             plan.seed,
-            recipe.record,
             restarts=made,
             summable=plan.sparsifier.summable,
         )

@@ -14,7 +14,13 @@ import torch
 
 from regtopk_bench.kernels.gaps import BLOCK, RAW, WIDEST, Array, Blocks
 from regtopk_bench.kernels.numba_cpu.in_cache import compiled
-from regtopk_bench.kernels.numba_cpu.vector import count_bits, lowest_bit, unaligned_word
+from regtopk_bench.kernels.numba_cpu.vector import (
+    LANES,
+    bit_plane,
+    count_bits,
+    lowest_bit,
+    set_bit_plane,
+)
 from regtopk_bench.kernels.spread import spread
 
 T = TypeVar("T")
@@ -22,8 +28,10 @@ T = TypeVar("T")
 _WORTH_A_THREAD = 2**6
 """Fewer blocks are finished before another thread has woken up."""
 
-_LOW_WORDS = BLOCK * WIDEST // 64 + 1  # one more, because eight bytes are read at a time
-_MAP_WORDS = 32
+_PLANE = BLOCK // LANES
+"""Words that hold one bit of every remainder of a block."""
+
+_MAP_WORDS = 32  # up to 255 bytes
 
 
 def measure(indices_k: Array, index_bytes: int) -> tuple[Array, Array] | None:
@@ -104,7 +112,10 @@ def _narrowest(
     if wide + (guess + 2 - width) * count < quotients:
         width, quotients = guess + 2, wide
     map_bytes = (quotients + count + 7) >> 3
-    if width > WIDEST or 1 + ((count * width + 7) >> 3) + map_bytes > count * index_bytes:
+    if (
+        width > WIDEST
+        or 1 + _low_bytes(count, width, index_bytes) + map_bytes > count * index_bytes
+    ):
         return np.int64(RAW), np.int64(0)
     return width, map_bytes
 
@@ -137,9 +148,9 @@ def _sizes(indices_Nk: Array, counts_N: Array, index_bytes: int, found_N: Array)
                 size = np.int64(-1)
                 break
             if width == RAW:
-                size += 1 + (stop - start) * index_bytes
+                size += 1 + _low_bytes(stop - start, width, index_bytes)
             else:
-                size += 2 + (((stop - start) * width + 7) >> 3) + map_bytes
+                size += 2 + _low_bytes(stop - start, width, index_bytes) + map_bytes
         found_N[n] = size
 
 
@@ -155,61 +166,72 @@ def _write(
     out: Array,
 ) -> bool:
     """Write the blocks of a piece; return False if they are not as they were measured."""
-    lows, bitmap = np.empty(_LOW_WORDS, np.uint64), np.empty(_MAP_WORDS, np.uint64)
-    gaps = np.empty(BLOCK, np.uint64)
+    gaps, lows = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint32)
+    planes, bitmap = np.empty(WIDEST * _PLANE, np.uint64), np.empty(_MAP_WORDS, np.uint64)
     for block in range(first, min(last, len(widths), len(maps), len(starts))):
         start, stop = block * BLOCK, min((block + 1) * BLOCK, len(indices_k))
-        before = indices_k[start - 1] if start else np.int64(-1)
-        for i in range(stop - start):
-            index = indices_k[np.uintp(start + i)]
-            gaps[np.uintp(i)] = np.uint64(index - before - 1)
-            before = index
-        width, map_bytes, at = np.int64(widths[block]), np.int64(maps[block]), starts[block]
-        low_bytes = np.int64((stop - start) * index_bytes)
-        if width != RAW:
-            low_bytes = ((stop - start) * width + 7) >> 3
-        if not 0 <= at <= len(out) - low_bytes - map_bytes:
+        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
+        size, at = _low_bytes(count, width, index_bytes), starts[block]
+        if count < 1 or not 0 <= at <= len(out) - size - map_bytes:
             return False
+        before = indices_k[start - 1] if start else np.int64(-1)
+        gaps[0] = np.uint64(indices_k[start] - before - 1)
+        for i in range(1, count):
+            here = np.uintp(start + i)
+            gaps[np.uintp(i)] = np.uint64(indices_k[here] - indices_k[here - np.uintp(1)] - 1)
         if width == RAW:
-            for i in range(low_bytes):
+            for i in range(size):
                 gap = gaps[i // index_bytes]
                 out[at + i] = gap >> np.uint64(8 * (i % index_bytes)) & np.uint64(255)
-        elif width <= WIDEST and _fill(gaps[: stop - start], width, map_bytes, lows, bitmap):
-            _copy(lows.view(np.uint8), 0, out, at, low_bytes)
-            _copy(bitmap.view(np.uint8), 0, out, at + low_bytes, map_bytes)
+        elif width <= WIDEST and _mark(gaps[:count], width, map_bytes, bitmap):
+            mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
+            lows[count:] = 0
+            for i in range(count):
+                lows[np.uintp(i)] = gaps[np.uintp(i)] & mask
+            for bit in range(width):
+                for i in range(_PLANE):
+                    planes[bit * _PLANE + i] = bit_plane(lows, i * LANES, np.uint32(bit))
+            _squeeze(planes.view(np.uint8), count, width)
+            _copy(planes.view(np.uint8), 0, out, at, size)
+            _copy(bitmap.view(np.uint8), 0, out, at + size, map_bytes)
         else:
             return False
     return True
 
 
 @compiled
-def _fill(gaps: Array, width: Any, map_bytes: Any, lows: Array, bitmap: Array) -> bool:
-    """Write remainders and quotients; return False if the bitmap is too short."""
-    shift = np.uint64(width)
-    mask, end = (np.uint64(1) << shift) - np.uint64(1), np.uint64(8 * map_bytes)
+def _low_bytes(count: Any, width: Any, index_bytes: int) -> Any:
+    """Return the bytes of a block without its bitmap."""
+    return np.int64(count * index_bytes) if width == RAW else width * ((count + 7) >> 3)
+
+
+@compiled
+def _mark(gaps: Array, width: Any, map_bytes: Any, bitmap: Array) -> bool:
+    """Write the bitmap of quotients; return False if it is too short for them."""
+    one = mapped = word = np.uint64(0)
+    end = np.uint64(8 * map_bytes)
     bitmap[:] = 0
-    # A word is collected in a register: to change it in memory, each entry would wait for the last.
-    one = mapped = word = pending = filled = done = np.uint64(0)
+    # Words are completed in a register: one read back from memory would be waited for.
     for i in range(len(gaps)):
-        gap = gaps[np.uintp(i)]
-        one += gap >> shift
+        one += gaps[np.uintp(i)] >> np.uint64(width)
         if one >= end:
             return False
-        if one >> np.uint64(6) != mapped:
-            bitmap[np.uintp(mapped)] = word
-            mapped, word = one >> np.uint64(6), np.uint64(0)
-        word |= np.uint64(1) << (one & np.uint64(63))
+        at = one >> np.uint64(6)
+        before = word if at == mapped else np.uint64(0)
+        word = before | np.uint64(1) << (one & np.uint64(63))
+        bitmap[np.uintp(at)] = word
+        mapped = at
         one += np.uint64(1)
-        low = gap & mask
-        pending |= low << filled
-        filled += shift
-        if filled >= np.uint64(64):
-            lows[np.uintp(done)] = pending
-            done += np.uint64(1)
-            filled -= np.uint64(64)
-            pending = low >> (shift - filled)
-    bitmap[np.uintp(mapped)], lows[np.uintp(done)] = word, pending
     return True
+
+
+@compiled
+def _squeeze(planes: Array, count: int, width: Any) -> None:
+    """Move the planes of the last block together, which is shorter than the others."""
+    plane_bytes = (count + 7) >> 3
+    if plane_bytes < 8 * _PLANE:
+        for bit in range(1, width):
+            _copy(planes, bit * 8 * _PLANE, planes, bit * plane_bytes, plane_bytes)
 
 
 @compiled
@@ -234,15 +256,14 @@ def _read(
 
     Returns one more than the last index, or -1 if they are damaged.
     """
-    lows, bitmap = np.zeros(_LOW_WORDS, np.uint64), np.zeros(_MAP_WORDS, np.uint64)
-    ones = np.empty(BLOCK, np.int64)
+    lows, planes = np.empty(BLOCK, np.uint32), np.empty(WIDEST * _PLANE, np.uint64)
+    bitmap = np.empty(_MAP_WORDS, np.uint64)
     after = np.int64(0)
     for block in range(first, min(last, len(widths), len(maps), len(starts))):
         start, stop = block * BLOCK, min((block + 1) * BLOCK, len(out))
-        count = np.int64(stop - start)
-        width, map_bytes, at = np.int64(widths[block]), np.int64(maps[block]), starts[block]
-        low_bytes = count * index_bytes if width == RAW else (count * width + 7) >> 3
-        if count < 1 or not 0 <= at <= len(body) - low_bytes - map_bytes:
+        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
+        size, at = _low_bytes(count, width, index_bytes), starts[block]
+        if count < 1 or not 0 <= at <= len(body) - size - map_bytes:
             return -1
         if width == RAW:
             for i in range(start, stop):
@@ -254,55 +275,73 @@ def _read(
                     return -1
                 after += np.int64(gap) + 1
                 out[i] = after - 1
-            continue
-        if width > WIDEST:
-            return -1
-        if count * width & 7 and body[at + low_bytes - 1] >> (count * width & 7):
-            return -1
-        _copy(body, at, lows.view(np.uint8), 0, low_bytes)
-        _copy(body, at + low_bytes, bitmap.view(np.uint8), 0, map_bytes)
-        if not _find(bitmap, map_bytes, ones[:count]):
-            return -1
-        if ones[count - 1] + 1 - count > (dim - after) >> width:
-            return -1
-        after = _add_up(ones[:count], lows.view(np.uint8), width, after, out[start:stop])
-        if after > dim:
+        elif width <= WIDEST:
+            _copy(body, at + size, bitmap.view(np.uint8), 0, map_bytes)
+            zeros = _zeros(bitmap, map_bytes, count)
+            if zeros < 0 or zeros > (dim - after) >> width:
+                return -1
+            if not _spread_out(body, at, count, width, planes, lows):
+                return -1
+            after = _add_up(bitmap, map_bytes, lows, width, after, out[start:stop])
+            if after > dim:
+                return -1
+        else:
             return -1
     return after
 
 
 @compiled
-def _find(bitmap: Array, map_bytes: Any, ones: Array) -> bool:
-    """List the ones of a bitmap: so many, and the last in its last byte, or return False."""
+def _zeros(bitmap: Array, map_bytes: Any, count: int) -> Any:
+    """Return how many zeros are between the ones of a bitmap; -1 if it is damaged.
+
+    It must have as many ones as there are entries, and one of them in its last byte.
+    """
+    if map_bytes == 0:
+        return np.int64(-1)
     words = (map_bytes + 7) >> 3
-    if words == 0:
-        return False
-    left = np.uint64(64 * words - 8 * map_bytes)
-    bitmap[words - 1] &= ~np.uint64(0) >> left
-    found = 0
+    bitmap[words - 1] &= ~np.uint64(0) >> np.uint64(64 * words - 8 * map_bytes)
+    ones = 0
     for i in range(words):
-        found += count_bits(bitmap[np.uintp(i)])
-    if found != len(ones):
-        return False
-    at = np.uintp(0)
-    for i in range(words):
-        word = bitmap[np.uintp(i)]
-        while word:
-            ones[at] = 64 * i + lowest_bit(word)
-            word &= word - np.uint64(1)
-            at += np.uintp(1)
-    return bool(ones[len(ones) - 1] >> 3 == map_bytes - 1)
+        ones += count_bits(bitmap[np.uintp(i)])
+    last = bitmap.view(np.uint8)[map_bytes - 1]
+    if ones != count or last == 0:
+        return np.int64(-1)
+    end = 8 * map_bytes
+    while last < 128:
+        last <<= 1
+        end -= 1
+    return end - count
 
 
 @compiled
-def _add_up(ones: Array, lows: Array, width: Any, after: Any, out: Array) -> Any:
-    """Write the indices of a block, given what is one more than the last index before it."""
-    bit, shift = np.uint64(0), np.uint64(width)
-    mask = (np.uint64(1) << shift) - np.uint64(1)
-    for i in range(len(out)):
-        at = np.uintp(i)
-        low = unaligned_word(lows, bit >> np.uint64(3)) >> (bit & np.uint64(7))
-        bit += shift
-        after += np.int64(low & mask)
-        out[at] = ((ones[at] - i) << width) + i + after
-    return out[len(out) - 1] + 1
+def _spread_out(body: Array, at: int, count: int, width: Any, planes: Array, lows: Array) -> bool:
+    """Collect remainders from their planes; return False unless those are padded with zeros."""
+    plane_bytes = (count + 7) >> 3
+    if count == BLOCK:
+        _copy(body, at, planes.view(np.uint8), 0, width * plane_bytes)
+    else:
+        planes[:] = 0
+        for bit in range(width):
+            _copy(
+                body, at + bit * plane_bytes, planes.view(np.uint8), bit * 8 * _PLANE, plane_bytes
+            )
+    lows[:] = 0
+    for bit in range(width):
+        for i in range(_PLANE):
+            set_bit_plane(lows, i * LANES, np.uint32(bit), planes[bit * _PLANE + i])
+    return not lows[count:].any()
+
+
+@compiled
+def _add_up(bitmap: Array, map_bytes: Any, lows: Array, width: Any, after: Any, out: Array) -> Any:
+    """Write the indices of a block, and return what is one more than the last of them."""
+    found = np.int64(0)
+    for i in range((map_bytes + 7) >> 3):
+        word = bitmap[np.uintp(i)]
+        while word:
+            zeros = 64 * i + lowest_bit(word) - found
+            word &= word - np.uint64(1)
+            after += np.int64(lows[np.uintp(found)])
+            out[np.uintp(found)] = (zeros << width) + found + after
+            found += 1
+    return out[found - 1] + 1
