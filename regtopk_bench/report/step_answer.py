@@ -94,8 +94,8 @@ def _too_slow(costs: Costs, best: CostLine) -> Iterator[str]:
     spent, timed = best.footprint.sparsify_seconds, best.overlapped
     room = spent + timed.seconds * (_gain(timed) - 1.0)
     if _gain(timed) <= 1.0 and room > 0.0:
-        who = _named(costs, [best])
-        yield f"It would pay if {who} took less than {duration(room)} of its own, not {duration(spent)}"
+        own = f"less than {duration(room)} of its own, not {duration(spent)}"
+        yield f"It would pay if {_named(costs, [best])} took {own}"
 
 
 def _losers(costs: Costs, ranked: Sequence[CostLine]) -> Iterator[str]:
