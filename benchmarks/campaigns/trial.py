@@ -269,7 +269,7 @@ class Sandbox:
 
 
 def kind_of(process: int) -> str:
-    """Return what a process is: main, fork server, resource tracker, pool process, rank 0, …"""
+    """Return what a process is: main, fork server, pool process, torchrun, rank 0, …."""
     command, variables = _read(process, "cmdline"), _read(process, "environ")
     state = " that is stopped" if _state(process) == "T" else ""
     if "torch.distributed.run" in command:
