@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.launched import speak
 from regtopk_bench.cli.progress import Counted
-from regtopk_bench.cli.resuming import check_same_cells
+from regtopk_bench.cli.resuming import check_same_cells, forget_launch
 from regtopk_bench.cli.session import CHECKPOINTS, Session
-from regtopk_bench.errors import ConfigurationError, WorkerDiedError
+from regtopk_bench.errors import ConfigurationError, RunError, WorkerDiedError
 from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.results import Run
 from regtopk_bench.training import RESTARTS
@@ -28,8 +28,6 @@ def ranks_of(invocation: Invocation) -> Iterator[Ranks | None]:
     try:
         with joined(invocation.resolved.settings.timeout) as ranks:
             yield ranks
-            if ranks:
-                ranks.finished()
     except WorkerDiedError:
         speak()
         raise
@@ -73,7 +71,21 @@ def train(
             watcher = _Watcher(session.invocation, progress, len(cells), per_round)
             _train(session, cells, watcher, ranks)
 
-    session.keep(work)
+    try:
+        session.keep(work)
+    except RunError as error:
+        if session.complete:
+            _leave(session, ranks, error.exit_code)
+        raise
+    _leave(session, ranks, 0)
+
+
+def _leave(session: Session, ranks: Ranks | None, exit_code: int) -> None:
+    """Note that nothing is left to do, should `torchrun` start this process again."""
+    if ranks:
+        ranks.finished(exit_code)
+    if session.folder:
+        forget_launch(session.folder)
 
 
 def _tell_seeds(invocation: Invocation) -> None:
