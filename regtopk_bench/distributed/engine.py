@@ -24,6 +24,7 @@ from regtopk_bench.distributed.resharding import VERSION, Saved
 from regtopk_bench.distributed.section import Gradient, Section
 from regtopk_bench.distributed.settings import Settings
 from regtopk_bench.distributed.statistics import Statistics
+from regtopk_bench.messages import Encoding
 from regtopk_bench.sparsify import Sparsifier
 
 
@@ -46,6 +47,7 @@ class Engine:
         parameters: Those whose gradients have come.
         iteration: Iterations finished.
         statistics: Bytes so far.
+        failure: Why there are no aggregates of the last iteration, and will be none, if so.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,14 +60,10 @@ class Engine:
     def _restart(self) -> None:
         settings = self._settings
         self._arrangement = Arrangement(settings.scope, settings.seed, self.parameters)
+        self.failure: Exception | None = None
         self._line: Line | None = None
         self._pieces: list[Piece] = []
         self._begun: dict[Numbers, Section] = {}
-
-    @property
-    def failure(self) -> Exception | None:
-        """What has ended the work of this rank or another; it does not go on from there."""
-        return self._line.failure if self._line else None
 
     def take(
         self, parameters: Sequence[Tensor], gradient_J: Tensor, marks: bytes, *, last: bool
@@ -124,23 +122,24 @@ class Engine:
 
     def _finish(self, line: Line, sparsifier: Sparsifier) -> None:
         """Begin what waits, finish all sections, and hand over the aggregates of all pieces."""
+        self.failure = line.failure if line.told else None
         aggregates: dict[Numbers, Tensor] = {}
         try:
             self._begin_waiting(line, sparsifier)
         except Exception as error:
-            _note(error, line)
+            self._note(error, line)
         for numbers, section in self._begun.items():
             try:
                 aggregates[numbers] = self._held_back(numbers, *section.finish())
             except Exception as error:  # others still wait for this rank's part in the rest
-                _note(error, line)
+                self._note(error, line)
         by_number = {
             number: part
             for numbers, aggregate_J in aggregates.items()
             for number, part in self._split(numbers, aggregate_J)
         }
         for piece in self._pieces:
-            if line.failure is not None:
+            if self.failure is not None:
                 result_J = torch.zeros_like(piece.gradient_J)
             elif piece.numbers in aggregates:
                 result_J = aggregates[piece.numbers]
@@ -148,6 +147,12 @@ class Engine:
                 result_J = torch.cat([by_number[number] for number in piece.numbers])
             piece.aggregated.set_result(result_J.to(piece.gradient_J.dtype))
         self._pieces, self._begun = [], {}
+
+    def _note(self, error: Exception, line: Line) -> None:
+        """Note what has failed, to be told with the next exchange unless all ranks know."""
+        if line.failure is None:
+            line.fail(error)
+        self.failure = line.failure
 
     def _begin_waiting(self, line: Line, sparsifier: Sparsifier) -> None:
         """Begin the sections that are not pieces, after settling which they are."""
@@ -178,9 +183,10 @@ class Engine:
 
     def _settle(self, came: Sequence[Numbers], line: Line, sparsifier: Sparsifier) -> None:
         """Make the sections that are due, and agree on them with the other ranks."""
+        encoding = Encoding.named(self._settings.encoding)
 
         def make(gradient: Gradient) -> Section:
-            return Section(sparsifier, gradient, line, self._settings.encoding)
+            return Section(sparsifier, gradient, line, encoding)
 
         try:
             self._arrangement.settle(came, make)
@@ -215,6 +221,8 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later iterations depend on; see `SparseState.state_dict`."""
+        if self._line is not None and self._line.failure is not None:
+            raise self._line.failure
         group = self._settings.process_group
         return {
             "version": VERSION,
@@ -231,12 +239,6 @@ class Engine:
         self.iteration = saved["iteration"]
         self.statistics = Statistics(**saved["statistics"])
         self._arrangement.pending = saved
-
-
-def _note(error: Exception, line: Line) -> None:
-    """Note what has failed here, to be told with the next exchange, unless all ranks know."""
-    if line.failure is None:
-        line.fail(error)
 
 
 def _mean(gradient_J: Tensor, group: dist.ProcessGroup | None) -> Future[Tensor]:

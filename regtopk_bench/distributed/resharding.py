@@ -22,6 +22,12 @@ Saved = Mapping[str, Any]
 VERSION = 1
 """Of the form in which a state is saved."""
 
+CONTENTS = {
+    *("iteration", "rank", "ranks", "statistics"),
+    *("parameters", "came", "sections", "held"),
+}
+"""What is in it besides."""
+
 
 def share_of(saved: Saved | Sequence[Saved], rank: int, ranks: int) -> Saved:
     """Return what a rank goes on from, given what was saved.
@@ -34,10 +40,10 @@ def share_of(saved: Saved | Sequence[Saved], rank: int, ranks: int) -> Saved:
     Raises:
         ConfigurationError: If those that are needed are not there.
     """
-    by_rank: dict[int, Saved] = {}
-    for one in [saved] if isinstance(saved, Mapping) else list(saved):
+    each: list[Any] = list(saved) if isinstance(saved, list | tuple) else [saved]
+    for one in each:
         _check(one)
-        by_rank[one["rank"]] = one
+    by_rank: dict[int, Saved] = {one["rank"]: one for one in each}
     if len({(one["ranks"], one["iteration"]) for one in by_rank.values()}) != 1:
         raise ConfigurationError("saved states: expected those of one iteration of the same ranks")
     before = next(iter(by_rank.values()))["ranks"]
@@ -82,7 +88,11 @@ def _blended(shares: Sequence[tuple[Saved, float]]) -> dict[str, Any]:
 
 def _check(saved: Any) -> None:
     """Raise ConfigurationError unless this is what `SparseState.state_dict` returned."""
-    if not isinstance(saved, Mapping) or saved.get("version") != VERSION:
+    if (
+        not isinstance(saved, Mapping)
+        or saved.get("version") != VERSION
+        or not saved.keys() >= CONTENTS
+    ):
         raise ConfigurationError(
             f"expected what SparseState.state_dict() of this version returned, not {shown(saved)}"
         )
