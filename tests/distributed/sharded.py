@@ -1,7 +1,8 @@
-"""FSDP2 in four ranks: two replicas, in two shards each, of a network whose shards are uneven."""
+"""FSDP2: replicas, in two shards each as a rule, of a network whose shards are uneven."""
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,9 +12,20 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import distribute_tensor
 
 import regtopk_bench as rb
 from regtopk_bench.distributed import SparseState, compress_replicas
+
+DENSITY = 0.2
+
+SPARSIFIERS = [
+    rb.TopK(density=DENSITY),
+    rb.RegTopK(density=DENSITY, mu=1.0),
+    rb.RandomK(density=DENSITY),
+    rb.Oracle(density=DENSITY),
+    rb.PerLayer(rb.TopK(density=DENSITY)),
+]
 
 MODULES = {
     "first": ("first.weight", "first.bias"),
@@ -49,8 +61,9 @@ class Network(nn.Module):
 
 
 @functools.cache
-def mesh() -> DeviceMesh:
-    return init_device_mesh("cpu", (2, 2), mesh_dim_names=("replicate", "shard"))
+def mesh(shards: int = 2) -> DeviceMesh:
+    shape = dist.get_world_size() // shards, shards
+    return init_device_mesh("cpu", shape, mesh_dim_names=("replicate", "shard"))
 
 
 def replica() -> int:
@@ -71,16 +84,23 @@ def sharded(
 ) -> Network:
     model = network(seed)
     for name in modules:
-        fully_shard(model.get_submodule(name), mesh=over, mp_policy=policy or MixedPrecisionPolicy())
+        fully_shard(
+            model.get_submodule(name), mesh=over, mp_policy=policy or MixedPrecisionPolicy()
+        )
     return model
 
 
 def compressed(
-    sparsifier: rb.Sparsifier, *, settings: dict[str, Any] | None = None, **options: Any
+    sparsifier: rb.Sparsifier,
+    *,
+    shards: int = 2,
+    settings: dict[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[Network, SparseState]:
     """Return a network whose replicas exchange what they send, and which differ before they do."""
-    model = sharded(mesh()["shard"], **{"seed": replica(), **options})
-    state = SparseState(sparsifier, mesh().get_group("replicate"), **(settings or {}))
+    over = mesh(shards)
+    model = sharded(over["shard"], seed=over.get_local_rank("replicate"), **options)
+    state = SparseState(sparsifier, over.get_group("replicate"), **(settings or {}))
     compress_replicas(model, state)
     return model, state
 
@@ -93,9 +113,20 @@ def batch(iteration: int, rank: int | None = None) -> tuple[Tensor, Tensor]:
     return x, (x[:, :3] * x[:, 2:]).sin()
 
 
-def backward(model: nn.Module, iteration: int, rank: int | None = None, **options: Any) -> None:
+def backward(
+    model: nn.Module,
+    iteration: int,
+    rank: int | None = None,
+    *,
+    nan_at: int | None = None,
+    **options: Any,
+) -> None:
+    """Take a backward pass; one entry of the gradient of `shift` may be NaN."""
     x, y = batch(iteration, rank)
-    nn.functional.mse_loss(model(x, **options).double(), y).backward()
+    loss = nn.functional.mse_loss(model(x, **options).double(), y)
+    if nan_at is not None:
+        loss = loss + torch.nan * model.shift[nan_at]
+    loss.backward()
 
 
 def train(
@@ -112,23 +143,52 @@ def train(
         optimizer.step()
 
 
+def load(model: nn.Module, parameters: dict[str, Tensor]) -> None:
+    """Give a network what `whole` returned."""
+    with torch.no_grad():
+        for name, each in model.named_parameters():
+            each.copy_(distribute_tensor(parameters[name], each.device_mesh, each.placements))
+
+
 def whole(model: nn.Module) -> dict[str, Tensor]:
     """Return all parameters, put together from their shards."""
     return {name: each.full_tensor().detach() for name, each in model.named_parameters()}
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:
-    """Return this rank's shards of the gradients."""
-    return {name: each.grad.to_local() for name, each in model.named_parameters()}
+    """Return this rank's shards of the gradients, as far as they have entries."""
+    shards = {}
+    for name, each in model.named_parameters():
+        shard = (each if each.grad is None else each.grad).detach().to_local()
+        if shard.numel():
+            shards[name] = torch.zeros_like(shard) if each.grad is None else shard
+    return shards
+
+
+def mean_of_replicas(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the mean over the ranks with the same shards."""
+    means = {}
+    for name, each in tensors.items():
+        total = each.clone()
+        dist.all_reduce(total, group=mesh().get_group("replicate"))
+        means[name] = total / 2
+    return means
 
 
 def residuals(state: SparseState) -> dict[str, Tensor]:
-    """Return this rank's shards of the residuals."""
-    saved, found = state.state_dict(), {}
+    """Return this rank's shards of the residuals, as far as they have entries."""
+    saved, shards = copy.deepcopy(state.state_dict()), {}
     for section in saved["sections"]:
         records = [saved["parameters"][number] for number in section["parameters"]]
+        (row,) = (row for name, row in section["entries"].items() if "residual" in name)
         sizes = [torch.Size(record["shape"]).numel() for record in records]
-        (row,) = (each[0] for name, each in section["entries"].items() if "residual" in name)
-        for record, part in zip(records, row.split(sizes), strict=True):
-            found[record["name"].split(",")[0]] = part.view(record["shape"])
-    return found
+        for record, part in zip(records, row[0].split(sizes), strict=True):
+            if part.numel():
+                shards[record["name"].split(",")[0]] = part.view(record["shape"])
+    return shards
+
+
+def largest(some: dict[str, Tensor], others: dict[str, Tensor]) -> float:
+    """Return the largest difference."""
+    assert some.keys() == others.keys()
+    return max((some[name] - others[name]).abs().max().item() for name in some)
