@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         InterruptedRun,
         NonFiniteGradientError,
         RegtopkBenchError,
+        RestartWarning,
         RunError,
         WorkerDiedError,
     )
@@ -55,6 +56,7 @@ _HOME = {
     "RandomK": "sparsify",
     "RegTopK": "sparsify",
     "RegtopkBenchError": "errors",
+    "RestartWarning": "errors",
     "Result": "results",
     "RoundInfo": "training",
     "Run": "results",
@@ -92,6 +94,7 @@ __all__ = [
     "RandomK",
     "RegTopK",
     "RegtopkBenchError",
+    "RestartWarning",
     "Result",
     "RoundInfo",
     "Run",

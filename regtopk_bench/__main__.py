@@ -1,9 +1,9 @@
 """The program: `regtopk-bench`, or `python -m regtopk_bench`."""
 
 # All else is imported when signals can be handled: they may come at any time.
-import os
 import sys
 
+from regtopk_bench.cli.launched import be_one_of_several
 from regtopk_bench.cli.signals import ignore, recognised, stop_like_ctrl_c
 
 _INTERRUPTED = 130
@@ -12,7 +12,7 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line."""
-    _be_one_of_several()
+    be_one_of_several()
     try:
         stop_like_ctrl_c()
         with recognised():
@@ -26,17 +26,6 @@ def main() -> None:
         sys.exit(_INTERRUPTED)
     finally:
         ignore()
-
-
-def _be_one_of_several() -> None:
-    """Leave it to the first of the processes that `torchrun` has started to talk to people."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # PyTorch's own words about sockets
-    if os.environ.get("RANK", "0") != "0" and "--debug" not in sys.argv:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (1, 2):
-            os.dup2(nowhere, descriptor)
 
 
 def _run() -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "MissingPackageError",
     "NonFiniteGradientError",
     "RegtopkBenchError",
+    "RestartWarning",
     "RunError",
     "UnfitPackageError",
     "WorkerDiedError",
@@ -69,7 +70,28 @@ class NonFiniteGradientError(RunError):
 
 
 class WorkerDiedError(RunError):
-    """Another process ended before its work was done, or does not answer."""
+    """Another process ended before its work was done, or does not answer.
+
+    Attributes:
+        what: What happened, and to which process.
+        advice: What to do about it.
+        restarts: How often processes had been started again by then.
+    """
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        """Describe the process that was lost."""
+        super().__init__(what, advice)
+        self.what, self.advice, self.restarts = what, advice, 0
+
+    def __str__(self) -> str:
+        """Say what happened, after how many restarts, and what to do."""
+        many = "s" if self.restarts > 1 else ""
+        after = f", after {self.restarts} restart{many}" if self.restarts else ""
+        return f"{self.what}{after}" + (f"; {self.advice}" if self.advice else "")
+
+
+class RestartWarning(RuntimeWarning):
+    """Processes that a run has lost were started again, and it goes on."""
 
 
 class InterruptedRun(KeyboardInterrupt):

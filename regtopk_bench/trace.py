@@ -69,7 +69,8 @@ class Trace:
     """The encoding in which the messages' bytes are counted, in words."""
 
     seconds: Mapping[str, float]
-    """Wall time by phase in the process that called `simulate`: see `PHASES`."""
+    """Wall time by phase in the process that called `simulate`: see `PHASES`. Of rounds that were
+    done again, after a restart or when the run was resumed, the last time only."""
 
     workers: int
     """N."""
@@ -85,6 +86,14 @@ class Trace:
 
     recipe: Mapping[str, str | bool | int | float]
     """How it was to be trained: rounds, learning rate, momentum, …, as in results."""
+
+    restarts: int = 0
+    """How often processes that were lost have been started again since the run began, or was
+    resumed; under torchrun, since that has started them first."""
+
+    summed_bytes: int | None = None
+    """The size of a sum of messages that can take their place on the way, in the first round: all
+    workers sent the same entries. None where every message has to reach every worker."""
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
         """Return a metric by name."""

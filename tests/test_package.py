@@ -119,6 +119,7 @@ def test_public_names() -> None:
         "RandomK",
         "RegTopK",
         "RegtopkBenchError",
+        "RestartWarning",
         "Result",
         "RoundInfo",
         "Run",

@@ -14,12 +14,12 @@ from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
 from regtopk_bench.cli.streams import unsay
-from regtopk_bench.cli.training import train
+from regtopk_bench.cli.training import ranks_of, train
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.grids import image_cells
 from regtopk_bench.experiments.images import images_of
 from regtopk_bench.settings import CifarSettings
-from regtopk_bench.transport import Ranks, joined
+from regtopk_bench.transport import Ranks
 from regtopk_bench.workloads.images import ImageData
 
 _MOST_IMAGES = 10**15
@@ -27,7 +27,7 @@ _MOST_IMAGES = 10**15
 
 def run_cifar(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
-    with joined() as ranks:
+    with ranks_of(invocation) as ranks:
         _run_cifar(invocation, ranks)
 
 

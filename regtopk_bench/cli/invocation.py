@@ -23,7 +23,7 @@ from rich.markup import escape
 
 from regtopk_bench.cli.signals import recognised
 from regtopk_bench.cli.streams import UnwritableOutputError, say
-from regtopk_bench.errors import RegtopkBenchError, RunError
+from regtopk_bench.errors import RegtopkBenchError, RestartWarning, RunError
 from regtopk_bench.report.table import printable
 from regtopk_bench.settings import (
     COMMANDS,
@@ -180,6 +180,7 @@ def _warnings_noted(invocation: Invocation) -> Iterator[None]:
         invocation.note(f"warning: {' '.join(str(message).split())}")
 
     with warnings.catch_warnings():
+        warnings.simplefilter("always", RestartWarning)  # cells may be lost in the same way
         warnings.showwarning = show  # type: ignore[assignment]
         yield
 

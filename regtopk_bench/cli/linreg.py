@@ -5,14 +5,13 @@ from __future__ import annotations
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.resuming import resume
 from regtopk_bench.cli.session import Session
-from regtopk_bench.cli.training import train
+from regtopk_bench.cli.training import ranks_of, train
 from regtopk_bench.experiments.grids import regression_cells
-from regtopk_bench.transport import joined
 
 
 def run_linreg(invocation: Invocation) -> None:
     """Run every algorithm at every density on every seed."""
-    with joined() as ranks:
+    with ranks_of(invocation) as ranks:
         invocation, resumed = resume(invocation, "linreg")
         cells = regression_cells(invocation.resolved.settings)
         train(Session(invocation, "linreg", resumed), cells, ranks=ranks)

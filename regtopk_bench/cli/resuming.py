@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.cli.launched import launch, restarts
 from regtopk_bench.cli.stored import damage_told, stored
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.report.reports import tables
@@ -21,6 +20,8 @@ from regtopk_bench.settings import resumed
 if TYPE_CHECKING:  # PyTorch is slow to import
     from regtopk_bench.experiments import Cell
 
+
+_PRINTED = "printed"
 
 LAUNCH_FILE = "launch"
 """The file that says, in the folder of a run that has not ended, who will start it again."""
@@ -49,30 +50,47 @@ def resume(invocation: Invocation, command: str) -> tuple[Invocation, Path | Non
     return resumed_one, path if path.is_dir() else path.parent
 
 
-def launch() -> str | None:
-    """Return what identifies the `torchrun` that has started this process, and may do so again."""
-    run = os.environ.get("TORCHELASTIC_RUN_ID")
-    return None if run is None else f"{run} on {platform.node()}, process {os.getppid()}"
-
-
-def starts_again() -> bool:
-    """Tell whether `torchrun` starts this process again should it fail now."""
-    left = int(os.environ.get("TORCHELASTIC_MAX_RESTARTS", 0))
-    return launch() is not None and left > int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
-
-
 def _begun_before(output: Path) -> Path | None:
     """Return the run that this process has begun before `torchrun` started it again, if it has."""
-    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+    if not restarts():
         return None
     marked = (each.parent for each in output.glob(f"*/{LAUNCH_FILE}") if _marks(each))
     return max(marked, default=None)
 
 
 def _marks(file: Path) -> bool:
+    return _lines(file)[:1] == [launch()]
+
+
+def note_launch(folder: Path) -> None:
+    """Write down who may start this process again, if anyone may, for it to find the run."""
+    if by := launch():
+        (folder / LAUNCH_FILE).write_text(f"{by}\n")
+
+
+def note_printed(folder: Path) -> None:
+    """Write down that the result was printed, for a process that is started again."""
+    file = folder / LAUNCH_FILE
+    if file.exists():
+        with file.open("a") as noted:
+            noted.write(f"{_PRINTED}\n")
+
+
+def was_printed(folder: Path) -> bool:
+    """Tell whether this process has printed the result before it was started again."""
+    return bool(restarts()) and _lines(folder / LAUNCH_FILE) == [launch(), _PRINTED]
+
+
+def forget_launch(folder: Path) -> None:
+    """Remove what was written down: nothing is left to do if this process is started again."""
+    with contextlib.suppress(OSError):  # it does no harm
+        (folder / LAUNCH_FILE).unlink(missing_ok=True)
+
+
+def _lines(file: Path) -> list[str]:
     with contextlib.suppress(OSError):
-        return file.read_text() == launch()
-    return False
+        return file.read_text().splitlines()
+    return []
 
 
 def reopened(folder: Path, header: Header) -> Journal:

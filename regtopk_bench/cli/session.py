@@ -11,7 +11,14 @@ from os.path import lexists
 from pathlib import Path
 
 from regtopk_bench.cli.invocation import Invocation
-from regtopk_bench.cli.resuming import LAUNCH_FILE, launch, reopened, starts_again
+from regtopk_bench.cli.launched import starts_again
+from regtopk_bench.cli.resuming import (
+    forget_launch,
+    note_launch,
+    note_printed,
+    reopened,
+    was_printed,
+)
 from regtopk_bench.cli.streams import UnwritableOutputError
 from regtopk_bench.errors import MissingPackageError, RunError
 from regtopk_bench.interrupts import held
@@ -106,8 +113,7 @@ class Session:
                 self.folder = store.new_folder(parent, self.command)
                 if hasattr(settings, "resume"):
                     self.journal = Journal.create(self.folder, self._header)
-                if by := launch():
-                    (self.folder / LAUNCH_FILE).write_text(by)
+                note_launch(self.folder)
 
     def _close(self, error: BaseException | None) -> None:
         """Save, print and draw what there is; a stopped run does not wait for its plot.
@@ -128,10 +134,12 @@ class Session:
             except OSError as unsaved:
                 self.failures.append(f"cannot save to {folder}: {unsaved.strerror}")
         try:
-            if error is None or not starts_again():  # or stdout would have two results
+            if not self._printed_elsewhere(error):
                 form = self.invocation.resolved.settings.format
                 print_result(result, form, self.invocation.out)
                 self.invocation.out.file.flush()
+                if folder:
+                    note_printed(folder)
         except UnwritableOutputError as unwritten:  # what was measured is kept all the same
             if not unwritten.reader_left:
                 self.failures.append(str(unwritten))
@@ -145,14 +153,28 @@ class Session:
                 if failure != str(error):
                     self.invocation.warn(failure)
 
+    def _printed_elsewhere(self, error: BaseException | None) -> bool:
+        """Tell whether this process has printed the result before, or will when started again."""
+        if error is not None and starts_again():
+            return True
+        return self.resumed is not None and was_printed(self.resumed)
+
     def _draw_or_say_how(self, result: Result, folder: Path, *, whole: bool) -> None:
         unsettled = any(each.status in ("stopped", "failed") for each in result.runs)
         if not whole or unsettled or len(result.runs) < len(self._order):
             self._say_how_to_resume(folder)
             return
         with contextlib.suppress(OSError):  # the result has everything in it
-            (folder / LAUNCH_FILE).unlink(missing_ok=True)
             (folder / JOURNAL_FILE).unlink()
+        try:
+            self._draw(result, folder)
+        except KeyboardInterrupt:
+            if not starts_again():
+                forget_launch(folder)
+            raise
+        forget_launch(folder)
+
+    def _draw(self, result: Result, folder: Path) -> None:
         settings = self.invocation.resolved.settings
         if not isinstance(settings, ReportSettings):
             return
@@ -178,8 +200,8 @@ class Session:
             self._say_how_to_resume(self.folder)
             return
         with contextlib.suppress(OSError):
-            for name in (JOURNAL_FILE, LAUNCH_FILE):
-                (self.folder / name).unlink(missing_ok=True)
+            forget_launch(self.folder)
+            (self.folder / JOURNAL_FILE).unlink(missing_ok=True)
             for each in (self.folder, *self._made):
                 each.rmdir()
 

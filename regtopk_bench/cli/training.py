@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
 from regtopk_bench.cli.invocation import Invocation
+from regtopk_bench.cli.launched import speak
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.resuming import check_same_cells
 from regtopk_bench.cli.session import CHECKPOINTS, Session
-from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.errors import ConfigurationError, WorkerDiedError
 from regtopk_bench.experiments import Cell, Observer, Saving, run
 from regtopk_bench.results import Run
-from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
+from regtopk_bench.training import RESTARTS
+from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks, joined
 
 _GIVEN = ("flag", "environment", "profile", "defaults")
+
+
+@contextlib.contextmanager
+def ranks_of(invocation: Invocation) -> Iterator[Ranks | None]:
+    """Connect with the other processes that `torchrun` has started, if it has started this one.
+
+    The first of them does all that is to be done; see `joined`.
+    """
+    try:
+        with joined(invocation.resolved.settings.timeout) as ranks:
+            yield ranks
+            if ranks:
+                ranks.finished()
+    except WorkerDiedError:
+        speak()
+        raise
 
 
 def train(
@@ -105,6 +124,7 @@ def _train(
         processes=ranks if ranks else getattr(settings, "processes", 1),
         jobs=getattr(settings, "jobs", 1),
         timeout=getattr(settings, "timeout", TIMEOUT_SECONDS),
+        restarts=getattr(settings, "restarts", RESTARTS),
         observer=observer,
     ):
         session.add([each])

@@ -69,10 +69,11 @@ class Arrangement:
         }
         taken = {section.gradient.part for section in before.values()}
         free = ((part,) for part in itertools.count() if (part,) not in taken)
-        for group in self._wanted(came):
+        wanted = self._wanted(came)
+        for group in wanted:
             section = before.get(group)
             if section is None:
-                part = next(free) if self._scope == "bucket" else ()
+                part = next(free) if len(wanted) > 1 else ()
                 section = make(self._parameters.gradient(group, part, self._seed))
                 if before:
                     numbers = numbers_of(next(iter(before.values())).state)

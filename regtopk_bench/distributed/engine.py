@@ -49,6 +49,7 @@ class Engine:
         parameters: Those whose gradients have come.
         iteration: Iterations finished.
         statistics: Bytes so far.
+        failure: Why there are no aggregates of the last iteration, and will be none, if so.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,14 +63,10 @@ class Engine:
     def _restart(self) -> None:
         settings = self._settings
         self._arrangement = Arrangement(settings.scope, settings.seed, self.parameters)
+        self.failure: Exception | None = None
         self._line: Line | None = None
         self._pieces: list[Piece] = []
         self._begun: dict[Numbers, Section] = {}
-
-    @property
-    def failure(self) -> Exception | None:
-        """What has ended the work of this rank or another; it does not go on from there."""
-        return self._line.failure if self._line else None
 
     def foresee(self, pieces: Sequence[Sequence[Tensor]]) -> None:
         """Learn which parameters have a piece together, before any comes."""
@@ -143,23 +140,24 @@ class Engine:
 
     def _finish(self, line: Line, sparsifier: Sparsifier) -> None:
         """Begin what waits, finish all sections, and hand over the aggregates of all pieces."""
+        self.failure = line.failure if line.told else None
         aggregates: dict[Numbers, Tensor] = {}
         try:
             self._begin_waiting(line, sparsifier)
         except Exception as error:
-            _note(error, line)
+            self._note(error, line)
         for numbers, section in self._begun.items():
             try:
                 aggregates[numbers] = self._held_back(numbers, *section.finish())
             except Exception as error:  # others still wait for this rank's part in the rest
-                _note(error, line)
+                self._note(error, line)
         by_number = {
             number: part
             for numbers, aggregate_J in aggregates.items()
             for number, part in self._split(numbers, aggregate_J)
         }
         for piece in self._pieces:
-            if line.failure is not None:
+            if self.failure is not None:
                 result_J = torch.zeros_like(piece.gradient_J)
             elif piece.numbers in aggregates:
                 result_J = aggregates[piece.numbers]
@@ -167,6 +165,12 @@ class Engine:
                 result_J = torch.cat([by_number[number] for number in piece.numbers])
             piece.aggregated.set_result(result_J.to(piece.gradient_J.dtype))
         self._pieces, self._begun = [], {}
+
+    def _note(self, error: Exception, line: Line) -> None:
+        """Note what has failed, to be told with the next exchange unless all ranks know."""
+        if line.failure is None:
+            line.fail(error)
+        self.failure = line.failure
 
     def _begin_waiting(self, line: Line, sparsifier: Sparsifier) -> None:
         """Begin the sections that are not pieces, after settling which they are."""
@@ -236,6 +240,8 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later iterations depend on; see `SparseState.state_dict`."""
+        if self._line is not None and self._line.failure is not None:
+            raise self._line.failure
         group, pending = self._settings.process_group, self._arrangement.pending
         here = {"rank": dist.get_rank(group), "ranks": dist.get_world_size(group)}
         return {
@@ -252,12 +258,6 @@ class Engine:
         self.iteration = saved["iteration"]
         self.statistics = Statistics(**saved["statistics"])
         self._arrangement.pending = saved
-
-
-def _note(error: Exception, line: Line) -> None:
-    """Note what has failed here, to be told with the next exchange, unless all ranks know."""
-    if line.failure is None:
-        line.fail(error)
 
 
 def _mean(gradient_J: Tensor, group: dist.ProcessGroup | None) -> Future[Tensor]:

@@ -26,17 +26,20 @@ def sparse_hook(
         Exception: Likewise, whatever else goes wrong in one rank.
     """
     engine, parameters = state.engine, bucket.parameters()
-    # Outside a backward pass, this rank has no data left, and takes part with zeros (DDP's `join`).
-    joined = torch._C._current_graph_task_id() == -1
-    marks = bytes(len(parameters)) if joined else engine.parameters.used(parameters)
+    marks = engine.parameters.used(parameters)
     aggregated = engine.take(parameters, bucket.buffer(), marks, last=bucket.is_last())
     if bucket.is_last() and engine.failure is not None:
-        if joined:
-            raise engine.failure
-        # DDP would be of no use any more if it did not come to its own end first.
-        queue = torch.autograd.Variable._execution_engine.queue_callback
-        queue(functools.partial(queue, functools.partial(_raise, engine.failure)))
+        _raise_after_backward(engine.failure)
     return aggregated
+
+
+def _raise_after_backward(error: Exception) -> None:
+    """Raise an error once DDP has come to its own end, without which it would be of no use."""
+    queue = torch.autograd.Variable._execution_engine.queue_callback
+    try:
+        queue(functools.partial(queue, functools.partial(_raise, error)))
+    except RuntimeError:  # no backward pass: this rank has no data left, see DDP's `join`
+        raise error from None
 
 
 def _raise(error: Exception) -> NoReturn:

@@ -2,7 +2,7 @@
 
 An exchange is one all-gather. In front of its content a rank puts a header: whether it has failed,
 how long the content is, and a digest of what all ranks must agree on. How many bytes the all-gather
-has room for is known from the exchanges before; only if a content is longer, the rest follows in a
+has room for is known from exchanges before; only if a content is longer, the rest follows in a
 second one. So a rank that fails says so where the others expect its content, and none of them
 waits in vain: all of them raise the error of the lowest rank that has failed.
 
@@ -35,7 +35,6 @@ class Exchange:
     """An exchange on its way: what this rank sent, and where that of all ranks arrives."""
 
     content: Tensor
-    marks: int
     room: int
     arriving_NB: Tensor
     work: Any
@@ -47,9 +46,6 @@ class Arrived:
 
     contents: list[Tensor]
     """(bytes,) uint8."""
-
-    marks_NP: Tensor
-    """(N, P) uint8 on the CPU."""
 
     longest: int
     """Bytes of the longest content."""
@@ -79,7 +75,7 @@ class Line:
         """Note what ended the work of this rank, to be told in its next exchange."""
         self.failure, self._pickled = error, pickle.dumps(picklable(error))
 
-    def begin(self, content: Tensor, *, room: int, digest: int = 0, marks: bytes = b"") -> Exchange:
+    def begin(self, content: Tensor, *, room: int, digest: int = 0) -> Exchange:
         """Begin to exchange.
 
         Args:
@@ -87,19 +83,18 @@ class Line:
                 its failure instead.
             room: How many bytes of content to make room for, the same in all ranks.
             digest: Of what all ranks must agree on, below 2⁶³.
-            marks: P more bytes, as many in all ranks.
         """
         status = _GOES_ON
         if self.failure is not None:
             status, content = _FAILED, as_bytes(self._pickled)
         header = torch.tensor([status, len(content), digest]).view(torch.uint8)
-        parts = [header, as_bytes(marks), content[:room]]
-        start = len(header) + len(marks)
-        leaving_B = torch.zeros(start + room, dtype=torch.uint8, device=self.device)
-        torch.cat([part.to(self.device) for part in parts], out=leaving_B[: start + len(parts[-1])])
+        first = content[:room]
+        leaving_B = torch.zeros(_HEADER_BYTES + room, dtype=torch.uint8, device=self.device)
+        leaving_B[:_HEADER_BYTES] = header
+        leaving_B[_HEADER_BYTES : _HEADER_BYTES + len(first)] = first
         arriving_NB = leaving_B.new_empty(self.ranks, len(leaving_B))
         work = _all_gather(arriving_NB.view(-1), leaving_B, group=self._group, async_op=True)
-        return Exchange(content, len(marks), room, arriving_NB, work)
+        return Exchange(content, room, arriving_NB, work)
 
     def complete(self, exchange: Exchange) -> Arrived:
         """Wait for what all ranks have sent.
@@ -111,28 +106,28 @@ class Line:
         exchange.work.wait()
         if self.told and self.failure is not None:
             raise self.failure
-        start, room = _HEADER_BYTES + exchange.marks, exchange.room
-        front_NB = exchange.arriving_NB[:, :start].cpu()
-        said = front_NB[:, :_HEADER_BYTES].contiguous().view(torch.int64).tolist()
-        longest = max(size for _, size, _ in said)
+        headers_NB = exchange.arriving_NB[:, :_HEADER_BYTES].cpu().contiguous()
+        said = headers_NB.view(torch.int64).tolist()
+        sizes = [size for _, size, _ in said]
         contents = [
-            row[start : start + size]
-            for row, (_, size, _) in zip(exchange.arriving_NB, said, strict=True)
+            row[:size]
+            for row, size in zip(exchange.arriving_NB[:, _HEADER_BYTES:], sizes, strict=True)
         ]
+        longest, room = max(sizes), exchange.room
         if longest > room:
-            rests = self._rests(exchange, longest - room)
+            rests_NB = self._rests(exchange, longest - room)
             contents = [
                 torch.cat([content, rest[: max(size - room, 0)]])
-                for content, rest, (_, size, _) in zip(contents, rests, said, strict=True)
+                for content, rest, size in zip(contents, rests_NB, sizes, strict=True)
             ]
         self._check(said, contents)
-        return Arrived(contents, front_NB[:, _HEADER_BYTES:], longest)
+        return Arrived(contents, longest)
 
     def _rests(self, exchange: Exchange, room: int) -> Tensor:
         """Exchange what there was no room for, (N, room)."""
         rest = exchange.content[exchange.room :]
         leaving_B = torch.zeros(room, dtype=torch.uint8, device=self.device)
-        leaving_B[: len(rest)] = rest.to(self.device)
+        leaving_B[: len(rest)] = rest
         arriving_NB = leaving_B.new_empty(self.ranks, room)
         _all_gather(arriving_NB.view(-1), leaving_B, group=self._group)
         return arriving_NB

@@ -5,18 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regtopk_bench.distributed.line import Line, as_bytes, next_room
+from regtopk_bench.distributed.line import Line, as_bytes
 from regtopk_bench.transport.header import Signature, read_header, write_header
 from regtopk_bench.transport.layout import combine, signature_of, views, width
 
 
 class LinePeers:
-    """The workers of the other ranks, one in each."""
+    """The workers of the other ranks, one in each.
+
+    A rank that fails does not know whether the others ask it for something, or for its message.
+    So an exchange of either kind begins alike: without room.
+    """
 
     def __init__(self, line: Line, device: torch.device) -> None:
         """Lead to them over a line, with rows on this device."""
         self.processes = line.ranks
-        self._line, self._device, self._room = line, device, 0
+        self._line, self._device = line, device
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
         """See `Peers.all_gather`; what it returns stays valid."""
@@ -25,9 +29,8 @@ class LinePeers:
         for place, row in zip(views(body_1B, signature), rows, strict=True):
             place.copy_(row)
         header = as_bytes(write_header(signature)).to(self._device)
-        exchange = self._line.begin(torch.cat([header, body_1B[0]]), room=self._room)
+        exchange = self._line.begin(torch.cat([header, body_1B[0]]), room=0)
         arrived = self._line.complete(exchange)
-        self._room = next_room(self._room, arrived.longest)
         signatures, bodies = zip(*map(self._read, arrived.contents), strict=True)
         return combine(bodies, signatures)
 

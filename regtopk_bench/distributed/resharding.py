@@ -22,6 +22,12 @@ Saved = Mapping[str, Any]
 VERSION = 1
 """Of the form in which a state is saved."""
 
+CONTENTS = {
+    *("iteration", "rank", "ranks", "statistics"),
+    *("parameters", "came", "sections", "held"),
+}
+"""What is in it besides."""
+
 
 def share_of(saved: Saved | Sequence[Saved], rank: int, ranks: int) -> Saved:
     """Return what a rank goes on from, given what was saved.
@@ -35,7 +41,7 @@ def share_of(saved: Saved | Sequence[Saved], rank: int, ranks: int) -> Saved:
         ConfigurationError: If those that are needed are not there.
     """
     by_rank: dict[int, Saved] = {}
-    for one in [saved] if isinstance(saved, Mapping) else list(saved):
+    for one in saved if isinstance(saved, list | tuple) else [saved]:
         _check(one)
         by_rank[one["rank"]] = one
     if len({(one["ranks"], one["iteration"]) for one in by_rank.values()}) != 1:
@@ -82,7 +88,11 @@ def _blended(shares: Sequence[tuple[Saved, float]]) -> dict[str, Any]:
 
 def _check(saved: Any) -> None:
     """Raise ConfigurationError unless this is what `SparseState.state_dict` returned."""
-    if not isinstance(saved, Mapping) or saved.get("version") != VERSION:
+    if (
+        not isinstance(saved, Mapping)
+        or saved.get("version") != VERSION
+        or not saved.keys() >= CONTENTS
+    ):
         raise ConfigurationError(
             f"expected what SparseState.state_dict() of this version returned, not {shown(saved)}"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regtopk_bench.distributed.line import Arrived, Exchange, Line, next_room
+from regtopk_bench.distributed.line import Arrived, Exchange, Line, as_bytes, next_room
 from regtopk_bench.distributed.peers import LinePeers
 from regtopk_bench.errors import ConfigurationError, NonFiniteGradientError
 from regtopk_bench.messages import Encoding, Message, aggregate, pack, unpack
@@ -66,6 +66,7 @@ class Section:
         self._weights_N = torch.full(
             (line.ranks,), 1.0 / line.ranks, dtype=gradient.dtype, device=gradient.device
         )
+        self._marks = 0
         self._message: Message | None = None
         self._exchange: Exchange | None = None
         self._arrived: Arrived | None = None
@@ -118,6 +119,7 @@ class Section:
         """
         line, content = self._line, torch.empty(0, dtype=torch.uint8)
         self._message = self._exchange = self._arrived = None
+        self._marks = len(marks)
         changed = sparsifier is not None and sparsifier is not self.sparsifier
         if changed:
             self._room = 0
@@ -126,17 +128,18 @@ class Section:
                 if sparsifier is not None and changed:
                     self._restart(sparsifier)
                 self._message = self._compressed(grad_J, iteration)
-                (content,) = pack(self._message, self._encoding)
+                (packed,) = pack(self._message, self._encoding)
+                content = torch.cat([as_bytes(marks), packed])
             except Exception as error:
                 if line.told:  # by a rank that has failed, when this one asked its peers
                     return 0
                 line.fail(error)
         digest = zlib.crc32(iteration.to_bytes(8), self._agreed)
-        self._exchange = line.begin(content, room=self._room, digest=digest, marks=marks)
-        if not self.sparsifier.splits:  # other ranks may wait for an answer of their peers
+        self._exchange = line.begin(content, room=self._room, digest=digest)
+        if not self.sparsifier.splits:  # it may be what other ranks get as an answer of their peers
             with contextlib.suppress(Exception):  # `finish` raises it
                 self._arrived = line.complete(self._exchange)
-        return len(content) + self._peers.take_count() // line.ranks
+        return len(content) - len(marks) + self._peers.take_count() // line.ranks
 
     def finish(self) -> tuple[Tensor, Tensor]:
         """Wait for the messages of all ranks, and learn from them.
@@ -154,13 +157,26 @@ class Section:
             raise line.failure
         arrived = self._arrived or line.complete(self._exchange)
         assert self._message is not None
-        self._room = next_room(self._room, arrived.longest)
-        messages = unpack(self._message, arrived.contents, self._encoding)
-        aggregate_J = aggregate(messages, self._weights_N)
+        if self.sparsifier.splits:  # else there is no room: see `LinePeers`
+            self._room = next_room(self._room, arrived.longest)
+        marks_NP = torch.stack([content[: self._marks] for content in arrived.contents])
+        packed = [content[self._marks :] for content in arrived.contents]
+        aggregate_J = aggregate(unpack(self._message, packed, self._encoding), self._weights_N)
+        self._learn(aggregate_J)
+        return aggregate_J, marks_NP.cpu()
+
+    def _learn(self, aggregate_J: Tensor) -> None:
+        """Give the sparsifier its feedback; if it fails, all ranks are told with the next message.
+
+        The aggregate is known by then, and other ranks go on with it.
+        """
         self._peers.closed = True
-        self._watched.feedback(self.state, aggregate_J)
+        try:
+            self._watched.feedback(self.state, aggregate_J)
+        except Exception as error:
+            if self._line.failure is None:
+                self._line.fail(error)
         self._peers.closed = False
-        return aggregate_J, arrived.marks_NP
 
     def _restart(self, sparsifier: Sparsifier) -> None:
         before = self.state

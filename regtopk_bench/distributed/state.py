@@ -57,6 +57,9 @@ class SparseState(Settings):
         A run that goes on from it, with the model and the optimizer saved after the same
         iteration, takes the same course to the bit, if that was the second iteration or a later
         one: only after the first does DDP settle its buckets.
+
+        Raises:
+            Exception: What has failed before, in any rank; such a state is of no use.
         """
         return self.engine.state_dict()
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import connection as connections
 from multiprocessing.connection import Connection
 from typing import Any
 
 from regtopk_bench import kernels
-from regtopk_bench.errors import RunError
+from regtopk_bench.errors import RunError, WorkerDiedError
 from regtopk_bench.experiments.cell import Cell
 from regtopk_bench.experiments.observer import Observer
 from regtopk_bench.experiments.outcome import Environments, Outcome, Saving, Workshop, run_cell
 from regtopk_bench.extras import installed
-from regtopk_bench.training import RoundInfo
+from regtopk_bench.training import Restarts, RoundInfo
 from regtopk_bench.transport.children import POLL_SECONDS, Child, Launcher, picklable
 
 _NEWS_SECONDS = 0.5
@@ -29,16 +30,21 @@ _ADVICE = "resume the run, or give fewer --jobs"
 class Jobs:
     """Runs up to `count` cells at a time."""
 
-    def __init__(self, count: int, saving: Saving | None, timeout: float) -> None:
+    def __init__(self, count: int, saving: Saving | None, timeout: float, restarts: int) -> None:
         """Prepare to run cells.
 
         Args:
             count: How many at a time.
             saving: Their checkpoints.
             timeout: How many seconds a process may take for a round.
+            restarts: How often a cell is started again whose process was lost.
         """
         self._count, self._saving, self._timeout = count, saving, timeout
+        self._allowed = restarts
         self._jobs: list[_Job] = []
+        self._cells: Sequence[Cell] = ()
+        self._left: deque[int] = deque()
+        self._restarts: dict[int, Restarts] = {}
         self._stopping = False
 
     def run(
@@ -49,6 +55,7 @@ class Jobs:
     ) -> Iterator[tuple[Cell, Outcome]]:
         """Yield cells with their outcomes, in the order in which they end.
 
+        A cell whose process was lost is started again, from its last checkpoint if it has one.
         On Ctrl-C, and if a cell cannot be started, running cells stop after their current round,
         and their outcomes are yielded.
 
@@ -66,23 +73,21 @@ class Jobs:
             kernels.implementation("numba")  # warns, once: the processes that run cells do not
         task = functools.partial(_run_cells, cells, self._saving)
         launcher = Launcher(task, self._timeout, _ADVICE)
-        left, stopped_by = iter(range(len(cells))), None
+        self._cells, self._left, stopped_by = cells, deque(range(len(cells))), None
         try:
             while True:
                 try:
-                    if not self._fill(launcher, cells, left, began, observer):
+                    if not self._fill(launcher, began, observer):
                         break
-                    ended = self._ended(cells, observer)
+                    ended = self._ended(observer)
                 except (KeyboardInterrupt, RunError) as error:
                     if stopped_by:  # whoever asks twice does not wait for a round
                         raise
                     stopped_by = error
                     self.stop()
                     continue
-                for job, outcome in ended:
-                    number, job.number = job.number, None
-                    assert number is not None
-                    yield cells[number], outcome
+                for number, outcome in ended:
+                    yield cells[number], self._counted(number, outcome)
             if stopped_by:
                 raise stopped_by
         finally:
@@ -101,52 +106,76 @@ class Jobs:
         return [job for job in self._jobs if job.number is not None]
 
     def _fill(
-        self,
-        launcher: Launcher,
-        cells: Sequence[Cell],
-        left: Iterator[int],
-        began: Callable[[Cell], Environments],
-        observer: Observer,
+        self, launcher: Launcher, began: Callable[[Cell], Environments], observer: Observer
     ) -> bool:
         """Start cells while processes are free or to be had; tell whether any are running."""
-        while (
-            not self._stopping
-            and len(self._busy) < self._count
-            and (number := next(left, None)) is not None
-        ):
-            idle = [job for job in self._jobs if job.number is None]
-            if not idle:
-                place = len(self._jobs) + 1
-                child = launcher.start(place, f"process {place} of {self._count} that run cells")
-                idle = [_Job(child)]
-                self._jobs += idle
-            observer.began(cells[number])
-            idle[0].begin(number, began(cells[number]))
+        while not self._stopping and len(self._busy) < self._count and self._left:
+            number = self._left.popleft()
+            cell = self._cells[number]
+            if number not in self._restarts:
+                self._restarts[number] = Restarts(self._allowed)
+                observer.began(cell)
+            try:
+                job = self._idle(launcher)
+            except WorkerDiedError as error:
+                if not self._starts_again(number, error):
+                    raise
+                continue
+            job.begin(number, began(cell))
         return bool(self._busy)
 
-    def _ended(self, cells: Sequence[Cell], observer: Observer) -> list[tuple[_Job, Outcome]]:
+    def _idle(self, launcher: Launcher) -> _Job:
+        """Return a process that runs no cell, started if there is none."""
+        for job in self._jobs:
+            if job.number is None:
+                return job
+        place = min(set(range(1, self._count + 1)) - {job.place for job in self._jobs})
+        who = f"process {place} of {self._count} that run cells"
+        self._jobs.append(_Job(launcher.start(place, who), place))
+        return self._jobs[-1]
+
+    def _starts_again(self, number: int, error: BaseException | None) -> bool:
+        """Tell whether a cell that has ended is started again, and see to it."""
+        cell = self._cells[number]
+        finished = self._saving.resumed_at(cell) if self._saving else 0
+        again = not self._stopping and self._restarts[number].another(error, str(cell), finished)
+        if again:
+            self._left.appendleft(number)
+        return again
+
+    def _counted(self, number: int, outcome: Outcome) -> Outcome:
+        """Add how often a cell was started again to its run."""
+        if outcome.run is None:
+            return outcome
+        execution = outcome.run.execution | {"restarts": self._restarts[number].made}
+        return replace(outcome, run=outcome.run.model_copy(update={"execution": execution}))
+
+    def _ended(self, observer: Observer) -> list[tuple[int, Outcome]]:
         """Wait for news, and pass it on; return the cells that have ended, with their outcomes."""
         began = time.monotonic()
         heard = connections.wait([job.child.connection for job in self._busy], POLL_SECONDS)
         waited = min(time.monotonic() - began, POLL_SECONDS)  # not while this process is stopped
         ended = []
         for job in self._busy:
-            outcome = None
+            outcome, number = None, job.number
+            assert number is not None
             if job.child.connection in heard:
                 job.waited, news = 0.0, job.hear()
                 if isinstance(news, Outcome):
                     outcome = news
-                elif news and observer.watches_rounds and job.number is not None:
-                    observer.round(cells[job.number], news)
+                elif news and observer.watches_rounds:
+                    observer.round(self._cells[number], news)
             else:
                 job.waited += waited
                 if job.waited >= self._timeout:
                     job.alive, outcome = False, Outcome(None, job.child.silence(self._timeout))
             if outcome:
-                ended.append((job, outcome))
+                job.number = None
                 if not job.alive:
                     job.child.end(0.0)
                     self._jobs.remove(job)
+                if not self._starts_again(number, outcome.error):
+                    ended.append((number, outcome))
         return ended
 
 
@@ -155,6 +184,8 @@ class _Job:
     """A process that runs one cell after another."""
 
     child: Child
+    place: int
+    """Which of the processes it is, from 1."""
     number: int | None = None
     """Which cell it runs, if any."""
     waited: float = 0.0

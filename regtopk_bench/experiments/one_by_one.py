@@ -14,9 +14,12 @@ from regtopk_bench.transport import Ranks
 class OneByOne:
     """Runs cells in turn; each may have several processes for its workers."""
 
-    def __init__(self, processes: int | str | Ranks, saving: Saving | None, timeout: float) -> None:
-        """Use this many processes for each cell; see `simulate` for their timeout."""
-        self._processes, self._saving, self._timeout = processes, saving, timeout
+    def __init__(
+        self, processes: int | str | Ranks, saving: Saving | None, timeout: float, restarts: int
+    ) -> None:
+        """Use this many processes for each cell; see `simulate` for their timeout and restarts."""
+        self._processes, self._saving = processes, saving
+        self._timeout, self._restarts = timeout, restarts
         self._stopping = False
 
     def stop(self) -> None:
@@ -47,6 +50,7 @@ class OneByOne:
                 processes=self._processes,
                 saving=self._saving,
                 timeout=self._timeout,
+                restarts=self._restarts,
                 on_round=_teller(observer, cell) if observer.watches_rounds else None,
                 environments=began(cell),
             )

@@ -17,7 +17,7 @@ from regtopk_bench.experiments.problems import Instance
 from regtopk_bench.results import Run, Scalar
 from regtopk_bench.results.records import Status, run_of
 from regtopk_bench.trace import Trace
-from regtopk_bench.training import Checkpoints, RoundInfo, simulate
+from regtopk_bench.training import RESTARTS, Checkpoints, RoundInfo, simulate
 from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
 
 OnRound = Callable[[RoundInfo], bool | None]
@@ -50,8 +50,7 @@ class Saving:
 
     def resumed_at(self, cell: Cell) -> int:
         """Return the round at which a cell will resume; 0 if it starts from the beginning."""
-        latest = self.of(cell).latest()
-        return Checkpoints.round_of(latest) if latest else 0
+        return self.of(cell).finished()
 
     def remove(self, cell: Cell) -> None:
         """Remove a cell's checkpoints, which are no longer needed."""
@@ -85,6 +84,7 @@ def run_cell(
     on_round: OnRound | None,
     environments: Environments,
     timeout: float = TIMEOUT_SECONDS,
+    restarts: int = RESTARTS,
     initial: Tensor | None = None,
 ) -> Outcome:
     """Train a cell, or resume it from its checkpoint, and return the outcome.
@@ -117,6 +117,7 @@ def run_cell(
             checkpoints=saving.of(cell) if saving else None,
             on_round=on_round,
             timeout=timeout,
+            restarts=restarts,
             initial=initial,
             **recipe,
         )

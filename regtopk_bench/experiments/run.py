@@ -14,6 +14,7 @@ from regtopk_bench.experiments.one_by_one import OneByOne
 from regtopk_bench.experiments.outcome import Saving
 from regtopk_bench.results import Run, Scalar
 from regtopk_bench.results.journal import Journal
+from regtopk_bench.training import RESTARTS
 from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks
 
 _SETTLED = ("finished", "diverged")
@@ -28,6 +29,7 @@ def run(
     processes: int | str | Ranks = "auto",
     jobs: int = 1,
     timeout: float = TIMEOUT_SECONDS,
+    restarts: int = RESTARTS,
     observer: Observer | None = None,
 ) -> Iterator[Run]:
     """Run cells and yield their runs as they end.
@@ -46,6 +48,8 @@ def run(
             `processes` must be 1 or "auto".
         timeout: How many seconds a process may keep the others waiting or, if cells run at the same
             time, take for a round.
+        restarts: How often the processes of a cell are started again after one was lost: see
+            `simulate`.
         observer: Told about progress.
 
     Raises:
@@ -62,7 +66,8 @@ def run(
             'one process each; give processes 1 or "auto"'
         )
     _check_distinct(cells)
-    runner = OneByOne(processes, saving, timeout) if jobs == 1 else Jobs(jobs, saving, timeout)
+    how = saving, timeout, restarts
+    runner = OneByOne(processes, *how) if jobs == 1 else Jobs(jobs, *how)
     return _run(cells, _Record(journal, saving), runner, observer or Observer())
 
 

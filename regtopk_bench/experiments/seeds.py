@@ -15,7 +15,7 @@ from regtopk_bench.experiments.problems import Instance
 from regtopk_bench.experiments.run import run
 from regtopk_bench.results import LIBRARY, Result, Scalar, Setting
 from regtopk_bench.sparsify import Sparsifier
-from regtopk_bench.training import Recipe, Schedule
+from regtopk_bench.training import RESTARTS, Recipe, Schedule
 from regtopk_bench.training.plan import Plan
 from regtopk_bench.transport import TIMEOUT_SECONDS
 from regtopk_bench.workloads import Workload
@@ -58,6 +58,7 @@ def simulate_seeds(
     processes: int | str = "auto",
     jobs: int = 1,
     timeout: float = TIMEOUT_SECONDS,
+    restarts: int = RESTARTS,
 ) -> Result:
     """Train with every sparsifier and every seed; `compare` summarises what is returned.
 
@@ -83,6 +84,8 @@ def simulate_seeds(
         jobs: How many runs at the same time, each in a process of its own; if more than one,
             `processes` must be 1 or "auto", and `make` defined at the top level of a module.
         timeout: How many seconds a process may take to start, and may keep the others waiting.
+        restarts: How often the processes of a run are started again after one was lost: see
+            `simulate`.
 
     Returns:
         The runs, those of a seed together.
@@ -117,7 +120,13 @@ def simulate_seeds(
         for sparsifier in chosen
     ]
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    made = run(cells, processes=processes, jobs=whole(jobs, "jobs", 1), timeout=timeout)
+    made = run(
+        cells,
+        processes=processes,
+        jobs=whole(jobs, "jobs", 1),
+        timeout=timeout,
+        restarts=restarts,
+    )
     _check_seeds(cells)
     runs = {each.cell.key: each for each in made}
     return Result(

@@ -5,7 +5,7 @@ from regtopk_bench.messages.concatenated import Concatenated
 from regtopk_bench.messages.dense import DenseGradient
 from regtopk_bench.messages.encoding import Encoding
 from regtopk_bench.messages.exchange import Alone, Peers, aggregate, gather, join
-from regtopk_bench.messages.sparse import SparseGradient
+from regtopk_bench.messages.sparse import SparseGradient, bytes_of_nonzero
 from regtopk_bench.messages.wire import pack, unpack
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Peers",
     "SparseGradient",
     "aggregate",
+    "bytes_of_nonzero",
     "gather",
     "join",
     "pack",

@@ -50,9 +50,18 @@ class Message(ABC):
 
     def bytes_N(self, encoding: Encoding) -> Sequence[int]:
         """Return the exact size of each worker's message in bytes, without framing."""
+        sizes_N, checksum = self.sizes_N(encoding), encoding.checksum_bytes
+        return [size + checksum for size in sizes_N] if checksum else sizes_N
+
+    def sizes_N(self, encoding: Encoding) -> Sequence[int]:
+        """Return the same without a checksum: how long the tensors are that `bodies` returns."""
         return [raw.size(self.rows())] * len(self)
 
-    def fixed_bytes(self, encoding: Encoding) -> int | None:
+    def value_bytes(self) -> int:
+        """Return the size of a worker's values: what is left to send where indices are known."""
+        return sum(row[0].nbytes for row in self.rows() if row.is_floating_point())
+
+    def fixed_size(self, encoding: Encoding) -> int | None:
         """Return the size that every worker's message has in every round, or None if it varies.
 
         Only parts of a gradient are asked for it: one that varies is sent with its length.
@@ -60,10 +69,10 @@ class Message(ABC):
         return None
 
     def bodies(self, encoding: Encoding) -> list[Tensor]:
-        """Return the bytes of each worker's message, as many as `bytes_N` says.
+        """Return the bytes of each worker's message, uint8 tensors (bytes,) on the CPU.
 
-        They are uint8 tensors (bytes,) on the CPU. A kind of message with an encoding of its own
-        defines this, `from_bodies`, `bytes_N` and `stated`; without, its rows travel as they are.
+        Without a definition of its own, a kind of message is sent as its rows are; one that has an
+        encoding of its own defines this, `from_bodies`, `sizes_N` and `stated`.
         """
         return raw.to_bytes(self.rows())
 

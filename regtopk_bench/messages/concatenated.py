@@ -65,19 +65,19 @@ class Concatenated(Message):
         """See `Message.stated`."""
         return "; ".join(dict.fromkeys(part.stated(encoding) for part in self.parts))
 
-    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
-        """See `Message.bytes_N`; a part whose size varies is preceded by it, except the last."""
-        sizes = [part.bytes_N(encoding) for part in self.parts]
+    def sizes_N(self, encoding: Encoding) -> Sequence[int]:
+        """See `Message.sizes_N`; a part whose size varies is preceded by it, except the last."""
+        sizes = [part.sizes_N(encoding) for part in self.parts]
         announced = [
             map(varint.size, own)
             for part, own in zip(self.parts[:-1], sizes, strict=False)
-            if part.fixed_bytes(encoding) is None
+            if part.fixed_size(encoding) is None
         ]
         return [sum(each) for each in zip(*sizes, *announced, strict=True)]
 
-    def fixed_bytes(self, encoding: Encoding) -> int | None:
-        """See `Message.fixed_bytes`."""
-        sizes = [part.fixed_bytes(encoding) for part in self.parts]
+    def fixed_size(self, encoding: Encoding) -> int | None:
+        """See `Message.fixed_size`."""
+        sizes = [part.fixed_size(encoding) for part in self.parts]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def bodies(self, encoding: Encoding) -> list[Tensor]:
@@ -85,8 +85,8 @@ class Concatenated(Message):
         pieces: list[list[Tensor]] = []
         for number, part in enumerate(self.parts):
             bodies = part.bodies(encoding)
-            if part.fixed_bytes(encoding) is None and number + 1 < len(self.parts):
-                pieces.append([varint.encoded(len(body)) for body in bodies])
+            if part.fixed_size(encoding) is None and number + 1 < len(self.parts):
+                pieces.append([_length(body) for body in bodies])
             pieces.append(bodies)
         return [torch.cat(each) for each in zip(*pieces, strict=True)]
 
@@ -101,11 +101,15 @@ class Concatenated(Message):
         """Return the parts of one worker's bytes."""
         found, at = [], 0
         for part in self.parts[:-1]:
-            size = part.fixed_bytes(encoding)
+            size = part.fixed_size(encoding)
             if size is None:
-                size, at = varint.decoded(body, at)
+                size, at = varint.decoded(body.numpy(), at)
             if at + size > len(body):
                 raise damaged(f"{len(body)} bytes are too few")
             found.append(body[at : at + size])
             at += size
         return [*found, body[at:]]
+
+
+def _length(body: Tensor) -> Tensor:
+    return torch.tensor(list(varint.encoded(len(body))), dtype=torch.uint8)

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages.encoding import damaged, index_bytes
-
-_UNSIGNED = {4: torch.uint32, 8: torch.int64}
 
 
 def size(entries: int, dim: int, value_bytes: int) -> int:
-    """Return the bytes of a message with `entries` of `dim` entries; see `Encoding`."""
+    """Return the bytes of a message with `entries` of `dim` entries, or of a plain vector."""
     return min(entries * (index_bytes(dim) + value_bytes), dim * value_bytes)
 
 
-def write(indices_k: Tensor, dim: int) -> Tensor:
-    """Return indices (k,) int64 as bytes."""
-    return indices_k.to(_UNSIGNED[index_bytes(dim)]).contiguous().view(torch.uint8)
+class Writer:
+    """Writes the indices of one worker; see `compact.Writer`."""
+
+    def __init__(self, indices_k: Array, dim: int) -> None:
+        self._indices_k, self._kind = indices_k, f"<u{index_bytes(dim)}"
+        self.size = len(indices_k) * index_bytes(dim)
+
+    def into(self, out: Array) -> None:
+        """Write them into an array of so many bytes."""
+        out.view(self._kind)[:] = self._indices_k
 
 
-def read(body: Tensor, dim: int, value_bytes: int) -> tuple[Tensor, int]:
-    """Return the indices at the start of a message, (k,) int64, and where its values begin.
+class Reader:
+    """Reads the indices of one worker; see `compact.Reader`."""
 
-    Raises:
-        RunError: If there are no such indices.
-    """
-    entries, left = divmod(len(body), index_bytes(dim) + value_bytes)
-    end = entries * index_bytes(dim)
-    indices_k = body[:end].clone().view(_UNSIGNED[index_bytes(dim)]).long()
-    if left or len(body) > dim * value_bytes:
-        raise damaged(f"{len(body)} bytes are neither entries nor a gradient of {dim} entries")
-    if bool((indices_k[1:] <= indices_k[:-1]).any()) or not bool(
-        ((indices_k >= 0) & (indices_k < dim)).all()
-    ):
-        raise damaged(f"its indices do not ascend from 0 to {dim - 1}")
-    return indices_k, end
+    def __init__(self, body: Array, dim: int, value_bytes: int) -> None:
+        """Find them.
+
+        Raises:
+            RunError: If there cannot be any.
+        """
+        self.entries, left = divmod(len(body), index_bytes(dim) + value_bytes)
+        if left or len(body) > dim * value_bytes:
+            raise damaged(f"{len(body)} bytes are neither entries nor a gradient of {dim} entries")
+        self.end, self._dim = self.entries * index_bytes(dim), dim
+        self._indices_k = body[: self.end].view(f"<u{index_bytes(dim)}")
+
+    def into(self, out: Array) -> None:
+        """Write them into an array of so many numbers, int64.
+
+        Raises:
+            RunError: If they cannot be those of a message.
+        """
+        out[:] = self._indices_k
+        if len(out) and not (out[0] >= 0 and out[-1] < self._dim and (np.diff(out) > 0).all()):
+            raise damaged(f"its indices do not ascend from 0 to {self._dim - 1}")

@@ -65,21 +65,21 @@ class DenseGradient(Message):
         """See `Message.stated`."""
         return encoding.stated(self.dim, self.values.itemsize)
 
-    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
-        """See `Message.bytes_N`."""
+    def sizes_N(self, encoding: Encoding) -> Sequence[int]:
+        """See `Message.sizes_N`."""
         return [self.dim * self.values.itemsize] * len(self.values)
 
-    def fixed_bytes(self, encoding: Encoding) -> int:
-        """See `Message.fixed_bytes`."""
+    def fixed_size(self, encoding: Encoding) -> int:
+        """See `Message.fixed_size`."""
         return self.dim * self.values.itemsize
 
     def bodies(self, encoding: Encoding) -> list[Tensor]:
         """See `Message.bodies`."""
-        return list(as_bytes(self.values))
+        return list(as_bytes(self.values).clone())
 
     def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> DenseGradient:
         """See `Message.from_bodies`."""
-        size = self.fixed_bytes(encoding)
+        size = self.fixed_size(encoding)
         for body in bodies:
             if len(body) != size:
                 raise damaged(f"{len(body)} bytes are not a gradient, which takes {size}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from typing import Any, Self
 
-from regtopk_bench.errors import RunError
+from regtopk_bench.arguments import shown
+from regtopk_bench.errors import ConfigurationError, RunError
 
 
 class Encoding(enum.StrEnum):
@@ -18,8 +20,37 @@ class Encoding(enum.StrEnum):
     COORDINATES = "coordinates"
     """m indices of 4 bytes each (8 above 2³² entries), then m values."""
 
+    COMPACT = "compact"
+    """The gaps between m indices in a few bits each, m values, and a checksum of 4 bytes.
+
+    A message on its way may be cut short or changed, and most of it is values, in which that would
+    not show. With the checksum it is an error, for a thousandth of the bytes or less."""
+
+    @classmethod
+    def named(cls, name: Any) -> Self:
+        """Return the encoding of a name.
+
+        Raises:
+            ConfigurationError: If it is none.
+        """
+        try:
+            return cls(name)
+        except ValueError:
+            raise ConfigurationError(
+                f"encoding {shown(name)} is none of {', '.join(cls)}"
+            ) from None
+
+    @property
+    def checksum_bytes(self) -> int:
+        """Bytes of a message's checksum."""
+        return 4 if self is Encoding.COMPACT else 0
+
     def stated(self, dim: int, value_bytes: int) -> str:
         """Return what is counted for gradients of `dim` entries, in words."""
+        if self is Encoding.COMPACT:
+            return (
+                f"compact indices, {value_bytes}-byte values, {self.checksum_bytes}-byte checksum"
+            )
         return f"{index_bytes(dim)}-byte indices, {value_bytes}-byte values"
 
 

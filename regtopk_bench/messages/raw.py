@@ -43,15 +43,18 @@ def to_bytes(rows: Sequence[Tensor]) -> list[Tensor]:
     pieces: list[Tensor] = []
     for row in rows:
         if id(row) in announced:
-            pieces.append(varint.encoded(row.shape[1]).expand(len(row), -1))
+            length = torch.tensor(list(varint.encoded(row.shape[1])), dtype=torch.uint8)
+            pieces.append(length.expand(len(row), -1))
         pieces.append(as_bytes(row))
     return list(torch.cat(pieces, dim=1))
 
 
 def as_bytes(rows: Tensor) -> Tensor:
-    """Return the bytes of every row, (n, size) uint8 on the CPU."""
-    copied = rows.detach().cpu().flatten(1) if rows.dim() > 1 else rows.detach().cpu()[:, None]
-    return copied.clone(memory_format=torch.contiguous_format).view(torch.uint8)
+    """Return the bytes of every row, (n, size) uint8 on the CPU; the same memory if possible."""
+    flat = rows.detach().cpu().reshape(len(rows), math.prod(rows.shape[1:]))
+    if not flat.is_contiguous() or flat.stride(1) != 1:
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8)
 
 
 def from_bytes(like: Sequence[Tensor], bodies: Sequence[Tensor]) -> list[Tensor]:
@@ -72,7 +75,7 @@ def _rows(like: Sequence[Tensor], body: Tensor) -> list[Tensor]:
     for row in like:
         shape, unit = [1, *row.shape[1:]], math.prod(row.shape[2:]) * row.itemsize
         if id(row) in announced:
-            shape[1], at = varint.decoded(body, at)
+            shape[1], at = varint.decoded(body.numpy(), at)
         elif row.dim() > 1 and unit:
             after = sum(_row_bytes(each) for each in like[len(rows) + 1 :])
             shape[1] = (len(body) - at - after) // unit

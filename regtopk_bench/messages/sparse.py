@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from regtopk_bench import kernels
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
-from regtopk_bench.messages import coordinates
+from regtopk_bench.messages import compact, coordinates
 from regtopk_bench.messages.base import Message
 from regtopk_bench.messages.encoding import Encoding
+from regtopk_bench.messages.raw import as_bytes
+
+_CODECS = {Encoding.COORDINATES: coordinates, Encoding.COMPACT: compact}
 
 
 class SparseGradient(Message):
@@ -63,9 +66,9 @@ class SparseGradient(Message):
     @property
     def counts(self) -> Tensor:
         """How many entries each worker sends, (n,) int64."""
-        if self._counts is None:
-            self._counts = self.indices.new_full((len(self.indices),), self.indices.shape[1])
-        return self._counts
+        if self._counts is not None:
+            return self._counts
+        return self.indices.new_full((len(self.indices),), self.indices.shape[1])
 
     def rows(self) -> tuple[Tensor, ...]:
         """Return counts, indices and values; see `Message.rows`."""
@@ -76,10 +79,6 @@ class SparseGradient(Message):
         if len(rows) != 3:
             raise ConfigurationError(f"messages of 3 tensors cannot be made of {len(rows)}")
         counts_N, indices_Nk, values_Nk = rows
-        return self._like(counts_N, indices_Nk, values_Nk)
-
-    def _like(self, counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> SparseGradient:
-        """Return messages of the same sparsifier; if all of its workers send k, so do these."""
         message = SparseGradient(indices_Nk, values_Nk, self.dim, counts_N)
         if self._counts is None and bool((counts_N == indices_Nk.shape[1]).all()):
             message._counts = None
@@ -101,49 +100,99 @@ class SparseGradient(Message):
         """See `Message.stated`."""
         return encoding.stated(self.dim, self.values.itemsize)
 
-    def bytes_N(self, encoding: Encoding) -> Sequence[int]:
-        """See `Message.bytes_N`."""
+    def sizes_N(self, encoding: Encoding) -> Sequence[int]:
+        """See `Message.sizes_N`."""
         dim, value_bytes = self.dim, self.values.itemsize
-        if self._counts is None:
+        if encoding is Encoding.COORDINATES and self._counts is None:
             size = coordinates.size(self.indices.shape[1], dim, value_bytes)
             return [size] * len(self.indices)
-        return [coordinates.size(count, dim, value_bytes) for count in self._counts.tolist()]
+        if encoding is Encoding.COORDINATES:
+            return [coordinates.size(count, dim, value_bytes) for count in self.counts.tolist()]
+        indices_Nk, counts_N = self.indices.cpu().numpy(), self.counts.cpu().numpy()
+        return [
+            min(size + count * value_bytes, dim * value_bytes)
+            for size, count in zip(
+                compact.sizes(indices_Nk, counts_N, dim), counts_N.tolist(), strict=True
+            )
+        ]
 
-    def fixed_bytes(self, encoding: Encoding) -> int | None:
-        """See `Message.fixed_bytes`."""
-        return self.bytes_N(encoding)[0] if self._counts is None else None
+    def fixed_size(self, encoding: Encoding) -> int | None:
+        """See `Message.fixed_size`."""
+        fixed = encoding is Encoding.COORDINATES and self._counts is None
+        return self.sizes_N(encoding)[0] if fixed else None
 
     def bodies(self, encoding: Encoding) -> list[Tensor]:
         """See `Message.bodies`."""
-        counts, dim = self.counts.tolist(), self.dim
-        indices_Nk, values_Nk = self.indices.cpu(), self.values.detach().cpu()
+        indices_Nk, values_Nv = self.indices.cpu().numpy(), as_bytes(self.values).numpy()
+        dim, value_bytes = self.dim, self.values.itemsize
         bodies = []
-        for indices_k, values_k, count in zip(indices_Nk, values_Nk, counts, strict=True):
-            sent_k, values_k = indices_k[:count], values_k[:count].contiguous()
-            if coordinates.size(count, dim, values_k.itemsize) == dim * values_k.itemsize:
-                plain_J = values_k.new_zeros(dim).index_put_((sent_k,), values_k)
-                bodies.append(plain_J.view(torch.uint8))
+        for n, count in enumerate(self.counts.tolist()):
+            writer = _CODECS[encoding].Writer(indices_Nk[n, :count], dim)
+            size = min(writer.size + count * value_bytes, dim * value_bytes)
+            body = (
+                np.zeros(size, np.uint8) if size == dim * value_bytes else np.empty(size, np.uint8)
+            )
+            sent_kv = values_Nv[n, : count * value_bytes]
+            if size == dim * value_bytes:
+                places = body.reshape(dim, value_bytes)
+                places[indices_Nk[n, :count]] = sent_kv.reshape(count, value_bytes)
             else:
-                written = coordinates.write(sent_k, dim)
-                bodies.append(torch.cat([written, values_k.view(torch.uint8)]))
+                writer.into(body[: writer.size])
+                body[writer.size :] = sent_kv
+            bodies.append(torch.from_numpy(body))
         return bodies
 
     def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> SparseGradient:
-        """See `Message.from_bodies`."""
-        each = [self._entries(body) for body in bodies]
-        counts_N = torch.tensor([len(indices_k) for indices_k, _ in each])
-        indices_Nk = pad_sequence([indices_k for indices_k, _ in each], batch_first=True)
-        values_Nk = pad_sequence([values_k for _, values_k in each], batch_first=True)
-        device = self.values.device
-        return self._like(counts_N.to(device), indices_Nk.to(device), values_Nk.to(device))
-
-    def _entries(self, body: Tensor) -> tuple[Tensor, Tensor]:
-        """Return one worker's indices and values, given the bytes of its message."""
+        """See `Message.from_bodies`; a plain vector arrives as J entries."""
         dim, value_bytes = self.dim, self.values.itemsize
-        if len(body) == dim * value_bytes:
-            return torch.arange(dim), body.clone().view(self.values.dtype)
-        indices_k, at = coordinates.read(body, dim, value_bytes)
-        return indices_k, body[at:].clone().view(self.values.dtype)
+        contents = [body.numpy() for body in bodies]
+        readers = [
+            None
+            if len(content) == dim * value_bytes
+            else _CODECS[encoding].Reader(content, dim, value_bytes)
+            for content in contents
+        ]
+        counts = [dim if reader is None else reader.entries for reader in readers]
+        fixed = self._counts is None and len(set(counts)) == 1
+        room, shape = np.empty if fixed else np.zeros, (len(counts), max(counts))
+        indices_Nk = room(shape, np.int64)
+        values_Nv = room((shape[0], shape[1] * value_bytes), np.uint8)
+        for content, reader, count, indices_k, values_v in zip(
+            contents, readers, counts, indices_Nk, values_Nv, strict=True
+        ):
+            if reader is None:
+                indices_k[:], values_v[:] = np.arange(dim), content
+            else:
+                reader.into(indices_k[:count])
+                values_v[: count * value_bytes] = content[reader.end :]
+        device = self.values.device
+        return SparseGradient(
+            torch.from_numpy(indices_Nk).to(device),
+            torch.from_numpy(values_Nv.ravel()).view(self.values.dtype).view(shape).to(device),
+            dim,
+            None if fixed else torch.tensor(counts, device=device),
+            trusted=True,
+        )
+
+
+def bytes_of_nonzero(vectors_TJ: Tensor, encoding: Encoding) -> list[int]:
+    """Return how many bytes it takes to send the entries of each vector that are not 0, (T,)."""
+    (rounds, dim), value_bytes = vectors_TJ.shape, vectors_TJ.itemsize
+    if encoding is Encoding.COORDINATES:
+        return [coordinates.size(count, dim, value_bytes) for count in _count_nonzero(vectors_TJ)]
+    found: list[int] = []
+    for vector_J in vectors_TJ.split(1) if rounds else ():
+        (indices_k,) = vector_J[0].nonzero(as_tuple=True)
+        message = SparseGradient(indices_k[None], vector_J[:, indices_k], dim, trusted=True)
+        found += message.bytes_N(encoding)
+    return found
+
+
+def _count_nonzero(values_TJ: Tensor) -> list[int]:
+    """Return how many entries of each row are not 0."""
+    if values_TJ.device.type == "cpu":  # NumPy is several times faster there
+        return [int(count) for count in np.count_nonzero(values_TJ.numpy(), axis=1)]
+    return [int(count) for count in values_TJ.count_nonzero(dim=1).tolist()]
 
 
 def _padding(counts_N: Tensor, indices_Nk: Tensor, values_Nk: Tensor) -> Tensor | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages.encoding import damaged
 
 _MOST_BYTES = 9
@@ -15,13 +13,13 @@ def size(number: int) -> int:
     return max(1, -(-number.bit_length() // 7))
 
 
-def encoded(number: int) -> Tensor:
+def encoded(number: int) -> bytes:
     """Return the bytes of a number; all but the last have their highest bit set."""
     groups = [number >> shift & 127 for shift in range(0, 7 * size(number), 7)]
-    return torch.tensor([*(group | 128 for group in groups[:-1]), groups[-1]], dtype=torch.uint8)
+    return bytes([*(group | 128 for group in groups[:-1]), groups[-1]])
 
 
-def decoded(content: Tensor, at: int) -> tuple[int, int]:
+def decoded(content: Array, at: int) -> tuple[int, int]:
     """Return the number that starts at a byte, and where the next begins.
 
     Raises:

@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, RunError, failures_of
 from regtopk_bench.messages.base import Message, check_message
-from regtopk_bench.messages.encoding import Encoding
+from regtopk_bench.messages.checksum import checksum
+from regtopk_bench.messages.dense import DenseGradient
+from regtopk_bench.messages.encoding import Encoding, damaged
+from regtopk_bench.messages.sparse import SparseGradient
 
 M = TypeVar("M", bound=Message)
+
+_OURS = (SparseGradient, DenseGradient)
+"""Kinds that are known to count what they send."""
 
 
 def pack(message: Message, encoding: Encoding) -> list[Tensor]:
@@ -20,19 +27,20 @@ def pack(message: Message, encoding: Encoding) -> list[Tensor]:
 
     Raises:
         ConfigurationError: If this is no message.
-        RunError: If a message of a kind from outside the package fails, or has another length than
-            it says.
+        RunError: If messages of a kind from outside the package fail, or have another length than
+            they say.
     """
     check_message(message, "message")
     kind = type(message).__name__
     with failures_of(f"messages of kind {kind}, when packed,"):
-        bodies, sizes = message.bodies(encoding), list(message.bytes_N(encoding))
-    if [len(body) for body in bodies] != sizes:
+        bodies = message.bodies(encoding)
+        said = None if type(message) in _OURS else list(message.sizes_N(encoding))
+    if said not in (None, [len(body) for body in bodies]):
         raise RunError(
-            f"messages of kind {kind} say that they have {sizes} bytes, and have "
+            f"messages of kind {kind} say that they have {said} bytes, and have "
             f"{[len(body) for body in bodies]}"
         )
-    return bodies
+    return [_sealed(body) for body in bodies] if encoding.checksum_bytes else bodies
 
 
 def unpack(like: M, packed: Sequence[Tensor], encoding: Encoding) -> M:
@@ -55,5 +63,21 @@ def unpack(like: M, packed: Sequence[Tensor], encoding: Encoding) -> M:
     if not packed:
         raise ConfigurationError("packed messages: expected at least one")
     bodies = [content.cpu() for content in packed]
+    if encoding.checksum_bytes:
+        bodies = [_opened(body) for body in bodies]
     with failures_of(f"messages of kind {type(like).__name__}, when unpacked,"):
         return like.from_bodies(bodies, encoding)
+
+
+def _sealed(body: Tensor) -> Tensor:
+    """Return bytes with their checksum."""
+    content = body.numpy()
+    return torch.from_numpy(np.concatenate([content, checksum(content)]))
+
+
+def _opened(content: Tensor) -> Tensor:
+    """Return bytes without their checksum, which must be theirs."""
+    body, sealed = content[:-4], content[-4:]
+    if not np.array_equal(checksum(body.numpy()), sealed.numpy()):
+        raise damaged(f"the checksum of {len(content)} bytes is wrong")
+    return body

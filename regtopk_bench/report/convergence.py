@@ -29,7 +29,7 @@ from regtopk_bench.report.sparkline import sparkline
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of
 from regtopk_bench.results.labels import Label, labels
-from regtopk_bench.results.measures import LOG10_GAP, target_of
+from regtopk_bench.results.measures import LOG10_GAP, network_of, target_of
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.standing import winners
 from regtopk_bench.results.statistics import Statistics, Summary, statistics_of
@@ -83,12 +83,12 @@ def _convergence(
         Column("algorithm", "algorithm", left=True, breaks=NAME),
         Column("density", "density"),
         *mean_columns("log10\ngap", LOG10_GAP),
-        *cost_columns(target.unit, target.text or "target"),
+        *cost_columns(target.unit, target.text or "target", network_of(result) is not None),
         *mean_columns("rounds/\ns", "rounds_per_second", spare=4),
         *COUNTS,
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
     ]
-    return Table(_title(result), columns, rows, [*_notes(everything, bool(best)), *below])
+    return Table(_title(result), columns, rows, [*_notes(result, everything, bool(best)), *below])
 
 
 def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
@@ -122,7 +122,7 @@ def _title(result: Result) -> str:
     return f"Linear regression: {', '.join(parts)}"
 
 
-def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
+def _notes(result: Result, everything: Sequence[Group], marked: bool) -> list[str]:
     if not everything:
         return []
     runs = [run for group in everything for run in group.counted.values()]
@@ -134,4 +134,5 @@ def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
         *notes.on_parameters(everything),
         f"bytes sent (up) and received (down) per worker{notes.encodings(everything)}; "
         f"workers in {notes.processes(everything)}",
+        *notes.on_projection(network_of(result), everything),
     ]

@@ -29,7 +29,7 @@ from regtopk_bench.report.rows import (
 from regtopk_bench.report.table import NAME, Column, Entry, Row, Table
 from regtopk_bench.report.title import described, seeds_of, setting
 from regtopk_bench.results.labels import Label, labels
-from regtopk_bench.results.measures import BEST_ACCURACY, FINAL_ACCURACY, target_of
+from regtopk_bench.results.measures import BEST_ACCURACY, FINAL_ACCURACY, network_of, target_of
 from regtopk_bench.results.schema import Result
 from regtopk_bench.results.standing import winners
 from regtopk_bench.results.statistics import Statistics, Summary, statistics_of
@@ -90,14 +90,14 @@ def _accuracies(
         Column("density", "density"),
         *mean_columns("best\naccuracy, %", BEST_ACCURACY, spare=5),
         *mean_columns("final\naccuracy, %", FINAL_ACCURACY),
-        *cost_columns(target.unit, target.text or "target"),
+        *cost_columns(target.unit, target.text or "target", network_of(result) is not None),
         *mean_columns("images/\ns", "images_per_second", spare=4),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
         *COUNTS,
         Column("images", "images", hidden=True),
     ]
-    return Table(_title(result), columns, rows, [*_notes(everything, bool(best)), *below])
+    return Table(_title(result), columns, rows, [*_notes(result, everything, bool(best)), *below])
 
 
 def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
@@ -141,7 +141,7 @@ def _title(result: Result) -> str:
     return f"{source(result)}: {', '.join(filter(None, parts))}"
 
 
-def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
+def _notes(result: Result, everything: Sequence[Group], marked: bool) -> list[str]:
     if not everything:
         return []
     runs = [run for group in everything for run in group.runs]
@@ -163,4 +163,5 @@ def _notes(everything: Sequence[Group], marked: bool) -> list[str]:
         + (f"; selection scope: {', '.join(scopes)}" if scopes else ""),
         "time: gradient/sparsify/exchange/update, evaluation not counted; "
         f"{', '.join(devices)}, {notes.processes(everything)}",
+        *notes.on_projection(network_of(result), everything),
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from regtopk_bench.algorithms import algorithm
-from regtopk_bench.report.phrases import seeds
+from regtopk_bench.network import Network
+from regtopk_bench.report.phrases import listed, seeds
 from regtopk_bench.results.labels import common_parameters, labels, written
 from regtopk_bench.results.schema import Run
 from regtopk_bench.results.summary import Group
@@ -60,6 +61,32 @@ def on_coordination(groups: Sequence[Group]) -> list[str]:
                 "take to see all gradients are not counted"
             )
     return notes
+
+
+def on_projection(network: Network | None, groups: Sequence[Group]) -> list[str]:
+    """Return what projected times are made of, if there are any."""
+    if network is None:
+        return []
+    short = _short_names(groups)
+    names = dict.fromkeys(short[group.cell.algorithm] for group in groups)
+    summed = dict.fromkeys(
+        short[group.cell.algorithm]
+        for group in groups
+        if any(run.summed_bytes is not None for run in group.runs)
+    )
+    gathered = [name for name in names if name not in summed]
+    ways = "all messages and the aggregate pass through a server"
+    if network.between.topology != "server":
+        ways = "; ".join(
+            [
+                *([f"{listed(summed)} by all-reduce, values alone"] if summed else []),
+                *([f"{listed(gathered)} by all-gather"] if gathered else []),
+            ]
+        )
+    return [
+        f"projected: on {network}, with a worker's own computation as measured here, and then its "
+        f"messages: {ways}"
+    ]
 
 
 def encodings(groups: Sequence[Group]) -> str:

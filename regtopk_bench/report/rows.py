@@ -8,6 +8,8 @@ from regtopk_bench.report.numbers import byte_unit, number
 from regtopk_bench.report.table import Column, Entry
 from regtopk_bench.results.labels import Label
 from regtopk_bench.results.measures import (
+    PROJECTED_PER_ROUND,
+    PROJECTED_TO_TARGET,
     RECEIVED_PER_ROUND,
     ROUNDS_TO_TARGET,
     SENT_PER_ROUND,
@@ -65,14 +67,26 @@ def outcome(group: Group, value: Estimate, scale: float = 1.0) -> list[Entry]:
     return mean_entries(_outcome(group, value.times(scale)), value)
 
 
-def cost_columns(unit: str, target: str) -> list[Column]:
-    """Return the columns of what it takes to reach the target, and of what a round costs."""
+def cost_columns(unit: str, target: str, projected: bool) -> list[Column]:
+    """Return the columns of what it takes to reach the target, and of what a round costs.
+
+    Args:
+        unit: Of the bytes until the target.
+        target: What should be reached.
+        projected: Whether there are times on a network.
+    """
+    on_a_network = [
+        *mean_columns(f"projected\ns to {target}", PROJECTED_TO_TARGET),
+        Column("", PROJECTED_PER_ROUND, hidden=True),
+        Column("", f"{PROJECTED_PER_ROUND}_half_width", hidden=True),
+    ]
     return [
         *mean_columns(f"rounds\nto {target}", ROUNDS_TO_TARGET, spare=1),
         *mean_columns("kB/round\nup/down", SENT_PER_ROUND, spare=3),
         Column("", RECEIVED_PER_ROUND, hidden=True),
         Column("", f"{RECEIVED_PER_ROUND}_half_width", hidden=True),
         *mean_columns(f"{unit} to\n{target}", SENT_TO_TARGET, spare=2),
+        *(on_a_network if projected else []),
     ]
 
 
@@ -93,15 +107,22 @@ def cost_entries(of: Summary, in_bytes: float) -> list[Entry]:
         f"{up.mean / 1e3:.3g}/{down.mean / 1e3:.3g}" if math.isfinite(up.mean + down.mean) else "–",
         f"{sent.mean / in_bytes:.4g}" if math.isfinite(sent.mean) else "–",
     ]
+    projected = of.metrics.get(PROJECTED_TO_TARGET)
+    reached = projected is not None and math.isfinite(projected.mean)
+    texts.append(f"{projected.mean:.3g}" if projected and reached else "–")
     if of.diverged or of.failed:
         texts = ["–"] * len(texts)
-    to_reach, each_round, to_send = texts
-    return [
+    to_reach, each_round, to_send, on_a_network = texts
+    entries = [
         *mean_entries(to_reach, rounds),
         *mean_entries(each_round, up),
         *mean_entries("", down),
         *mean_entries(to_send, sent),
     ]
+    if projected:
+        entries += mean_entries(on_a_network, projected)
+        entries += mean_entries("", of.metrics[PROJECTED_PER_ROUND])
+    return entries
 
 
 def unit_to_target(statistics: Statistics, otherwise: float) -> tuple[str, float]:

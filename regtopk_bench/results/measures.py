@@ -11,6 +11,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from regtopk_bench.network import Network
+from regtopk_bench.results.projection import seconds_by_round
 from regtopk_bench.results.schema import Result, Run
 from regtopk_bench.results.summary import first_round, log10, received_bytes, sent_bytes
 
@@ -24,6 +26,8 @@ SENT_PER_ROUND: Final = "sent_bytes_per_worker_round"
 RECEIVED_PER_ROUND: Final = "received_bytes_per_worker_round"
 SENT_TO_TARGET: Final = "sent_bytes_per_worker_to_target"
 LOG10_SENT_TO_TARGET: Final = "log10_sent_bytes_per_worker_to_target"
+PROJECTED_PER_ROUND: Final = "projected_seconds_per_round"
+PROJECTED_TO_TARGET: Final = "projected_seconds_to_target"
 
 OnRun = Callable[[Run], float]
 
@@ -55,17 +59,22 @@ class Measure:
 
 def measures_of(result: Result) -> tuple[Measure, ...]:
     """Return what is measured of the runs of a result; nothing for other commands."""
-    target = target_of(result)
+    target, network = target_of(result), network_of(result)
     match result.command:
         case "linreg":
             reached = partial(_first_gap, target)
-            return (Measure(LOG10_GAP, log10_gap, "lower"), *_costs(reached))
+            return (
+                Measure(LOG10_GAP, log10_gap, "lower"),
+                *_costs(reached),
+                *_projected(reached, network),
+            )
         case "cifar":
             reached = partial(_first_accuracy, target)
             return (
                 Measure(FINAL_ACCURACY, final_accuracy, "higher"),
                 Measure(BEST_ACCURACY, best_accuracy, "higher"),
                 *_costs(reached),
+                *_projected(reached, network),
             )
     return ()
 
@@ -74,6 +83,12 @@ def target_of(result: Result) -> float:
     """Return the metric value that runs should reach; NaN if none was set."""
     setting = result.settings.get("target")
     return math.nan if setting is None or setting.value is None else float(setting.value)
+
+
+def network_of(result: Result) -> Network | None:
+    """Return the network that times are projected for, if there is one."""
+    setting = result.settings.get("network")
+    return None if setting is None or setting.value is None else Network.parse(setting.value)
 
 
 def log10_gap(run: Run) -> float:
@@ -111,7 +126,11 @@ def _first_accuracy(target: float, run: Run) -> tuple[int | None, int]:
     return reached, int(before[-1]) + 1 if len(before) else 0
 
 
-def _costs(reached: Callable[[Run], tuple[int | None, int]]) -> tuple[Measure, ...]:
+Reached = Callable[[Run], tuple[int | None, int]]
+"""The first round to reach the target, if any, and the last that was looked at before."""
+
+
+def _costs(reached: Reached) -> tuple[Measure, ...]:
     """Return what a round costs, and what it costs to reach the target.
 
     A round is counted once it has been evaluated, so that what it takes to reach the target may be
@@ -147,6 +166,21 @@ def _costs(reached: Callable[[Run], tuple[int | None, int]]) -> tuple[Measure, .
         Measure(RECEIVED_PER_ROUND, partial(_mean, received_bytes)),
         Measure(SENT_TO_TARGET, sent, coarseness=step_in_bytes),
         Measure(LOG10_SENT_TO_TARGET, log10_sent, "lower", True, step_in_log10),
+    )
+
+
+def _projected(reached: Reached, network: Network | None) -> tuple[Measure, ...]:
+    """Return what a round takes on a network, and what it takes to reach the target."""
+    if network is None:
+        return ()
+
+    def to_target(run: Run) -> float:
+        count, _ = reached(run)
+        return float(seconds_by_round(run, network)[:count].sum()) if count else math.nan
+
+    return (
+        Measure(PROJECTED_PER_ROUND, partial(_mean, lambda run: seconds_by_round(run, network))),
+        Measure(PROJECTED_TO_TARGET, to_target),
     )
 
 

@@ -42,7 +42,11 @@ def run_of(
     traces = {name: values.tolist() for name, values in trace.metrics.items()}
     traces |= {name: by_round.tolist() for name, by_round in sent.by_round.items()}
     execution = {f"{phase}_seconds": spent for phase, spent in trace.seconds.items()}
-    execution |= {"processes": trace.processes, "rounds_per_second": trace.rounds_per_second}
+    execution |= {
+        "processes": trace.processes,
+        "restarts": trace.restarts,
+        "rounds_per_second": trace.rounds_per_second,
+    }
     return Run(
         cell=cell,
         status=status,
@@ -51,5 +55,6 @@ def run_of(
         traces=traces,
         execution=execution,
         encoding=trace.encoding or None,
+        summed_bytes=trace.summed_bytes,
         environments=list(environments),
     )

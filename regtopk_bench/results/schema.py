@@ -166,6 +166,10 @@ class Run(Model):
     encoding: str | None = None
     """How the bytes of messages are counted, in words."""
 
+    summed_bytes: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """The bytes of a sum of messages that can take their place on the way, as all workers send the
+    same entries; null where every message has to reach every worker."""
+
     digests: dict[str, str] = Field(default_factory=dict)
     """Of what is too large to be kept, as the entries selected in all rounds: hexadecimal."""
 

@@ -23,6 +23,7 @@ from regtopk_bench.settings.problem import (
 )
 from regtopk_bench.settings.report import (
     AccuracyReport,
+    ComparisonReport,
     FormatSettings,
     GapReport,
     OutputSettings,
@@ -35,7 +36,7 @@ from regtopk_bench.settings.training import ImageTraining, SeededTraining, Train
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings(
-    ProblemSettings, SeededTraining, SparsificationSettings, ExecutionSettings, ReportSettings
+    ProblemSettings, SeededTraining, SparsificationSettings, ExecutionSettings, ComparisonReport
 ):
     """Several algorithms on one problem."""
 
@@ -46,6 +47,8 @@ class ComparisonSettings(
             raise ConfigurationError(
                 f"processes {self.processes} exceeds workers {self.workers}: lower --processes"
             )
+        if self.network:
+            self.network.check(self.workers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from regtopk_bench.settings.kinds import (
     Kind,
     Positive,
     RunFolder,
+    Whole,
 )
 from regtopk_bench.settings.paths import CACHE
 
@@ -51,6 +52,11 @@ class ExecutionSettings(Group, panel="Execution", decides=False):
         600.0,
         "Seconds that a process may keep the others waiting, or take for a round of its own cell, "
         "before it is given up.",
+    )
+    restarts: Whole = setting(
+        3,
+        "How often the processes of a cell are started again after one was lost; under torchrun "
+        "its --max-restarts counts.",
     )
     checkpoint_every: Count = setting(1000, "Rounds between checkpoints.")
     resume: RunFolder | None = setting(

@@ -11,6 +11,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from regtopk_bench.algorithms import ALGORITHMS, AlgorithmSpec
+from regtopk_bench.network import Network
 from regtopk_bench.settings import parsers
 from regtopk_bench.settings.parsers import Parser
 from regtopk_bench.settings.paths import UserPath
@@ -97,6 +98,8 @@ NonNegative = Annotated[float, AtLeast(0), AtMost(_LARGE)]
 Number = Annotated[float, Kind(parsers.number, "FLOAT")]
 Fraction = Annotated[float, Kind(parsers.fraction, "FLOAT")]
 Density = Annotated[float, Kind(parsers.density, "FLOAT")]
+Duration = Annotated[float, Kind(parsers.duration, "TIME")]
+NetworkText = Annotated[Network, Kind(parsers.network, "NETWORK")]
 Seeds = Annotated[tuple[int, ...], Kind(parsers.seeds, "LIST")]
 Name = Annotated[str, Kind(parsers.text, "NAME")]
 NameOrPath = Annotated[str, Kind(parsers.name_or_path, "NAME|PATH")]

@@ -14,6 +14,7 @@ from typing import Any
 from regtopk_bench.algorithms import AlgorithmSpec, parse_spec, split_specs
 from regtopk_bench.arguments import LARGEST
 from regtopk_bench.errors import suggest
+from regtopk_bench.network import Network, quantities
 from regtopk_bench.settings.paths import UserPath
 
 Parser = Callable[[Any], Any]
@@ -21,6 +22,9 @@ Parser = Callable[[Any], Any]
 
 _SHOWN = 60
 """Characters of a value in an error."""
+
+_LONGEST = 1e9
+"""Seconds, three decades."""
 
 
 def shown(raw: Any) -> str:
@@ -176,6 +180,20 @@ def algorithms(raw: Any) -> tuple[AlgorithmSpec, ...]:
     """Parse algorithms with their hyper-parameters, as in `dense,regtopk:mu=4,q=1e8`."""
     specs: tuple[AlgorithmSpec, ...] = listing(algorithm, split_specs)(raw)
     return specs
+
+
+def network(raw: Any) -> Network:
+    """Parse a network, as in `10gbit:50us`."""
+    return Network.parse(raw)
+
+
+def duration(raw: Any) -> float:
+    """Parse a time above 0, as in `180ms`; a bare number is of seconds."""
+    value = _float(raw)
+    value = quantities.seconds(raw) if math.isnan(value) else value
+    if not 0.0 < value <= _LONGEST:
+        raise ValueError(f"{bare(raw)} is not a time above 0 and of at most {_LONGEST:g} s")
+    return value
 
 
 def boolean(raw: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from regtopk_bench.settings import parsers
 from regtopk_bench.settings.declare import Group, setting
-from regtopk_bench.settings.kinds import Count, Fraction, Kind, Positive
+from regtopk_bench.settings.kinds import Count, Fraction, Kind, NetworkText, Positive
 from regtopk_bench.settings.paths import UserPath
 
 Format = Literal["table", "json", "csv", "markdown", "latex"]
@@ -74,14 +74,25 @@ class ReportSettings(SavedSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GapReport(ReportSettings):
+class ComparisonReport(ReportSettings):
+    """A report on several algorithms, and on what they would take on a network."""
+
+    network: NetworkText | None = setting(
+        None,
+        "Network to project the time to the target for, as in 10gbit:50us: bandwidth and latency "
+        "of each worker's link.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GapReport(ComparisonReport):
     """A report on how close training came to the optimum."""
 
     target: Positive = setting(1e-6, "Target gap; the first round to reach it is reported.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccuracyReport(ReportSettings):
+class AccuracyReport(ComparisonReport):
     """A report on how well a network classifies."""
 
     target: Fraction = setting(

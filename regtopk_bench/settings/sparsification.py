@@ -27,6 +27,11 @@ class SparsificationSettings(Group, panel="Sparsification", decides=True):
     k: tuple[Count, ...] = setting(
         (), "Entries per message, instead of a density, repeatable.", short="-k"
     )
+    encoding: Literal["coordinates", "compact"] = setting(
+        "coordinates",
+        "How messages are written, whose bytes are counted: coordinates, 4 bytes for an index; "
+        "compact, the bits of its distance from the one before, and a checksum.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

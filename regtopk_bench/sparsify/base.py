@@ -57,6 +57,11 @@ class Sparsifier(ABC):
     """Whether a process may compress its workers in chunks, each with its own state, to avoid
     holding all their gradients in memory. Must be False if `compress` asks its peers."""
 
+    summable: ClassVar[bool] = False
+    """Whether all workers send values of the same entries, which each of them knows without being
+    told: on a network these can be added up on their way (all-reduce), without indices. All other
+    messages have to reach every worker (all-gather)."""
+
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """Refuse a class whose hyper-parameters would be lost."""
         check_declared(cls)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,8 @@ from regtopk_bench.sparsify.state import State, own
 @dataclass(frozen=True)
 class Dense(Sparsifier):
     """Sends all J entries: g = Σ ω_n g_n. Nothing is kept back."""
+
+    summable: ClassVar[bool] = True
 
     def init(self, placement: Placement) -> State:
         """See `Sparsifier.init`."""

@@ -22,6 +22,7 @@ class Oracle(ErrorFeedbackSparsifier):
     """
 
     splits: ClassVar[bool] = False
+    summable: ClassVar[bool] = True
 
     def compress(self, state: ErrorFeedback, grad_NJ: Tensor) -> SparseGradient:
         """Send the largest entries of the mean of all accumulated gradients."""

@@ -46,6 +46,11 @@ class PerLayer(Sparsifier):
         """Whether the sparsifier within each layer splits."""
         return self.sparsifier.splits
 
+    @property
+    def summable(self) -> bool:  # type: ignore[override]
+        """Whether what is sent for each layer can be added up on its way."""
+        return self.sparsifier.summable
+
     def init(self, placement: Placement) -> PerLayerState:
         """See `Sparsifier.init`."""
         check_placement(placement)

@@ -35,6 +35,7 @@ class RandomK(ErrorFeedbackSparsifier):
     """
 
     State: ClassVar[type[ErrorFeedback]] = RandomKState
+    summable: ClassVar[bool] = True
 
     error_feedback: bool = True
     """True: what is not sent is kept as residual. False: it is dropped, and what is sent

@@ -86,8 +86,13 @@ class Checkpoints:
         paths = self._paths()
         return paths[-1] if paths else None
 
+    def finished(self) -> int:
+        """Return how many rounds were finished at the newest checkpoint; 0 if there is none."""
+        latest = self.latest()
+        return self._round_of(latest) if latest else 0
+
     @staticmethod
-    def round_of(path: Path) -> int:
+    def _round_of(path: Path) -> int:
         """Return how many rounds were finished when a checkpoint was written."""
         return int(path.stem.removeprefix("round-"))
 
@@ -109,7 +114,7 @@ class Checkpoints:
         except Exception as error:  # a damaged archive may raise anything
             if system_refused(error):
                 raise RunError(f"cannot read checkpoint {path}: {error.strerror}") from error
-            before = [each for each in self._paths() if self.round_of(each) < self.round_of(path)]
+            before = [each for each in self._paths() if self._round_of(each) < self._round_of(path)]
             way = (
                 f"remove it to resume from the one before, {before[-1].name}"
                 if before
@@ -132,7 +137,7 @@ class Checkpoints:
     def _paths(self) -> list[Path]:
         """Return the files of this folder that `save` has named, oldest first."""
         own = (path for path in self.folder.glob("*") if _NAMED.fullmatch(path.name))
-        return sorted(own, key=self.round_of)
+        return sorted(own, key=self._round_of)
 
 
 class Checkpoint:

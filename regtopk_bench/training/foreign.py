@@ -55,6 +55,11 @@ class WatchedSparsifier(Sparsifier):
         """See `Sparsifier.splits`."""
         return bool(self.sparsifier.splits)
 
+    @property
+    def summable(self) -> bool:  # type: ignore[override]
+        """See `Sparsifier.summable`."""
+        return bool(self.sparsifier.summable)
+
     def init(self, placement: Placement) -> Any:
         """See `Sparsifier.init`."""
         with failures_of(self._name("init")):

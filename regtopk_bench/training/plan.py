@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,7 +34,6 @@ class Plan:
     given: Tensor | None = None
     """θ⁰ if the workload should not draw it, (J,)."""
     checkpoints: Checkpoints | None = None
-    resume_from: Path | None = None
     identity: dict[str, Any] = field(init=False, default_factory=dict)
     """All that determines the course of the run, as numbers and text, if checkpoints are written;
     computed once, before other processes get the plan."""
@@ -118,8 +116,9 @@ def _check_workload(workload: Workload) -> None:
 
 
 def _identity(plan: Plan) -> dict[str, Any]:
-    recipe = dataclasses.asdict(plan.recipe)
-    recipe |= {f"schedule_{name}": value for name, value in recipe.pop("schedule").items()}
+    schedule, recipe = dataclasses.asdict(plan.recipe.schedule), plan.recipe.record
+    del recipe["schedule"], recipe["warm_up"]
+    recipe |= {f"schedule_{name}": value for name, value in schedule.items()}
     sparsifier = {f"sparsifier_{name}": value for name, value in record(plan.sparsifier).items()}
     problem = {f"workload_{name}": value for name, value in plan.workload.identity.items()}
     facts = {**problem, **sparsifier, **recipe, "seed": plan.seed}

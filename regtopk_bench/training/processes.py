@@ -25,7 +25,7 @@ def choose_processes(plan: Plan, wanted: int | str | Ranks) -> int:
     """Return the number of processes for a run, given the number wanted, "auto" or the ranks."""
     workers, device = plan.workload.workers, plan.workload.device.type
     if isinstance(wanted, Ranks):
-        wanted = wanted.count
+        return _among_ranks(plan, wanted)
     if wanted == "auto":
         end_if_imported()  # where this process may choose another number than the one it serves
         count = _fastest_processes(plan)
@@ -37,6 +37,22 @@ def choose_processes(plan: Plan, wanted: int | str | Ranks) -> int:
     if wanted > 1 and device != "cpu":
         raise ConfigurationError(f"processes {wanted}: on {device} one process hosts all workers")
     return wanted
+
+
+def _among_ranks(plan: Plan, ranks: Ranks) -> int:
+    """Return the number of ranks, if they can host the workers."""
+    workers, device = plan.workload.workers, plan.workload.device
+    if ranks.count > workers:
+        raise ConfigurationError(
+            f"torchrun has started {ranks.count} processes for {workers} workers: "
+            "start at most as many"
+        )
+    if ranks.count > 1 and device.index is not None:
+        raise ConfigurationError(
+            f"under torchrun each process has a GPU of its own, and not {device}: "
+            'give device "cuda"'
+        )
+    return ranks.count
 
 
 def _fastest_processes(plan: Plan) -> int:

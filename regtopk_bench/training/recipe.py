@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from regtopk_bench.arguments import is_real, shown, whole
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.messages import Encoding
 from regtopk_bench.training.schedule import Schedule
 
 
@@ -42,8 +43,12 @@ class Recipe:
     """Rounds between evaluations of the metrics; the last round is always evaluated, unless the run
     failed or was interrupted."""
 
+    encoding: Encoding = Encoding.COORDINATES
+    """How messages are written, which decides about their bytes and nothing else."""
+
     def __post_init__(self) -> None:
         """Validate ranges."""
+        object.__setattr__(self, "encoding", Encoding.named(self.encoding))
         for name, least in (("rounds", 0), ("local_steps", 1), ("evaluate_every", 1)):
             object.__setattr__(self, name, whole(getattr(self, name), name, least))
         if not isinstance(self.schedule, Schedule):
@@ -71,7 +76,11 @@ class Recipe:
 
     @property
     def record(self) -> dict[str, str | bool | int | float]:
-        """The recipe as plain facts, as it is stored."""
+        """The recipe as plain facts, as it is stored; without the encoding if it is the usual one.
+
+        Recipes that were stored before there was another one have none.
+        """
         facts = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        schedule = facts.pop("schedule")
-        return facts | {"schedule": schedule.shape, "warm_up": schedule.warm_up}
+        schedule, encoding = facts.pop("schedule"), facts.pop("encoding")
+        facts |= {"schedule": schedule.shape, "warm_up": schedule.warm_up}
+        return facts if encoding is Encoding.COORDINATES else facts | {"encoding": str(encoding)}

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regtopk_bench.errors import RegtopkBenchError
-from regtopk_bench.messages import Encoding, Message, coordinates
+from regtopk_bench.messages import Message, bytes_of_nonzero
 from regtopk_bench.trace import BytesSent, Trace
+from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.workloads import Workload
 
 _BLOCK_ENTRIES = 2**20
@@ -27,12 +28,14 @@ class Recorder:
 
     workload: Workload
     processes: int
-    evaluate_every: int = 1
-    sparsifier: Mapping[str, str | bool | int | float] = field(default_factory=dict)
-    seed: int = 0
-    recipe: Mapping[str, str | bool | int | float] = field(default_factory=dict)
-    encoding: Encoding = Encoding.COORDINATES
+    recipe: Recipe
+    sparsifier: Mapping[str, str | bool | int | float]
+    seed: int
+    restarts: int = 0
+    summable: bool = False
+    """Whether what workers send can be added up on its way."""
     _stated: str = field(default="", init=False)
+    _summed: int | None = field(default=None, init=False)
     _metrics: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict, init=False)
     _evaluated: list[int] = field(default_factory=list, init=False)
     _uplink: list[int] = field(default_factory=list, init=False)
@@ -59,8 +62,9 @@ class Recorder:
         parameters_row_J.copy_(parameters_J)
         aggregate_row_J.copy_(aggregate_J)
         if not self._uplink:
-            self._stated = messages.stated(self.encoding)
-        self._uplink.append(sum(messages.bytes_N(self.encoding)))
+            self._stated = messages.stated(self.recipe.encoding)
+            self._summed = messages.value_bytes() if self.summable else None
+        self._uplink.append(sum(messages.bytes_N(self.recipe.encoding)))
         self._coordination.append(coordination)
         self._pending += 1
         if self._pending == len(self._parameters_TJ):
@@ -90,12 +94,14 @@ class Recorder:
             final_parameters=parameters_J.cpu().numpy().copy(),
             bytes_sent=BytesSent(*(np.array(each, dtype=np.int64) for each in counted)),
             encoding=self._stated,
+            summed_bytes=self._summed,
             seconds=dict(seconds),
             workers=self.workload.workers,
             processes=self.processes,
             sparsifier=self.sparsifier,
             seed=self.seed,
-            recipe=self.recipe,
+            recipe=self.recipe.record,
+            restarts=self.restarts,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -111,6 +117,7 @@ class Recorder:
             "downlink": self._downlink,
             "coordination": self._coordination,
             "encoding": self._stated,
+            "summed": self._summed,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -119,10 +126,11 @@ class Recorder:
         self._evaluated = list(state["evaluated"])
         self._uplink, self._downlink = list(state["uplink"]), list(state["downlink"])
         self._coordination, self._stated = list(state["coordination"]), state["encoding"]
+        self._summed = state.get("summed")  # older checkpoints lack it
 
     def _flush(self) -> None:
         """Evaluate the pending rounds that are due."""
-        first, every = len(self._downlink), self.evaluate_every
+        first, every = len(self._downlink), self.recipe.evaluate_every
         skipped = -(first + 1) % every
         waiting_TJ = self._parameters_TJ[: self._pending][skipped::every]
         due = list(range(first + skipped, first + self._pending, every))
@@ -135,10 +143,9 @@ class Recorder:
 
     def _end_block(self) -> None:
         """Count the bytes of the pending rounds, of which none is pending then."""
-        workers, dim = self.workload.workers, self.workload.dim
-        value_bytes = self.workload.dtype.itemsize
-        for nonzero in _count_nonzero(self._aggregates_TJ[: self._pending]):
-            self._downlink.append(workers * coordinates.size(nonzero, dim, value_bytes))
+        aggregates_TJ = self._aggregates_TJ[: self._pending]
+        for size in bytes_of_nonzero(aggregates_TJ, self.recipe.encoding):
+            self._downlink.append(self.workload.workers * size)
         self._pending = 0
 
     def _evaluate(self, parameters_TJ: Tensor, rounds: list[int]) -> None:
@@ -160,10 +167,3 @@ class Recorder:
         values = np.full(len(self._uplink), np.nan)
         values[self._evaluated] = np.concatenate(parts)
         return values
-
-
-def _count_nonzero(values_TJ: Tensor) -> list[int]:
-    """Return how many entries of each row are not 0."""
-    if values_TJ.device.type == "cpu":  # NumPy is several times faster there
-        return [int(count) for count in np.count_nonzero(values_TJ.numpy(), axis=1)]
-    return [int(count) for count in values_TJ.count_nonzero(dim=1).tolist()]

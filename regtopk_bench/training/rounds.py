@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,8 @@ class Participant:
         with single_threaded():  # as while training
             return self._recorder.trace(self.parameters_J, self._watch.seconds, cut_short=cut_short)
 
-    def train(self, transport: Transport) -> None:
-        """Take part in all rounds, or in those after the checkpoint if there is one."""
+    def train(self, transport: Transport, checkpoint: Path | None) -> None:
+        """Take part in all rounds, or in those after a checkpoint."""
         # A run that diverges ends with an error; NumPy's warnings before it add nothing.
         with single_threaded(), np.errstate(over="ignore", invalid="ignore"):
             self._transport, self._peers = transport, CountedPeers(transport)
@@ -89,7 +90,7 @@ class Participant:
             if self._plan.checkpoints:
                 self._states()  # what cannot be saved is an error before the first round
             _prepare_kernels(self._plan)
-            first = self._resume()
+            first = self._resume(checkpoint) if checkpoint else 0
             transport.all_gather(torch.zeros(len(transport.workers)))  # all begin together
             for round in range(first, self._plan.recipe.rounds):
                 self._round(round)
@@ -172,12 +173,10 @@ class Participant:
     def _states(self) -> list[dict[str, Tensor]]:
         return [self._plan.sparsifier.state_dict(chunk.state) for chunk in self._chunks]
 
-    def _resume(self) -> int:
-        """Continue from a checkpoint, if there is one; return the next round, from 0."""
+    def _resume(self, checkpoint: Path) -> int:
+        """Continue from a checkpoint; return the next round, from 0."""
         placed = [(chunk.workers, chunk.state) for chunk in self._chunks]
-        facts = load(self._plan, placed, self._update.tensors())
-        if facts is None:
-            return 0
+        facts = load(self._plan, checkpoint, placed, self._update.tensors())
         if self._recorder:
             self._recorder.load_state_dict(facts["recorder"])
             self._watch.seconds.update(facts["seconds"])

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,21 +53,24 @@ def save(
 
 
 def load(
-    plan: Plan, placed: Sequence[tuple[range, Any]], tensors: Mapping[str, Tensor]
-) -> Mapping[str, Any] | None:
-    """Restore the state from the checkpoint, if there is one.
+    plan: Plan,
+    checkpoint: Path,
+    placed: Sequence[tuple[range, Any]],
+    tensors: Mapping[str, Tensor],
+) -> Mapping[str, Any]:
+    """Restore the state from a checkpoint.
 
     Args:
-        plan: What is trained, and from which checkpoint.
+        plan: What is trained.
+        checkpoint: One of the plan's.
         placed: The workers hosted here, in chunks, each with a fresh state.
         tensors: Tensors that are the same in every process; filled in.
 
     Returns:
-        The facts of the checkpoint; None if there is none.
+        The facts of the checkpoint.
     """
-    if plan.checkpoints is None or plan.resume_from is None:
-        return None
-    found = plan.checkpoints.read(plan.resume_from, plan.identity)
+    assert plan.checkpoints
+    found = plan.checkpoints.read(checkpoint, plan.identity)
     for name, tensor_J in found.tensors(_SHARED):
         tensors[name].copy_(tensor_J)
     rows: list[dict[str, Tensor]] = [{} for _ in placed]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from pathlib import Path
 from typing import Any
 
 from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError, InterruptedRun, RunError
+from regtopk_bench.messages import Encoding
 from regtopk_bench.sparsify import Sparsifier, record
 from regtopk_bench.trace import Trace
 from regtopk_bench.training.checkpoint import Checkpoints
@@ -15,6 +17,7 @@ from regtopk_bench.training.plan import Plan, given_parameters
 from regtopk_bench.training.processes import choose_processes
 from regtopk_bench.training.recipe import Recipe
 from regtopk_bench.training.recorder import Recorder
+from regtopk_bench.training.restarts import RESTARTS, Restarts
 from regtopk_bench.training.rounds import OnRound, Participant, StoppedError
 from regtopk_bench.training.schedule import Schedule
 from regtopk_bench.transport import TIMEOUT_SECONDS, LocalTransport, Ranks, Transport, open_pool
@@ -35,15 +38,19 @@ def simulate(
     weight_decay: float = 0.0,
     local_steps: int = 1,
     evaluate_every: int = 1,
+    encoding: Encoding | str = Encoding.COORDINATES,
     checkpoints: Checkpoints | None = None,
     on_round: OnRound | None = None,
     timeout: float = TIMEOUT_SECONDS,
+    restarts: int = RESTARTS,
 ) -> Trace:
     """Train a workload with sparsified gradients, and record what happens.
 
     One round computes every worker's gradient, compresses it, exchanges the messages, and
     applies θ ← θ - η g with the aggregate g = Σ ω_n · message_n. On a CPU the trace is the same,
-    bit for bit, for any number of processes, and whether it was resumed or not.
+    bit for bit, for any number of processes, and whether it was resumed or not, or has lost
+    processes: these are started again, and go on from the last checkpoint, or else from the
+    beginning.
 
     Args:
         workload: The problem, its data and its N workers.
@@ -61,10 +68,14 @@ def simulate(
         weight_decay: λ.
         local_steps: Steps of a worker in a round.
         evaluate_every: Rounds between evaluations.
+        encoding: How messages are written, by name or itself; decides about bytes only.
         checkpoints: Where to save the run from time to time. If there is a checkpoint, the run
             resumes from it. They stay after the run has finished: see `Checkpoints.remove`.
-        on_round: Called after each round; returning True stops the run early.
+        on_round: Called after each round, and again for rounds that are done again after a restart;
+            returning True stops the run early.
         timeout: How many seconds a process may take to start, and may keep the others waiting.
+        restarts: How often processes that end early, or do not answer, are started again, with a
+            RestartWarning each time. Ranks are started again by torchrun alone.
 
     Returns:
         The trace, shorter than `rounds` if the callback stopped it.
@@ -73,7 +84,8 @@ def simulate(
         ConfigurationError: If an argument cannot be used.
         NonFiniteGradientError: When a gradient is not finite; `error.trace` has the rounds
             before, as for any RunError: of an evaluation that failed, the values are NaN.
-        WorkerDiedError: When a process of the pool ended early, or does not answer.
+        WorkerDiedError: When a process of the pool ended early, or does not answer, and `restarts`
+            are used up.
         InterruptedRun: On Ctrl-C, with the finished rounds in `trace`.
     """
     if on_round is not None and not callable(on_round):
@@ -88,6 +100,7 @@ def simulate(
         weight_decay=weight_decay,
         local_steps=local_steps,
         evaluate_every=evaluate_every,
+        encoding=Encoding.named(encoding),
     )
     plan = Plan(
         workload=workload,
@@ -96,37 +109,51 @@ def simulate(
         seed=seed,
         given=given_parameters(initial),
         checkpoints=checkpoints,
-        resume_from=checkpoints.latest() if checkpoints else None,
     )
     count = choose_processes(plan, processes)
     facts = record(sparsifier, lenient=True)
-    recorder = Recorder(plan.workload, count, evaluate_every, facts, plan.seed, recipe.record)
-    opener = Participant(plan, recorder, on_round)
-    try:
-        with contextlib.suppress(StoppedError):
-            _train(opener, plan, processes if isinstance(processes, Ranks) else count, timeout)
-        return opener.trace()
-    except RunError as error:
-        error.trace = opener.trace(cut_short=True)
-        raise
-    except KeyboardInterrupt:
-        raise InterruptedRun(opener.trace(cut_short=True)) from None
+    launched = processes if isinstance(processes, Ranks) else None
+    started = Restarts(0 if launched else restarts)
+    name = f"{facts['algorithm']} seed {plan.seed}"
+    while True:
+        made = launched.restarts if launched else started.made
+        recorder = Recorder(
+            plan.workload,
+            count,
+            recipe,
+            facts,
+            plan.seed,
+            restarts=made,
+            summable=plan.sparsifier.summable,
+        )
+        opener = Participant(plan, recorder, on_round)
+        try:
+            with contextlib.suppress(StoppedError):
+                _train(opener, plan, launched or count, timeout)
+            return opener.trace()
+        except RunError as error:
+            if not started.another(error, name, checkpoints.finished() if checkpoints else 0):
+                error.trace = opener.trace(cut_short=True)
+                raise
+        except KeyboardInterrupt:
+            raise InterruptedRun(opener.trace(cut_short=True)) from None
 
 
 def _train(opener: Participant, plan: Plan, processes: int | Ranks, timeout: float) -> None:
-    """Train in this process alone, or together with others."""
-    workload, job = plan.workload, functools.partial(_take_part, plan)
+    """Train in this process alone or together with others, from the last checkpoint on."""
+    workload, checkpoint = plan.workload, plan.checkpoints.latest() if plan.checkpoints else None
+    job = functools.partial(_take_part, plan, checkpoint)
     if isinstance(processes, Ranks):
         with processes.open(workload.workers, job, timeout=timeout) as transport:
-            opener.train(transport)
+            opener.train(transport, checkpoint)
     elif processes == 1:
-        opener.train(LocalTransport(workload.workers))
+        opener.train(LocalTransport(workload.workers), checkpoint)
     else:
         shape = (workload.workers, processes, workload.dim, workload.dtype.itemsize)
         with open_pool(*shape, job, timeout=timeout) as transport:
-            opener.train(transport)
+            opener.train(transport, checkpoint)
 
 
-def _take_part(plan: Plan, transport: Transport) -> None:
+def _take_part(plan: Plan, checkpoint: Path | None, transport: Transport) -> None:
     """Take part in a run from another process."""
-    Participant(plan).train(transport)
+    Participant(plan).train(transport, checkpoint)

@@ -3,7 +3,7 @@
 from regtopk_bench.transport.base import TIMEOUT_SECONDS, Transport, shards
 from regtopk_bench.transport.local import LocalTransport
 from regtopk_bench.transport.pool import open_pool
-from regtopk_bench.transport.process_group import Ranks, joined
+from regtopk_bench.transport.ranks import Ranks, joined
 
 __all__ = [
     "TIMEOUT_SECONDS",

@@ -101,7 +101,7 @@ class Child:
         )
 
     def _lost(self, how: str) -> WorkerDiedError:
-        return WorkerDiedError(f"{self.who}, {how}; {self.advice}")
+        return WorkerDiedError(f"{self.who}, {how}", self.advice)
 
     def has_ended(self, seconds: float) -> bool:
         """Wait until its end of the connection is closed, which is when it ends."""
@@ -175,7 +175,7 @@ class Launcher:
             how = (
                 f"did not start within {self._seconds:g} s" if slow else "ended while being started"
             )
-            raise WorkerDiedError(f"{who}, {how} ({error}); {self._advice}") from error
+            raise WorkerDiedError(f"{who}, {how} ({error})", self._advice) from error
         except OSError as error:
             ours.close()
             raise refused(error) from error

@@ -1,23 +1,17 @@
-"""Processes that `torchrun` has started, connected by torch.distributed.
-
-Rank 0 runs the program, as the process that opens a pool does. The other ranks serve it: each takes
-part in one job after another, until rank 0 says that there are no more. How the ranks are started,
-found, watched and started again is left to `torchrun`.
+"""One rank's end of a job in a process group of torch.distributed.
 
 An exchange begins with a few numbers from every rank: whether it goes on, and how its rows lie.
 A rank that fails, or is asked to stop, says so there instead, and no rank waits for it in vain.
+These numbers travel by gloo; rows that lie on a GPU travel by NCCL.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pickle
 import re
-import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -25,117 +19,27 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 from regtopk_bench.errors import RegtopkBenchError, WorkerDiedError
-from regtopk_bench.interrupts import STOPPING, held
-from regtopk_bench.transport.base import Transport, shards
+from regtopk_bench.interrupts import held
+from regtopk_bench.transport.base import shards
 from regtopk_bench.transport.children import picklable
 from regtopk_bench.transport.header import Signature, read_header, write_header
 from regtopk_bench.transport.layout import combine, signature_of, views, width
-from regtopk_bench.transport.packing import unsendable
 
-Job = Callable[[Transport], object]
+FAILED, CLOSED = 1, 2
+"""What a rank says that leaves a job: why, or merely that it does."""
+_GOES_ON = 0
 
-_GOES_ON, _FAILED, _CLOSED = 0, 1, 2
-"""What a rank says when an exchange begins."""
-
-_LONGEST = timedelta(days=365)  # that ranks wait for the next job
-_PATIENCE_SECONDS = 3.0
 _SOURCE = re.compile(r"^\[\S+:\d+\] ")  # where in the code of gloo
+_LATE = re.compile(r"timed out|timeout", re.IGNORECASE)
 
 
-class _ClosedError(BaseException):
+class ClosedError(BaseException):
     """Rank 0 has ended the job: another rank stops silently, and nobody should catch it."""
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """The processes that `torchrun` has started, seen from rank 0.
-
-    Attributes:
-        count: How many.
-    """
-
-    count: int
-
-    @contextlib.contextmanager
-    def open(self, workers: int, job: Job, *, timeout: float) -> Iterator[Transport]:
-        """Start `job` in every other rank, and yield this one's own end.
-
-        A failure anywhere ends the job everywhere. If several ranks fail in the same round, the
-        error of the lowest is raised.
-
-        Args:
-            workers: Number of simulated workers in all, N.
-            job: What every other rank does with its end; must be picklable. The caller does the
-                same with the end it is given.
-            timeout: How many seconds a rank may keep the others waiting.
-
-        Raises:
-            ConfigurationError: If the job cannot be sent to another process.
-            WorkerDiedError: If a rank ends or hangs.
-        """
-        try:
-            content = pickle.dumps((workers, timeout, pickle.dumps(job)))
-        except Exception as error:  # a foreign class may raise anything
-            raise unsendable(str(error)) from error
-        with held():
-            _tell(content)
-            member = _Member(workers, timeout)  # which they make as well
-        try:
-            yield member
-            member.all_gather()  # a rank may fail after the last exchange
-        except BaseException:
-            member.leave(_CLOSED)
-            raise
-        finally:
-            member.end()
-
-
-@contextlib.contextmanager
-def joined() -> Iterator[Ranks | None]:
-    """Connect this process with the others, if `torchrun` has started it.
-
-    Yields:
-        In rank 0, the ranks; None if `torchrun` did not start this process.
-
-    Raises:
-        SystemExit: In the other ranks, when rank 0 has no more for them to do; with exit code 3
-            if a rank has ended before.
-    """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield None
-        return
-    _connect()
-    try:
-        if dist.get_rank():
-            for each in STOPPING:  # rank 0 handles them, and tells
-                signal.signal(each, signal.SIG_IGN)
-            raise SystemExit(_serve())
-        try:
-            yield Ranks(dist.get_world_size())
-        finally:
-            with held(), contextlib.suppress(WorkerDiedError):
-                _tell(b"")
-    finally:
-        dist.destroy_process_group()
-
-
-def _connect() -> None:
-    """Connect with the other ranks.
-
-    Where `torchrun` starts ranks again, its store still has the addresses of those before.
-    """
-    with _losses_told():
-        store, rank, count = next(rendezvous("env://"))
-        started = PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-        options: Any = {"rank": rank, "world_size": count, "timeout": _LONGEST}
-        dist.init_process_group("gloo", store=started, **options)
-
-
-class _Member:
+class Member:
     """One rank's end of a job."""
 
     def __init__(self, workers: int, timeout: float) -> None:
@@ -143,7 +47,7 @@ class _Member:
         self._parts = shards(workers, self.processes)
         self.workers = self._parts[self._rank]
         self._seconds, self._left = timeout, False
-        with _losses_told():
+        with losses_told(timeout):
             self._group: Any = dist.new_group(timeout=timedelta(seconds=timeout))
 
     def all_gather(self, *rows: Tensor) -> tuple[Tensor, ...]:
@@ -176,12 +80,12 @@ class _Member:
         dist.destroy_process_group(self._group)
 
     def _carried(self, rows: Sequence[Tensor], signature: Signature, room: int) -> list[Tensor]:
-        """Exchange the bytes of all workers, (n, room) of each rank."""
-        most = max(map(len, self._parts))
-        mine = torch.zeros(most, room, dtype=torch.uint8)
+        """Exchange the bytes of all workers, (n, room) of each rank, where the rows are."""
+        most, device = max(map(len, self._parts)), rows[0].device if rows else None
+        mine = torch.zeros(most, room, dtype=torch.uint8, device=device)
         for place, row in zip(views(mine[: len(self.workers)], signature), rows, strict=True):
             place.copy_(row)
-        everyone = torch.empty(self.processes, most, room, dtype=torch.uint8)
+        everyone = torch.empty(self.processes, most, room, dtype=torch.uint8, device=device)
         if room:
             dist.all_gather(list(everyone), mine, group=self._group)
         return [each[: len(part)] for each, part in zip(everyone, self._parts, strict=True)]
@@ -200,7 +104,7 @@ class _Member:
         if not longest:
             return [b""] * self.processes
         mine = torch.zeros(longest, dtype=torch.uint8)
-        mine[: len(content)] = _bytes(content)
+        mine[: len(content)] = as_tensor(content)
         everyone = torch.empty(self.processes, longest, dtype=torch.uint8)
         dist.all_gather(list(everyone), mine, group=self._group)
         return [
@@ -214,15 +118,15 @@ class _Member:
         contents = self._bytes_of_all(content, going)
         if self._rank == 0:
             for each, sent in zip(said, contents, strict=True):
-                if each.status == _FAILED:
+                if each.status == FAILED:
                     failure: Exception = pickle.loads(sent)
                     return failure
-        return _ClosedError()
+        return ClosedError()
 
     @contextlib.contextmanager
     def _losses_told(self) -> Iterator[None]:
         try:
-            with _losses_told(self._seconds):
+            with losses_told(self._seconds):
                 yield
         except WorkerDiedError:
             self._left = True
@@ -240,73 +144,30 @@ class _Said:
     """Of these bytes."""
 
 
-def _serve() -> int:
-    """Take part in jobs until there are no more; return the exit code."""
-    try:
-        while content := _told():
-            _take_part(content)
-    except WorkerDiedError:
-        time.sleep(_PATIENCE_SECONDS)  # when one rank ends so, all are ended: rank 0 is saving
-        return WorkerDiedError.exit_code
-    return 0
-
-
-def _take_part(content: bytes) -> None:
-    """Do a job."""
-    workers, timeout, task = pickle.loads(content)
-    member = _Member(workers, timeout)
-    try:
-        try:
-            job: Job = pickle.loads(task)
-        except Exception as error:  # a foreign class may raise anything
-            raise unsendable(f"{type(error).__name__}: {error}") from error
-        job(member)
-        member.all_gather()
-    except _ClosedError:
-        pass
-    except WorkerDiedError:
-        raise
-    except Exception as error:
-        member.leave(_FAILED, error)
-    finally:
-        member.end()
-
-
-def _tell(content: bytes) -> None:
-    """Send every other rank what to do; nothing if there is no more."""
-    with _losses_told():
-        dist.broadcast(torch.tensor([len(content)]), 0)
-        if content:
-            dist.broadcast(_bytes(content), 0)
-
-
-def _told() -> bytes:
-    """Return what rank 0 has sent."""
-    size = torch.empty(1, dtype=torch.int64)
-    with _losses_told():
-        dist.broadcast(size, 0)
-        content = torch.empty(int(size), dtype=torch.uint8)
-        if len(content):
-            dist.broadcast(content, 0)
-    return content.numpy().tobytes()
-
-
-def _bytes(content: bytes) -> Tensor:
+def as_tensor(content: bytes) -> Tensor:
+    """Return bytes as a tensor, uint8."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else torch.empty(0)
 
 
 @contextlib.contextmanager
-def _losses_told(seconds: float | None = None) -> Iterator[None]:
-    """Turn what torch.distributed raises when a rank cannot be reached into one error."""
+def losses_told(seconds: float) -> Iterator[None]:
+    """Turn what torch.distributed raises when a rank cannot be reached into one error.
+
+    Args:
+        seconds: How long a rank may keep the others waiting.
+
+    Raises:
+        WorkerDiedError: If one is lost.
+    """
     try:
         yield
     except RegtopkBenchError:
         raise
     except RuntimeError as error:
         reason = _SOURCE.sub("", str(error).splitlines()[0]).partition(". ")[0]
-        if seconds is not None and "timed out" in reason.lower():
+        if _LATE.search(reason):
             raise WorkerDiedError(
                 f"a rank has not answered for {seconds:g} s: it hangs or was stopped, or "
-                "--timeout is too short for a round"
+                "--timeout is too short"
             ) from error
         raise WorkerDiedError(f"a rank has ended, hangs or cannot be reached ({reason})") from error

@@ -50,7 +50,7 @@ def test_a_job_that_ends_the_experiment_loses_nothing(
     bad = cell(rounds=ROUNDS + 1, trouble=trouble)
     saving = Saving(tmp_path / "checkpoints", every=4)
     with Journal.create(tmp_path, samples.header()) as journal:
-        runs = experiments.run([*good, bad], journal=journal, saving=saving, jobs=2)
+        runs = experiments.run([*good, bad], journal=journal, saving=saving, jobs=2, restarts=0)
         found: list[Run] = []
         with pytest.raises(error, match=match):
             found.extend(runs)
@@ -66,6 +66,38 @@ def test_a_job_that_ends_the_experiment_loses_nothing(
     undisturbed = [*good, cell(rounds=ROUNDS + 1)]
     assert by_key(again) == by_key(list(experiments.run(undisturbed, processes=1)))
     assert not saving.folder.exists()
+
+
+def test_a_cell_whose_process_died_is_started_again(tmp_path: Path) -> None:
+    """From its last checkpoint, with a warning, and its run says so."""
+    (tmp_path / "trouble").write_text("one death")
+    cells = [cell(seed=1), cell(rounds=ROUNDS + 1, trouble=tmp_path / "trouble"), cell(seed=2)]
+    saving, begun = Saving(tmp_path / "checkpoints", every=4), list[str]()
+
+    class Watching(experiments.Observer):
+        def began(self, cell: experiments.Cell) -> None:
+            begun.append(cell.key)
+
+    with Journal.create(tmp_path, samples.header()) as journal:
+        runs = experiments.run(cells, jobs=2, journal=journal, saving=saving, observer=Watching())
+        said = r"process \d of 2 that run cells, died \(exit code 7\); .* goes on after round 8"
+        with pytest.warns(rb.RestartWarning, match=rf"^{said} \(restart 1 of 3\)$"):
+            found = list(runs)
+    assert by_key(found) == by_key(list(experiments.run(cells, processes=1)))
+    restarts = {run.cell.key: run.execution["restarts"] for run in found}
+    assert restarts == {each.key: int(each is cells[1]) for each in cells}
+    assert sorted(begun) == sorted(restarts)  # once each
+
+
+def test_a_cell_that_kills_its_process_each_time_ends_the_experiment(tmp_path: Path) -> None:
+    (tmp_path / "trouble").write_text("death")
+    cells = [cell(seed=1), cell(rounds=ROUNDS + 1, trouble=tmp_path / "trouble")]
+    with (
+        pytest.warns(rb.RestartWarning, match=r"starts from the beginning \(restart") as warned,
+        pytest.raises(rb.WorkerDiedError, match=r"died \(exit code 7\), after 2 restarts; resume"),
+    ):
+        list(experiments.run(cells, jobs=2, restarts=2))
+    assert len(warned) == 2
 
 
 def test_time_counts_once_however_often_others_speak(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,13 +20,25 @@ from tests.faults.trial import checkpointed, trial, wait_for
 ENDLESS = ("linreg", "-r", "5000000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
 POOL = (*ENDLESS, "-p", "2")
 JOBS = (*ENDLESS, "-j", "2", "-s", "0,1")
+ONCE = ("--restarts", "0")
+SHORT = ("linreg", "-r", "3000", "-a", "topk", "-d", "0.4", "-s", "0,1", "-f", "json")
+"""Long enough to be hit after its first checkpoint, of which it writes one every 200 rounds."""
+OFTEN = ("--checkpoint-every", "200")
 LIMIT = "12"
 """Seconds; PyTorch has to be imported in less, on a busy machine too."""
 
 
+@pytest.fixture(scope="module")
+def undisturbed() -> list[Any]:
+    """What the short command gives if nothing happens to it."""
+    return outcomes(whole(*SHORT, "-p", "1", "--no-save").stdout)
+
+
 @pytest.mark.parametrize("victim", ["server", "server before it is asked", "process"])
-def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> None:
-    with trial(*POOL) as run:
+def test_a_pool_process_killed_while_it_starts_is_started_again(
+    victim: str, undisturbed: list[Any]
+) -> None:
+    with trial(*SHORT, "-p", "2") as run:
         killed = run.pool()[0] if victim == "process" else run.server()
         if "before" in victim:
             run.signal(signal.SIGSTOP)
@@ -32,10 +46,43 @@ def test_a_pool_process_killed_while_it_starts_fails_the_run(victim: str) -> Non
         if "before" in victim:
             wait_for(lambda: killed not in run.all())
             run.signal(signal.SIGCONT)
+        code, out, err = run.end()
+    assert (code, outcomes(out)) == (0, undisturbed), err
+    assert "process 1 of the pool, hosting workers 10 to 19, " in err
+    assert "; topk seed 0 starts from the beginning (restart 1 of 3)\n" in err
+
+
+@pytest.mark.parametrize("flag", ["-p", "-j"])
+def test_a_process_that_is_killed_is_started_again(flag: str, undisturbed: list[Any]) -> None:
+    """One note says what has happened, and the run is the undisturbed one, bit for bit."""
+    with trial(*SHORT, *OFTEN, flag, "2") as run:
+        run.wait_for(checkpointed)
+        os.kill(run.pool(2 if flag == "-j" else 1)[0], signal.SIGKILL)
+        code, out, err = run.end()
+    assert (code, outcomes(out)) == (0, undisturbed), err
+    (note,) = [line for line in err.splitlines() if "warning" in line]
+    where = r"(goes on after round \d+00|starts from the beginning)"
+    assert re.search(rf", died \(killed by SIGKILL\); .* {where} \(restart 1 of 3\)$", note)
+    assert sorted(run["execution"]["restarts"] for run in json.loads(out)["runs"]) == [0, 1]
+    (folder,) = Path("runs").iterdir()
+    assert {path.name for path in folder.iterdir()} <= {
+        *("result.json", "traces.csv", "comparisons.csv", "convergence.png")
+    }
+
+
+def test_a_process_that_is_lost_again_and_again_ends_the_run() -> None:
+    with trial(*POOL, "--restarts", "1") as run:
+        run.wait_for(checkpointed)
+        (first,) = run.pool()
+        os.kill(first, signal.SIGKILL)
+        (second,) = run.wait_for(lambda: [pid for pid in run.pool() if pid != first])
+        os.kill(second, signal.SIGKILL)
         code, _, err = run.end()
     assert code == 3
-    assert "process 1 of the pool, hosting workers 10 to 19" in err
-    assert err.count("\n") <= 2
+    (folder,) = Path("runs").iterdir()
+    assert "(restart 1 of 1)" in err
+    assert re.search(r"error: process 1 of the pool, .* after 1 restart; run again", err)
+    assert f"to resume: regtopk-bench linreg --resume {folder}" in err
 
 
 TALKING = """
@@ -69,7 +116,7 @@ def test_a_pipe_other_than_stdout_that_breaks_fails_the_run(
 
 
 def test_a_pool_process_killed_in_a_round_ends_the_run_within_5_seconds() -> None:
-    with trial(*ENDLESS, "-p", "3") as run:
+    with trial(*ENDLESS, *ONCE, "-p", "3") as run:
         run.wait_for(checkpointed)
         os.kill(run.pool(2)[1], signal.SIGKILL)
         code, _, err = run.end(5.0)
@@ -148,7 +195,7 @@ def test_nohup_is_respected() -> None:
 
 @pytest.mark.parametrize("command", [POOL, JOBS], ids=["pool", "jobs"])
 def test_a_process_that_hangs_ends_the_run(command: tuple[str, ...]) -> None:
-    with trial(*command, "--timeout", LIMIT) as run:
+    with trial(*command, *ONCE, "--timeout", LIMIT) as run:
         run.wait_for(checkpointed)
         stopped = run.pool(2 if command is JOBS else 1)[0]
         os.kill(stopped, signal.SIGSTOP)
@@ -162,7 +209,7 @@ def test_a_process_that_hangs_ends_the_run(command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("moment", ["starting", "running"])
 def test_a_server_that_hangs_does_no_harm(moment: str) -> None:
     """While a process starts, it is waited for as long as for a round; later it is not needed."""
-    with trial(*POOL, "--timeout", LIMIT) as run:
+    with trial(*POOL, *ONCE, "--timeout", LIMIT) as run:
         if moment == "running":
             run.wait_for(checkpointed)
         os.kill(run.server(), signal.SIGSTOP)

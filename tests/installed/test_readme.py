@@ -1,4 +1,4 @@
-"""The README's commands, as a stranger calls them who has the wheel and no clone."""
+"""The commands of README and docs, as a stranger calls them who has the wheel and no clone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from PIL import Image
 
 from tests.installed.environment import Environment
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 SMALLER = {
     "ROUNDS": "2",
@@ -57,11 +59,11 @@ class Mine(RegTopK):
 
 
 def commands() -> list[str]:
-    """Return the commands in the README's blocks, and those that stand in its text."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    """Return the commands in blocks, and those that stand in the text."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
     blocks = "\n".join(block for language, block in fences if language == "bash")
     lines = blocks.replace("\\\n", " ").splitlines()
-    text = re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^```.*?^```", "", TEXT, flags=re.DOTALL | re.MULTILINE)
     lines += re.findall(r"`(regtopk-bench [^`\n]+)`", text)
     found = (" ".join(line.partition("#")[0].split()) for line in lines)
     return list(dict.fromkeys(each for each in found if each.startswith("regtopk-bench ")))
@@ -105,7 +107,7 @@ def shared(full: Environment, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def suite() -> str:
     """Return the suite in the README."""
-    (found,) = re.findall(r"^```toml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    (found,) = re.findall(r"^```toml\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
     return str(found)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import regtopk_bench as rb
-from regtopk_bench.messages import Concatenated, Encoding, pack, unpack
+from regtopk_bench.messages import Concatenated, Encoding, join, pack, unpack
 from tests.messages.test_messages import DIM, Entries, batches, dense, sparse
 from tests.messages.test_other_kind import EightBits
 from tests.strategies import DTYPES
@@ -38,13 +38,13 @@ class TwoWidths(rb.Message):
 def kinds(draw: st.DrawFn) -> list[rb.Message]:
     """Draw messages of one sparsifier in a few processes."""
     dtype = draw(st.sampled_from(DTYPES))
-    kind = draw(st.sampled_from(["sparse", "same k", "dense", "levels", "widths", "layers"]))
+    kind = draw(st.sampled_from(["sparse", "same k", "dense", "levels", "layers"]))
     pieces = draw(st.lists(batches(same_counts=kind == "same k"), min_size=1, max_size=3))
     if kind == "same k":
         pieces = [list(pieces[0]) for _ in pieces]
 
     def message(sent: list[Entries], kind: str) -> rb.Message:
-        dense_NJ, workers = dense(sent, dtype), len(sent)
+        dense_NJ = dense(sent, dtype)
         match kind:
             case "sparse" | "same k":
                 return sparse(sent, dtype, counted=kind == "sparse")
@@ -52,16 +52,6 @@ def kinds(draw: st.DrawFn) -> list[rb.Message]:
                 return rb.DenseGradient(dense_NJ)
             case "levels":
                 return EightBits(dense_NJ.to(torch.int8), dense_NJ[:, 0].clone())
-            case "widths":
-                width = max(len(entries) for entries in sent)
-                return TwoWidths(
-                    [
-                        dense_NJ[:, :width].clone(),
-                        torch.arange(workers),
-                        torch.ones(workers, width + 1, 2, dtype=torch.int16),
-                        dense_NJ[:, width:] > 0,
-                    ]
-                )
         inner = Concatenated([message(sent, "dense"), message(sent, "sparse")])
         return Concatenated([message(sent, "sparse"), inner, message(sent, "levels")])
 
@@ -84,9 +74,28 @@ def test_what_arrives_is_what_was_sent(messages: list[rb.Message], encoding: Enc
         assert torch.equal(ours, theirs)
 
 
+@given(widths=st.lists(st.integers(0, 200), min_size=1, max_size=3))
+def test_rows_of_any_width_arrive_padded(widths: list[int]) -> None:
+    messages = [
+        TwoWidths(
+            [
+                torch.randn(2, width),
+                torch.arange(2),
+                torch.ones(2, width // 2, 3, dtype=torch.int16),
+                torch.randn(2, width) > 0,
+            ]
+        )
+        for width in widths
+    ]
+    packed = [content for message in messages for content in pack(message, Encoding.COMPACT)]
+    everyone = unpack(messages[0], packed, Encoding.COMPACT)
+    for ours, theirs in zip(everyone.rows(), join(messages).rows(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_a_kind_that_miscounts_is_named() -> None:
     class Miscounted(EightBits):
-        def bytes_N(self, encoding: Encoding) -> Sequence[int]:
+        def sizes_N(self, encoding: Encoding) -> Sequence[int]:
             return [1] * len(self)
 
     message = Miscounted(torch.zeros(1, 3, dtype=torch.int8), torch.ones(1))

@@ -13,8 +13,9 @@ from regtopk_bench.kernels.guess import Guess
 from regtopk_bench.kernels.numba_cpu import passes, selection
 from regtopk_bench.kernels.numba_cpu.in_cache import BITS
 from regtopk_bench.kernels.numba_cpu.passes import Array
-from regtopk_bench.kernels.numba_cpu.scratch import scratch, spread
+from regtopk_bench.kernels.numba_cpu.scratch import scratch
 from regtopk_bench.kernels.numba_cpu.vector import LANES
+from regtopk_bench.kernels.spread import spread
 
 _SAMPLED_BLOCKS = 512
 _SPARE_ROOM = 2**12

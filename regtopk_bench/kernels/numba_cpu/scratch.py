@@ -1,12 +1,8 @@
-"""Memory that a thread keeps between steps, and the threads that share a row."""
+"""Memory that a thread keeps between steps."""
 
 from __future__ import annotations
 
-import functools
-import os
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -57,14 +53,3 @@ def scratch(dim: int, pieces: int, room: int, dtype: np.dtype[Any]) -> Scratch:
 def release() -> None:
     """Free the calling thread's memory."""
     _kept.scratch = None
-
-
-def spread(function: Callable[[int], Any], pieces: int) -> list[Any]:
-    """Map over range(pieces), one thread each; the calling one, already awake, takes the first."""
-    futures = [_executor().submit(function, piece) for piece in range(1, pieces)]
-    return [function(0), *(future.result() for future in futures)]
-
-
-@functools.cache
-def _executor() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="regtopk-bench")

@@ -9,7 +9,7 @@ import numpy as np
 from regtopk_bench.kernels.numba_cpu import passes, selection
 from regtopk_bench.kernels.numba_cpu.passes import Array
 from regtopk_bench.kernels.numba_cpu.row import Row
-from regtopk_bench.kernels.numba_cpu.scratch import spread
+from regtopk_bench.kernels.spread import spread
 
 _WORTH_THREADS = 2**15
 

@@ -14,6 +14,7 @@ from numba import types
 
 LANES = 64
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
+_I32S = ir.VectorType(_I32, LANES)
 _MASKS: Any = types.UniTuple(types.uint64, 2)  # type: ignore[no-untyped-call]
 
 intrinsic: Any = numba.extending.intrinsic
@@ -86,6 +87,35 @@ def count_bits(typing_context: Any, mask: Any) -> Any:
         return builder.ctpop(args[0])
 
     return types.intp(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def bit_plane(typing_context: Any, numbers: Any, at: Any, bit: Any) -> Any:
+    """Return this bit of 64 elements of an array of uint32, as a mask."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        source = _lanes(context, builder, signature.args[0], args[0], args[1])
+        wanted = _everywhere(builder, _I32S, builder.shl(ir.Constant(_I32, 1), args[2]))
+        found = builder.and_(builder.load(source, align=4), wanted)
+        mask = builder.icmp_unsigned("!=", found, ir.Constant(_I32S, [0] * LANES))
+        return builder.bitcast(mask, _I64)
+
+    return types.uint64(numbers, types.intp, types.uint32), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def set_bit_plane(typing_context: Any, numbers: Any, at: Any, bit: Any, mask: Any) -> Any:
+    """Set this bit in those of 64 elements of an array of uint32 that are in the mask."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        target = _lanes(context, builder, signature.args[0], args[0], args[1])
+        value = _everywhere(builder, _I32S, builder.shl(ir.Constant(_I32, 1), args[2]))
+        chosen = builder.bitcast(args[3], ir.VectorType(ir.IntType(1), LANES))
+        added = builder.select(chosen, value, ir.Constant(_I32S, [0] * LANES))
+        builder.store(builder.or_(builder.load(target, align=4), added), target, align=4)
+        return context.get_dummy_value()
+
+    return types.void(numbers, types.intp, types.uint32, types.uint64), generate
 
 
 def _lanes(context: Any, builder: ir.IRBuilder, array_type: Any, array: Any, start: Any) -> Any:

@@ -1,0 +1,347 @@
+"""Ascending indices as the bits of their gaps, compiled: see `regtopk_bench.kernels.gaps`.
+
+Threads share the blocks. A block is read in two loops, one from one to one in the bitmap and one
+from remainder to remainder, so that neither waits for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from regtopk_bench.kernels.gaps import BLOCK, RAW, WIDEST, Array, Blocks
+from regtopk_bench.kernels.numba_cpu.in_cache import compiled
+from regtopk_bench.kernels.numba_cpu.vector import (
+    LANES,
+    bit_plane,
+    count_bits,
+    lowest_bit,
+    set_bit_plane,
+)
+from regtopk_bench.kernels.spread import spread
+
+T = TypeVar("T")
+
+_WORTH_A_THREAD = 2**6
+"""Fewer blocks are finished before another thread has woken up."""
+
+_PLANE = BLOCK // LANES
+"""Words that hold one bit of every remainder of a block."""
+
+_MAP_WORDS = 32  # up to 255 bytes
+
+
+def measure(indices_k: Array, index_bytes: int) -> tuple[Array, Array] | None:
+    """See `regtopk_bench.kernels.gaps.measure`."""
+    widths, maps = np.empty((2, -(-len(indices_k) // BLOCK)), np.uint8)
+
+    def measure_piece(first: int, last: int) -> bool:
+        return bool(_measure(indices_k, index_bytes, first, last, widths, maps))
+
+    return (widths, maps) if all(_over_pieces(measure_piece, len(widths))) else None
+
+
+def sizes(indices_Nk: Array, counts_N: Array, index_bytes: int) -> list[int]:
+    """See `regtopk_bench.kernels.gaps.sizes`."""
+    found_N = np.empty(len(indices_Nk), np.int64)
+    _sizes(indices_Nk, counts_N, index_bytes, found_N)
+    return found_N.tolist()
+
+
+def write(indices_k: Array, index_bytes: int, blocks: Blocks, out: Array) -> bool:
+    """See `regtopk_bench.kernels.gaps.write`."""
+    how = blocks.widths, blocks.maps, blocks.starts
+
+    def write_piece(first: int, last: int) -> bool:
+        return bool(_write(indices_k, index_bytes, first, last, *how, out))
+
+    return all(_over_pieces(write_piece, len(blocks.widths)))
+
+
+def read(body: Array, index_bytes: int, blocks: Blocks, dim: int, out: Array) -> bool:
+    """See `regtopk_bench.kernels.gaps.read`."""
+    how = blocks.widths, blocks.maps, blocks.starts
+
+    def read_piece(first: int, last: int) -> tuple[Array, int]:
+        after = _read(body, index_bytes, first, last, *how, dim, out)
+        return out[first * BLOCK : last * BLOCK], int(after)
+
+    before = 0
+    for piece_k, after in _over_pieces(read_piece, len(blocks.widths)):
+        if not 0 <= after <= dim - before:
+            return False
+        if before:  # each piece was read as if it were the first
+            piece_k += before
+        before += after
+    return True
+
+
+def _over_pieces(function: Callable[[int, int], T], blocks: int) -> list[T]:
+    """Call a function for each thread's blocks, from a first to before a last."""
+    pieces = max(1, min(torch.get_num_threads(), blocks // _WORTH_A_THREAD))
+    bounds = [blocks * piece // pieces for piece in range(pieces + 1)]
+    return spread(lambda piece: function(bounds[piece], bounds[piece + 1]), pieces)
+
+
+@compiled
+def _narrowest(
+    indices_k: Array, start: int, stop: int, before: Any, index_bytes: int
+) -> tuple[Any, Any]:
+    """Return a block's width and the bytes of its bitmap; -1 unless its indices ascend."""
+    count = np.int64(stop - start)
+    mean = (indices_k[stop - 1] - before) // count - 1
+    guess = np.int64(0)
+    while mean >> guess > 3:
+        guess += 1
+    least = narrow = middle = wide = np.int64(0)
+    for i in range(start, stop):
+        gap = indices_k[np.uintp(i)] - before - 1
+        before = indices_k[np.uintp(i)]
+        least = min(least, gap)
+        narrow += gap >> guess
+        middle += gap >> (guess + 1)
+        wide += gap >> (guess + 2)
+    if least < 0:
+        return np.int64(-1), np.int64(0)
+    width, quotients = guess, narrow
+    if middle + count < quotients:
+        width, quotients = guess + 1, middle
+    if wide + (guess + 2 - width) * count < quotients:
+        width, quotients = guess + 2, wide
+    map_bytes = (quotients + count + 7) >> 3
+    if (
+        width > WIDEST
+        or 1 + _low_bytes(count, width, index_bytes) + map_bytes > count * index_bytes
+    ):
+        return np.int64(RAW), np.int64(0)
+    return width, map_bytes
+
+
+@compiled
+def _measure(
+    indices_k: Array, index_bytes: int, first: int, last: int, widths: Array, maps: Array
+) -> bool:
+    """Measure the blocks of a piece; return False unless their indices ascend."""
+    for block in range(first, min(last, len(widths), len(maps))):
+        start, stop = block * BLOCK, min((block + 1) * BLOCK, len(indices_k))
+        before = indices_k[start - 1] if start else np.int64(-1)
+        width, map_bytes = _narrowest(indices_k, start, stop, before, index_bytes)
+        if width < 0:
+            return False
+        widths[block], maps[block] = width, map_bytes
+    return True
+
+
+@compiled
+def _sizes(indices_Nk: Array, counts_N: Array, index_bytes: int, found_N: Array) -> None:
+    for n in range(min(len(indices_Nk), len(counts_N), len(found_N))):
+        before, size = np.int64(-1), np.int64(0)
+        entries = min(counts_N[n], indices_Nk.shape[1])
+        for start in range(0, entries, BLOCK):
+            stop = min(start + BLOCK, entries)
+            width, map_bytes = _narrowest(indices_Nk[n], start, stop, before, index_bytes)
+            before = indices_Nk[n, stop - 1]
+            if width < 0:
+                size = np.int64(-1)
+                break
+            if width == RAW:
+                size += 1 + _low_bytes(stop - start, width, index_bytes)
+            else:
+                size += 2 + _low_bytes(stop - start, width, index_bytes) + map_bytes
+        found_N[n] = size
+
+
+@compiled
+def _write(
+    indices_k: Array,
+    index_bytes: int,
+    first: int,
+    last: int,
+    widths: Array,
+    maps: Array,
+    starts: Array,
+    out: Array,
+) -> bool:
+    """Write the blocks of a piece; return False if they are not as they were measured."""
+    gaps, lows = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint32)
+    planes, bitmap = np.empty(WIDEST * _PLANE, np.uint64), np.empty(_MAP_WORDS, np.uint64)
+    for block in range(first, min(last, len(widths), len(maps), len(starts))):
+        start, stop = block * BLOCK, min((block + 1) * BLOCK, len(indices_k))
+        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
+        size, at = _low_bytes(count, width, index_bytes), starts[block]
+        if count < 1 or not 0 <= at <= len(out) - size - map_bytes:
+            return False
+        before = indices_k[start - 1] if start else np.int64(-1)
+        gaps[0] = np.uint64(indices_k[start] - before - 1)
+        for i in range(1, count):
+            here = np.uintp(start + i)
+            gaps[np.uintp(i)] = np.uint64(indices_k[here] - indices_k[here - np.uintp(1)] - 1)
+        if width == RAW:
+            for i in range(size):
+                gap = gaps[i // index_bytes]
+                out[at + i] = gap >> np.uint64(8 * (i % index_bytes)) & np.uint64(255)
+        elif width <= WIDEST and _mark(gaps[:count], width, map_bytes, bitmap):
+            mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
+            lows[count:] = 0
+            for i in range(count):
+                lows[np.uintp(i)] = gaps[np.uintp(i)] & mask
+            for bit in range(width):
+                for i in range(_PLANE):
+                    planes[bit * _PLANE + i] = bit_plane(lows, i * LANES, np.uint32(bit))
+            _squeeze(planes.view(np.uint8), count, width)
+            _copy(planes.view(np.uint8), 0, out, at, size)
+            _copy(bitmap.view(np.uint8), 0, out, at + size, map_bytes)
+        else:
+            return False
+    return True
+
+
+@compiled
+def _low_bytes(count: Any, width: Any, index_bytes: int) -> Any:
+    """Return the bytes of a block without its bitmap."""
+    return np.int64(count * index_bytes) if width == RAW else width * ((count + 7) >> 3)
+
+
+@compiled
+def _mark(gaps: Array, width: Any, map_bytes: Any, bitmap: Array) -> bool:
+    """Write the bitmap of quotients; return False if it is too short for them."""
+    one = mapped = word = np.uint64(0)
+    end = np.uint64(8 * map_bytes)
+    bitmap[:] = 0
+    # Words are completed in a register: one read back from memory would be waited for.
+    for i in range(len(gaps)):
+        one += gaps[np.uintp(i)] >> np.uint64(width)
+        if one >= end:
+            return False
+        at = one >> np.uint64(6)
+        before = word if at == mapped else np.uint64(0)
+        word = before | np.uint64(1) << (one & np.uint64(63))
+        bitmap[np.uintp(at)] = word
+        mapped = at
+        one += np.uint64(1)
+    return True
+
+
+@compiled
+def _squeeze(planes: Array, count: int, width: Any) -> None:
+    """Move the planes of the last block together, which is shorter than the others."""
+    plane_bytes = (count + 7) >> 3
+    if plane_bytes < 8 * _PLANE:
+        for bit in range(1, width):
+            _copy(planes, bit * 8 * _PLANE, planes, bit * plane_bytes, plane_bytes)
+
+
+@compiled
+def _copy(source: Array, source_at: int, target: Array, target_at: int, count: Any) -> None:
+    for i in range(count):
+        target[np.uintp(target_at + i)] = source[np.uintp(source_at + i)]
+
+
+@compiled
+def _read(
+    body: Array,
+    index_bytes: int,
+    first: int,
+    last: int,
+    widths: Array,
+    maps: Array,
+    starts: Array,
+    dim: int,
+    out: Array,
+) -> Any:
+    """Read the blocks of a piece as if they were the first.
+
+    Returns one more than the last index, or -1 if they are damaged.
+    """
+    lows, planes = np.empty(BLOCK, np.uint32), np.empty(WIDEST * _PLANE, np.uint64)
+    bitmap = np.empty(_MAP_WORDS, np.uint64)
+    after = np.int64(0)
+    for block in range(first, min(last, len(widths), len(maps), len(starts))):
+        start, stop = block * BLOCK, min((block + 1) * BLOCK, len(out))
+        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
+        size, at = _low_bytes(count, width, index_bytes), starts[block]
+        if count < 1 or not 0 <= at <= len(body) - size - map_bytes:
+            return -1
+        if width == RAW:
+            for i in range(start, stop):
+                gap = np.uint64(0)
+                for byte in range(index_bytes):
+                    gap |= np.uint64(body[at]) << np.uint64(8 * byte)
+                    at += 1
+                if gap >= np.uint64(dim - after):
+                    return -1
+                after += np.int64(gap) + 1
+                out[i] = after - 1
+        elif width <= WIDEST:
+            _copy(body, at + size, bitmap.view(np.uint8), 0, map_bytes)
+            zeros = _zeros(bitmap, map_bytes, count)
+            if zeros < 0 or zeros > (dim - after) >> width:
+                return -1
+            if not _spread_out(body, at, count, width, planes, lows):
+                return -1
+            after = _add_up(bitmap, map_bytes, lows, width, after, out[start:stop])
+            if after > dim:
+                return -1
+        else:
+            return -1
+    return after
+
+
+@compiled
+def _zeros(bitmap: Array, map_bytes: Any, count: int) -> Any:
+    """Return how many zeros are between the ones of a bitmap; -1 if it is damaged.
+
+    It must have as many ones as there are entries, and one of them in its last byte.
+    """
+    if map_bytes == 0:
+        return np.int64(-1)
+    words = (map_bytes + 7) >> 3
+    bitmap[words - 1] &= ~np.uint64(0) >> np.uint64(64 * words - 8 * map_bytes)
+    ones = 0
+    for i in range(words):
+        ones += count_bits(bitmap[np.uintp(i)])
+    last = bitmap.view(np.uint8)[map_bytes - 1]
+    if ones != count or last == 0:
+        return np.int64(-1)
+    end = 8 * map_bytes
+    while last < 128:
+        last <<= 1
+        end -= 1
+    return end - count
+
+
+@compiled
+def _spread_out(body: Array, at: int, count: int, width: Any, planes: Array, lows: Array) -> bool:
+    """Collect remainders from their planes; return False unless those are padded with zeros."""
+    plane_bytes = (count + 7) >> 3
+    if count == BLOCK:
+        _copy(body, at, planes.view(np.uint8), 0, width * plane_bytes)
+    else:
+        planes[:] = 0
+        for bit in range(width):
+            _copy(
+                body, at + bit * plane_bytes, planes.view(np.uint8), bit * 8 * _PLANE, plane_bytes
+            )
+    lows[:] = 0
+    for bit in range(width):
+        for i in range(_PLANE):
+            set_bit_plane(lows, i * LANES, np.uint32(bit), planes[bit * _PLANE + i])
+    return not lows[count:].any()
+
+
+@compiled
+def _add_up(bitmap: Array, map_bytes: Any, lows: Array, width: Any, after: Any, out: Array) -> Any:
+    """Write the indices of a block, and return what is one more than the last of them."""
+    found = np.int64(0)
+    for i in range((map_bytes + 7) >> 3):
+        word = bitmap[np.uintp(i)]
+        while word:
+            zeros = 64 * i + lowest_bit(word) - found
+            word &= word - np.uint64(1)
+            after += np.int64(lows[np.uintp(found)])
+            out[np.uintp(found)] = (zeros << width) + found + after
+            found += 1
+    return out[found - 1] + 1
