@@ -5,6 +5,8 @@ state = SparseState(RegTopK(density=0.01), model=model)
 model = DistributedDataParallel(model)
 model.register_comm_hook(state, sparse_hook)
 ```
+
+Without DDP, `compress_gradients`; between replicas of FSDP2, `compress_replicas`.
 """
 
 from regtopk_bench.distributed.gradients import compress_gradients

@@ -20,9 +20,9 @@ from regtopk_bench.errors import ConfigurationError
 def compress_replicas(model: nn.Module, state: SparseState) -> None:
     """Let replicas of a network under FSDP2 exchange what they send of their gradients.
 
-    It takes the place of the all-reduce of hybrid sharding (HSDP). `fully_shard` is given the
-    shard dimension of the mesh only, so that it reduces gradients within each replica; then every
-    rank exchanges its shard with the ranks that have the same shard of other replicas:
+    This takes the place of the all-reduce of hybrid sharding (HSDP). `fully_shard` is given only
+    the shard dimension of the mesh, and so reduces gradients within each replica; then every rank
+    exchanges its shard with the ranks that have the same shard of the other replicas:
 
     ```python
     mesh = init_device_mesh("cuda", (2, 8), mesh_dim_names=("replicate", "shard"))
@@ -33,24 +33,27 @@ def compress_replicas(model: nn.Module, state: SparseState) -> None:
     compress_replicas(model, state)
     ```
 
-    A worker is a replica: the aggregate is the mean over replicas of what they send of their own
-    mean. Each rank selects among the entries of its shard of one `fully_shard` call's parameters,
-    with a k of at least 1, and with as many as other ranks. Every backward pass that
-    reduces gradients is an iteration. Under `set_requires_gradient_sync(False)` or
-    `set_requires_all_reduce(False)` gradients are summed up, dense, until one does.
-    `set_gradient_divide_factor` divides within the replica; over replicas it is always the mean.
+    A worker is a replica, and the aggregate the mean over replicas of what they send. A rank
+    selects among the entries of its shard of the parameters that one `fully_shard` call manages: k
+    of them, at least 1, for each such call. Every backward pass that reduces gradients is an
+    iteration. While `set_requires_gradient_sync(False)` or `set_requires_all_reduce(False)` holds,
+    gradients add up, and their sum is compressed with the next pass. What
+    `set_gradient_divide_factor` sets holds within a replica.
 
-    Parameters and buffers of the first replica are copied to the others, which `fully_shard` over
-    the shard dimension alone does not do. A parameter without gradient counts as one whose gradient
-    is 0, and has a gradient afterwards. With a `reduce_dtype` of bfloat16 the aggregate is rounded
-    to it, like that of an all-reduce; the residual is not.
+    Parameters and buffers are copied from the first replica to the others, because `fully_shard`
+    does not see that they are equal. A parameter that a pass does not use has a gradient of 0, not
+    None, and what it still owes is sent. With a `reduce_dtype` of bfloat16 or float16 the aggregate
+    is rounded to it, as that of an all-reduce is; the residual is not.
+
+    On a GPU, where it is untested, the exchange runs in FSDP's stream for all-reduces. The host
+    waits for it, so that it overlaps with less of the backward pass than an all-reduce does.
 
     Args:
-        model: The network, after `fully_shard`, its parameters no longer on the meta device. Call
-            this again if parameters are frozen or unfrozen later.
-        state: Its state, whose process group joins the ranks with the same shard. A saved state
-            belongs to a replica and a shard: there may be other replicas when it is loaded, and
-            other `fully_shard` calls, but not other shards.
+        model: The network, after `fully_shard`, and with values. If parameters are frozen or
+            unfrozen later, call this again.
+        state: Its state, whose process group joins the ranks with the same shard. Each rank saves
+            its own, in a file of its own. When it is loaded, there may be more replicas, or fewer,
+            and other `fully_shard` calls, but the shards must be the same.
 
     Raises:
         ConfigurationError: If the model is not sharded so, or the state is not for it.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import distribute_tensor
 
 import regtopk_bench as rb
@@ -76,17 +76,12 @@ def network(seed: int = 0) -> Network:
 
 
 def sharded(
-    over: DeviceMesh,
-    *,
-    seed: int = 0,
-    modules: Iterable[str] = MODULES,
-    policy: MixedPrecisionPolicy | None = None,
+    over: DeviceMesh, *, seed: int = 0, modules: Iterable[str] = MODULES, **options: Any
 ) -> Network:
+    """Return a network, some of whose modules `fully_shard` was called for."""
     model = network(seed)
     for name in modules:
-        fully_shard(
-            model.get_submodule(name), mesh=over, mp_policy=policy or MixedPrecisionPolicy()
-        )
+        fully_shard(model.get_submodule(name), mesh=over, **options)
     return model
 
 

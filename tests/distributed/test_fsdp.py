@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 from torch import distributed as dist
-from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy
 
 import regtopk_bench as rb
 from tests.distributed import sharded
@@ -27,8 +29,9 @@ from tests.distributed.sharded import (
 )
 
 
-def off_native(sparsifier: rb.Sparsifier) -> float:
-    native, (model, _) = sharded.sharded(mesh()), compressed(sparsifier)
+def off_native(sparsifier: rb.Sparsifier, options: dict[str, Any]) -> float:
+    native = sharded.sharded(mesh(), **options)
+    model, _ = compressed(sparsifier, **options)
     train(native, range(5))
     train(model, range(5))
     assert torch.equal(native.offset, model.offset)
@@ -36,8 +39,13 @@ def off_native(sparsifier: rb.Sparsifier) -> float:
 
 
 def test_all_entries_give_hybrid_sharding(four: Ranks) -> None:
-    for sparsifier in rb.Dense(), rb.TopK(density=1.0), rb.RandomK(density=1.0):
-        assert max(four.run(off_native, sparsifier)) < 1e-14
+    for sparsifier, options in (
+        (rb.Dense(), {}),
+        (rb.TopK(density=1.0), {}),
+        (rb.RandomK(density=1.0), {"reshard_after_forward": False}),
+        (rb.TopK(density=1.0), {"offload_policy": CPUOffloadPolicy(pin_memory=False)}),
+    ):
+        assert max(four.run(off_native, sparsifier, options)) < 1e-14
 
 
 def rows(parameter: Tensor, shard: int) -> slice:
@@ -144,8 +152,8 @@ def test_gradients_are_accumulated_before_they_are_compressed(four: Ranks) -> No
 def off_by_precision(reduce_dtype: torch.dtype) -> None:
     """Reduce in less precision than residuals are kept in."""
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=reduce_dtype)
-    model, state = compressed(rb.TopK(density=DENSITY), policy=policy)
-    twin = sharded.sharded(mesh()["shard"], policy=policy)
+    model, state = compressed(rb.TopK(density=DENSITY), mp_policy=policy)
+    twin = sharded.sharded(mesh()["shard"], mp_policy=policy)
     backward(model, 0)
     backward(twin, 0)
     given, kept = gradients(twin), residuals(state)
