@@ -27,6 +27,7 @@ from regtopk_bench.distributed.resharding import VERSION, Saved
 from regtopk_bench.distributed.section import Gradient, Section
 from regtopk_bench.distributed.settings import Settings
 from regtopk_bench.distributed.statistics import Statistics
+from regtopk_bench.messages import Encoding
 from regtopk_bench.sparsify import Sparsifier
 
 
@@ -201,9 +202,10 @@ class Engine:
 
     def _settle(self, came: Sequence[Numbers], line: Line, sparsifier: Sparsifier) -> None:
         """Make the sections that are due, and agree on them with the other ranks."""
+        encoding = Encoding.named(self._settings.encoding)
 
         def make(gradient: Gradient) -> Section:
-            return Section(sparsifier, gradient, line, self._settings.encoding)
+            return Section(sparsifier, gradient, line, encoding)
 
         try:
             self._arrangement.settle(came, make)

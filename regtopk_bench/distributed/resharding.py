@@ -40,10 +40,10 @@ def share_of(saved: Saved | Sequence[Saved], rank: int, ranks: int) -> Saved:
     Raises:
         ConfigurationError: If those that are needed are not there.
     """
-    by_rank: dict[int, Saved] = {}
-    for one in saved if isinstance(saved, list | tuple) else [saved]:
+    each: list[Any] = list(saved) if isinstance(saved, list | tuple) else [saved]
+    for one in each:
         _check(one)
-        by_rank[one["rank"]] = one
+    by_rank: dict[int, Saved] = {one["rank"]: one for one in each}
     if len({(one["ranks"], one["iteration"]) for one in by_rank.values()}) != 1:
         raise ConfigurationError("saved states: expected those of one iteration of the same ranks")
     before = next(iter(by_rank.values()))["ranks"]

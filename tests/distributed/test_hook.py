@@ -97,6 +97,16 @@ def test_every_sparsifier_trains_by_buckets(two: Ranks) -> None:
         assert first.isfinite().all(), name
 
 
+def test_the_encoding_changes_nothing_but_bytes(two: Ranks) -> None:
+    for name, sparsifier in training.SPARSIFIERS.items():
+        for scope in "bucket", "global":
+            first, second = (
+                two.run(trained, {"sparsifier": sparsifier, "scope": scope, "encoding": encoding})
+                for encoding in ("coordinates", "compact")
+            )
+            assert torch.equal(first[0], second[0]), name
+
+
 def trained_plainly() -> Tensor:
     model = training.network()
     ddp = DistributedDataParallel(model, bucket_cap_mb=training.CAP_MB)

@@ -17,7 +17,7 @@ from regtopk_bench.distributed import SparseState, Statistics
         ({"start_iteration": -1}, "start_iteration -1 is not at least 0"),
         ({"seed": 0.5}, "seed 0.5 is not a whole number"),
         ({"scope": "layer"}, 'scope "layer" is neither "bucket" nor "global"'),
-        ({"encoding": "zip"}, 'encoding "zip" is not one of: coordinates'),
+        ({"encoding": "zip"}, 'encoding "zip" is none of coordinates, compact'),
         ({"model": [1]}, r"expected a module as model, not \[1\]"),
         ({"warm_up": [0.25]}, r"warm_up \[0.25\]: expected \(density, iterations\) for each stage"),
         ({"warm_up": [(2.0, 5)]}, "density 2.0 is not in"),
