@@ -39,7 +39,7 @@ METAVARS = {
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
         *("device", "distribution", "implementation", "format", "plot_format", "plot_width"),
-        *("select", "time", "reason"),
+        *("select", "time", "reason", "encoding"),
     },
     "NAME|PATH": {"weights"},
     "PATH": {"data", "against"},
