@@ -114,7 +114,9 @@ def _launcher(name: str, restarts: int) -> tuple[str, ...]:
     if "torchrun" not in name:
         return COMMAND
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-    return (*torchrun, "--nproc-per-node=2", f"--max-restarts={restarts}", "-m", "regtopk_bench")
+    # Its folders of logs, empty, it leaves behind, and else among temporary files.
+    how = ("--nproc-per-node=2", f"--max-restarts={restarts}", "--log-dir=../torchrun")
+    return (*torchrun, *how, "-m", "regtopk_bench")
 
 
 def restarts(count: int, seed: int, home: Path) -> Restarts:

@@ -20,7 +20,8 @@ def torchrun(ranks: int, restarts: int = 0, program: Sequence[str] = COMMAND) ->
     """Return what starts the program in so many processes, and so often again."""
     started = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     how = (f"--nproc-per-node={ranks}", f"--max-restarts={restarts}")
-    return (*started, *how, *program[1:])
+    logs = "--log-dir=torchrun"  # which it leaves behind, empty, else among temporary files
+    return (*started, *how, logs, *program[1:])
 
 
 def whole(*arguments: str) -> subprocess.CompletedProcess[str]:

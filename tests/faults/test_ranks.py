@@ -13,7 +13,7 @@ from tests.cli.processes import outcomes, torchrun, whole
 from tests.faults import striking
 from tests.faults.trial import Trial, checkpointed, trial
 
-SHORT = ("linreg", "-r", "1000", "-a", "topk,regtopk", "-d", "0.6", "-f", "json")
+SHORT = ("linreg", "-r", "400", "-a", "topk,regtopk", "-d", "0.6", "-f", "json")
 LONG = ("linreg", "-r", "5000000", "-a", "topk", "-d", "0.4")
 OFTEN = ("--checkpoint-every", "50")
 FINISHED = {"result.json", "traces.csv", "convergence.png"}
