@@ -95,11 +95,13 @@ class SparseGradient(Message):
         dense_NJ = self.values.new_zeros(len(self.values), self.dim)
         return dense_NJ.scatter_add_(1, self.indices, self.values)  # padding adds 0
 
-    def total(self, weights_N: Tensor) -> Tensor:
-        """See `Message.total`."""
+    def total(self, weights_N: Tensor, out: Tensor | None = None) -> Tensor:
+        """See `Message.total`; the result may be put in `out`, (J,)."""
         kernels.check_weights(weights_N, self.values)
+        if out is not None:
+            kernels.check_tensor(out, "out", (self.dim,), weights_N.dtype, weights_N.device)
         return kernels.unchecked(self.values).scatter_sum(
-            self.indices, self.values, weights_N, self.dim
+            self.indices, self.values, weights_N, self.dim, out
         )
 
     def value_bytes(self) -> int:
