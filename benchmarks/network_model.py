@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "examples" / "slow_link"))
 
 import torch
 import torch.distributed as dist
-from shaped import ShapedNetwork, UnavailableError, shaped
+from shaped import ShapedNetwork, UnavailableError, require, shaped
 
 from regtopk_bench.network import Link
 from regtopk_bench.network.collectives import all_gather, all_reduce
@@ -53,6 +53,7 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--rates", nargs="+", default=["100mbit", "1gbit"])
     arguments = parser.parse_args()
+    require()
     print("| ranks | link | latency, µs | | message, MB | predicted, ms | measured, ms | ratio |")
     print("|--:|:--|--:|:--|--:|--:|--:|--:|")
     ratios = []
@@ -64,13 +65,15 @@ def main() -> None:
     print(
         f"\npredicted / measured: {min(ratios):.2f} to {max(ratios):.2f}, {100 * worst:.0f} % off"
     )
-    print("(†: not counted)" if 2 in arguments.ranks else "")
+    if 2 in arguments.ranks:
+        print("†: not counted")
 
 
 def measured(network: ShapedNetwork, repeats: int) -> Times:
     """Return the seconds of every repeat, by operation and size."""
     command = [sys.executable, __file__, "--repeats", str(repeats)]
-    found: Times = json.loads(network.run(command, {"OMP_NUM_THREADS": "1"}))
+    quiet = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    found: Times = json.loads(network.run(command, quiet))
     return found
 
 

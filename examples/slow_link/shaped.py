@@ -17,6 +17,8 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +35,7 @@ time; more, and short messages travel for nothing."""
 _QUEUE_BYTES = 8 * 2**20
 """More than a TCP connection has under way, so that nothing is dropped."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_POLL_SECONDS = 0.02
 _UNITS = {"kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 
 
@@ -82,30 +85,30 @@ class ShapedNetwork:
     def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
         """Run a command as every rank, and return what the first one prints to stdout.
 
-        The first to fail ends the others.
-
         Raises:
-            subprocess.CalledProcessError: If one of them fails.
+            subprocess.CalledProcessError: If one of them fails, which ends the others.
         """
-        first, *others = (
-            self.start(
-                rank, command, environment, text=True,
-                stdout=subprocess.PIPE if rank == 0 else subprocess.DEVNULL,
-            )
-            for rank in range(self.ranks)
-        )  # fmt: skip
-        printed, _ = first.communicate()
-        for process in (first, *others):
-            if process.wait():
-                self.stop()
-                raise subprocess.CalledProcessError(process.returncode, list(command), printed)
-        return str(printed)
+        with tempfile.TemporaryFile("w+") as printed:
+            ranks = [
+                self.start(
+                    rank, command, environment, stdout=subprocess.DEVNULL if rank else printed
+                )
+                for rank in range(self.ranks)
+            ]
+            while any(codes := [process.poll() for process in ranks]) or None in codes:
+                if failed := next((code for code in codes if code), 0):
+                    self.stop()
+                    raise subprocess.CalledProcessError(failed, list(command))
+                time.sleep(_POLL_SECONDS)
+            printed.seek(0)
+            return printed.read()
 
     def stop(self) -> None:
         """End whatever still runs."""
         for process in self._started:
             with contextlib.suppress(ProcessLookupError):  # it has ended, and so have its children
                 os.killpg(process.pid, signal.SIGKILL)
+        for process in self._started:
             process.wait()
         self._started.clear()
 
@@ -124,7 +127,7 @@ def shaped(ranks: int, rate: str) -> Iterator[ShapedNetwork]:
     Raises:
         UnavailableError: If it cannot be made here.
     """
-    _check()
+    require()
     for owner, name in _namespaces():
         if not Path(f"/proc/{owner}").exists():
             _remove(name)
@@ -144,7 +147,8 @@ def shaped(ranks: int, rate: str) -> Iterator[ShapedNetwork]:
             signal.signal(each, handler)
 
 
-def _check() -> None:
+def require() -> None:
+    """Raise UnavailableError if nothing of this can work here."""
     missing = [tool for tool in ("ip", "tc") if shutil.which(tool) is None]
     if missing:
         raise UnavailableError(f"shaped links need iproute2 (no {' and no '.join(missing)} here)")
