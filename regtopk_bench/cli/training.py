@@ -179,10 +179,12 @@ class _Watcher(Observer):
         self._ended += rounds
         self._update()
         if self._invocation.verbose:
-            seconds = sum(v for name, v in run.execution.items() if name.endswith("_seconds"))
+            execution = run.execution
+            seconds = sum(v for name, v in execution.items() if name.endswith("_seconds"))
+            again = f", restarts {execution['restarts']}" if execution.get("restarts") else ""
             self._invocation.note(
                 f"{cell}: {run.status}, {run.metrics['rounds']} rounds in {seconds:.2f} s, "
-                f"processes {run.execution['processes']}"
+                f"processes {execution['processes']}{again}"
             )
 
     def _tell_slow_exchange(self, run: Run) -> None:

@@ -147,7 +147,7 @@ class Ranks:
         """
         packed = io.BytesIO()
         try:
-            torch.save(job, packed)
+            torch.save(job, packed, pickle_protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # a foreign class may raise anything
             raise unsendable(str(error)) from error
         content = pickle.dumps((workers, timeout, packed.getvalue()))
