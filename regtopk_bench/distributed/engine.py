@@ -67,7 +67,7 @@ class Engine:
         self.failure: Exception | None = None
         self._line: Line | None = None
         self._pieces: list[Piece] = []
-        self._begun: dict[Numbers, Section] = {}
+        self._begun: dict[Numbers, tuple[Section, Tensor]] = {}
 
     def foresee(self, pieces: Sequence[Sequence[Tensor]]) -> None:
         """Learn which parameters have a piece together, before any comes."""
@@ -86,8 +86,7 @@ class Engine:
 
         Args:
             parameters: Whose gradients these are.
-            gradient_J: The gradients, one after another; not changed, unless the iteration is
-                dense.
+            gradient_J: The gradients, one after another. Their aggregate may take their memory.
             marks: Which of the parameters this rank has used, a byte for each.
             last: Whether it is the last piece of the iteration. Then the aggregates of all pieces
                 are known when this returns, or there is a `failure`, and they are 0.
@@ -133,8 +132,8 @@ class Engine:
         """Compress a section and send it off, unless all ranks know that there is no point."""
         if self._line is None or self._line.told:
             return
-        self._begun[numbers] = section
         gradient_J = gradient_J.to(section.gradient.dtype)
+        self._begun[numbers] = section, gradient_J
         self.statistics.bytes_after += section.begin(
             gradient_J, self.iteration, sparsifier=sparsifier, marks=marks
         )
@@ -147,9 +146,9 @@ class Engine:
             self._begin_waiting(line, sparsifier)
         except Exception as error:
             self._note(error, line)
-        for numbers, section in self._begun.items():
+        for numbers, (section, gradient_J) in self._begun.items():
             try:
-                aggregates[numbers] = self._held_back(numbers, *section.finish())
+                aggregates[numbers] = self._held_back(numbers, *section.finish(gradient_J))
             except Exception as error:  # others still wait for this rank's part in the rest
                 self._note(error, line)
         by_number = {

@@ -141,8 +141,11 @@ class Section:
                 self._arrived = line.complete(self._exchange)
         return len(content) - len(marks) + self._peers.take_count() // line.ranks
 
-    def finish(self) -> tuple[Tensor, Tensor]:
+    def finish(self, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Wait for the messages of all ranks, and learn from them.
+
+        Args:
+            out: Memory that the aggregate may take: that of the gradient, as it is over by then.
 
         Returns:
             The aggregate g = Σ message_n / N, (J,), with the same bits in every rank; and the marks
@@ -161,7 +164,8 @@ class Section:
             self._room = next_room(self._room, arrived.longest)
         marks_NP = torch.stack([content[: self._marks] for content in arrived.contents])
         packed = [content[self._marks :] for content in arrived.contents]
-        aggregate_J = aggregate(unpack(self._message, packed, self._encoding), self._weights_N)
+        messages = unpack(self._message, packed, self._encoding)
+        aggregate_J = aggregate(messages, self._weights_N, out)
         self._learn(aggregate_J)
         return aggregate_J, marks_NP.cpu()
 

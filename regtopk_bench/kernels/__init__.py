@@ -107,7 +107,13 @@ def step(
     )
 
 
-def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
+def scatter_sum(
+    indices_Nk: Tensor,
+    values_Nk: Tensor,
+    weights_N: Tensor,
+    dim: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """Return Σ ω_n · scatter(indices_n, values_n), (J,), added up in worker order.
 
     Args:
@@ -116,6 +122,8 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
         values_Nk: Values at these indices, float.
         weights_N: ω, same dtype and device as the values.
         dim: J.
+        out: Memory for the result, (J,), same dtype and device as the values. Memory that has been
+            written before is written faster.
 
     Raises:
         ConfigurationError: If the tensors do not fit together, or an index is out of range.
@@ -124,7 +132,9 @@ def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: i
     check_tensor(indices_Nk, "indices", values_Nk.shape, torch.int64, values_Nk.device)
     check_weights(weights_N, values_Nk)
     check_within(indices_Nk, whole(dim, "dim", 1))
-    return unchecked(values_Nk).scatter_sum(indices_Nk, values_Nk, weights_N, dim)
+    if out is not None:
+        check_tensor(out, "out", (dim,), values_Nk.dtype, values_Nk.device)
+    return unchecked(values_Nk).scatter_sum(indices_Nk, values_Nk, weights_N, dim, out)
 
 
 def weighted_sum(values_NJ: Tensor, weights_N: Tensor) -> Tensor:
@@ -205,7 +215,12 @@ class Implementation(Protocol):
     ) -> tuple[Tensor, Tensor]: ...
 
     def scatter_sum(
-        self, indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int
+        self,
+        indices_Nk: Tensor,
+        values_Nk: Tensor,
+        weights_N: Tensor,
+        dim: int,
+        out: Tensor | None = None,
     ) -> Tensor: ...
 
     def weighted_sum(self, values_NJ: Tensor, weights_N: Tensor) -> Tensor: ...

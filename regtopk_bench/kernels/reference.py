@@ -45,9 +45,15 @@ def select(score_NJ: Tensor, k: int) -> Tensor:
     return order_NJ[:, :k].sort(dim=1).values
 
 
-def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
+def scatter_sum(
+    indices_Nk: Tensor,
+    values_Nk: Tensor,
+    weights_N: Tensor,
+    dim: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """See `regtopk_bench.kernels.scatter_sum`."""
-    total_J = values_Nk.new_zeros(dim)
+    total_J = values_Nk.new_zeros(dim) if out is None else out.zero_()
     for indices_k, values_k, weight in zip(indices_Nk, values_Nk, weights_N, strict=True):
         total_J.index_add_(0, indices_k, weight * values_k)  # distinct indices
     return total_J

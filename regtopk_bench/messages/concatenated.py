@@ -75,6 +75,10 @@ class Concatenated(Message):
         ]
         return [sum(each) for each in zip(*sizes, *announced, strict=True)]
 
+    def value_bytes(self) -> int:
+        """See `Message.value_bytes`."""
+        return sum(part.value_bytes() for part in self.parts)
+
     def fixed_size(self, encoding: Encoding) -> int | None:
         """See `Message.fixed_size`."""
         sizes = [part.fixed_size(encoding) for part in self.parts]

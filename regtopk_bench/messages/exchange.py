@@ -16,9 +16,6 @@ from regtopk_bench.messages.sparse import SparseGradient
 
 M = TypeVar("M", bound=Message)
 
-_OURS = (SparseGradient, DenseGradient)
-"""Kinds whose sums need not be checked."""
-
 
 class Peers(Protocol):
     """Access to the workers of other processes."""
@@ -75,18 +72,21 @@ def gather(message: M, peers: Peers) -> M:
         return message.gathered(rows)
 
 
-def aggregate(messages: Message, weights_N: Tensor) -> Tensor:
+def aggregate(messages: Message, weights_N: Tensor, out: Tensor | None = None) -> Tensor:
     """Return g = Σ ω_n · message_n, (J,), summed in worker order.
 
     Args:
         messages: The messages of all N workers.
         weights_N: ω, (N,), same dtype and device as the messages.
+        out: Memory that the result may take, (J,), of the same dtype and device.
 
     Raises:
         ConfigurationError: If the weights do not fit the messages.
         RunError: If messages of a kind from outside the package fail.
     """
-    if type(messages) in _OURS:
+    if type(messages) is SparseGradient:
+        return messages.total(weights_N, out)
+    if type(messages) is DenseGradient:
         return messages.total(weights_N)
     check_message(messages, "messages")
     if not isinstance(weights_N, Tensor):

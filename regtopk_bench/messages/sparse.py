@@ -26,6 +26,7 @@ class SparseGradient(Message):
         indices: (n, k) int64, distinct and ascending in each row.
         values: (n, k), in the gradient's dtype.
         dim: J.
+        sent_as: The dtype in which values travel; all of them have a number in it.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class SparseGradient(Message):
         dim: int,
         counts: Tensor | None = None,
         *,
+        sent_as: torch.dtype | None = None,
         trusted: bool = False,
     ) -> None:
         """Combine indices and values.
@@ -46,6 +48,7 @@ class SparseGradient(Message):
             counts: (n,) int64, where workers send different numbers of entries, 0 included:
                 row n then ends after `counts[n]` entries and is padded with index 0 and
                 value 0. None if every worker sends k, in every process and round.
+            sent_as: See above; the dtype of the values if None.
             trusted: Whether they are known to be as described, and need not be checked.
 
         Raises:
@@ -57,7 +60,10 @@ class SparseGradient(Message):
             kernels.check_tensor(indices, "indices", values.shape, torch.int64, values.device)
             beyond_Nk = None if counts is None else _padding(counts, indices, values)
             kernels.check_ascending(indices, whole(dim, "dim", 1), beyond_Nk)
+            if sent_as is not None and not torch.equal(values.to(sent_as).to(values), values):
+                raise ConfigurationError(f"values have no numbers in {sent_as}: round them first")
         self.indices, self.values, self.dim, self._counts = indices, values, dim, counts
+        self.sent_as = values.dtype if sent_as is None else sent_as
 
     def __len__(self) -> int:
         """Return n."""
@@ -79,7 +85,7 @@ class SparseGradient(Message):
         if len(rows) != 3:
             raise ConfigurationError(f"messages of 3 tensors cannot be made of {len(rows)}")
         counts_N, indices_Nk, values_Nk = rows
-        message = SparseGradient(indices_Nk, values_Nk, self.dim, counts_N)
+        message = SparseGradient(indices_Nk, values_Nk, self.dim, counts_N, sent_as=self.sent_as)
         if self._counts is None and bool((counts_N == indices_Nk.shape[1]).all()):
             message._counts = None
         return message
@@ -89,20 +95,26 @@ class SparseGradient(Message):
         dense_NJ = self.values.new_zeros(len(self.values), self.dim)
         return dense_NJ.scatter_add_(1, self.indices, self.values)  # padding adds 0
 
-    def total(self, weights_N: Tensor) -> Tensor:
-        """See `Message.total`."""
+    def total(self, weights_N: Tensor, out: Tensor | None = None) -> Tensor:
+        """See `Message.total`; the result may be put in `out`, (J,)."""
         kernels.check_weights(weights_N, self.values)
+        if out is not None:
+            kernels.check_tensor(out, "out", (self.dim,), weights_N.dtype, weights_N.device)
         return kernels.unchecked(self.values).scatter_sum(
-            self.indices, self.values, weights_N, self.dim
+            self.indices, self.values, weights_N, self.dim, out
         )
+
+    def value_bytes(self) -> int:
+        """See `Message.value_bytes`."""
+        return self.values.shape[1] * self.sent_as.itemsize
 
     def stated(self, encoding: Encoding) -> str:
         """See `Message.stated`."""
-        return encoding.stated(self.dim, self.values.itemsize)
+        return encoding.stated(self.dim, self.sent_as.itemsize)
 
     def sizes_N(self, encoding: Encoding) -> Sequence[int]:
         """See `Message.sizes_N`."""
-        dim, value_bytes = self.dim, self.values.itemsize
+        dim, value_bytes = self.dim, self.sent_as.itemsize
         if encoding is Encoding.COORDINATES and self._counts is None:
             size = coordinates.size(self.indices.shape[1], dim, value_bytes)
             return [size] * len(self.indices)
@@ -123,8 +135,11 @@ class SparseGradient(Message):
 
     def bodies(self, encoding: Encoding) -> list[Tensor]:
         """See `Message.bodies`."""
-        indices_Nk, values_Nv = self.indices.cpu().numpy(), as_bytes(self.values).numpy()
-        dim, value_bytes = self.dim, self.values.itemsize
+        indices_Nk, values_Nv = (
+            self.indices.cpu().numpy(),
+            as_bytes(self.values.to(self.sent_as)).numpy(),
+        )
+        dim, value_bytes = self.dim, self.sent_as.itemsize
         bodies = []
         for n, count in enumerate(self.counts.tolist()):
             writer = _CODECS[encoding].Writer(indices_Nk[n, :count], dim)
@@ -144,7 +159,7 @@ class SparseGradient(Message):
 
     def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> SparseGradient:
         """See `Message.from_bodies`; a plain vector arrives as J entries."""
-        dim, value_bytes = self.dim, self.values.itemsize
+        dim, value_bytes = self.dim, self.sent_as.itemsize
         contents = [body.numpy() for body in bodies]
         readers = [
             None
@@ -166,11 +181,13 @@ class SparseGradient(Message):
                 reader.into(indices_k[:count])
                 values_v[: count * value_bytes] = content[reader.end :]
         device = self.values.device
+        values_Nk = torch.from_numpy(values_Nv.ravel()).view(self.sent_as).view(shape)
         return SparseGradient(
             torch.from_numpy(indices_Nk).to(device),
-            torch.from_numpy(values_Nv.ravel()).view(self.values.dtype).view(shape).to(device),
+            values_Nk.to(self.values),
             dim,
             None if fixed else torch.tensor(counts, device=device),
+            sent_as=self.sent_as,
             trusted=True,
         )
 

@@ -124,3 +124,20 @@ def test_everything_sent_is_plain_ddp(four: Ranks) -> None:
     ):
         for sent in four.run(trained, settings):
             assert torch.allclose(sent, plain, rtol=0.0, atol=1e-13), settings
+
+
+def trained_alone() -> Tensor:
+    """Train in a group of this rank alone."""
+    groups = [dist.new_group([rank]) for rank in range(dist.get_world_size())]
+    group, model = groups[dist.get_rank()], training.network()
+    state = SparseState(rb.RegTopK(density=0.2), group, scope="global")
+    training.train(training.wrapped(model, state, process_group=group), range(12))
+    return training.flat(model)
+
+
+def test_the_ranks_of_a_process_group(two: Ranks) -> None:
+    first, second = two.run(trained_alone)
+    assert not torch.allclose(first, second)  # each sees its own data only
+    trace = rb.simulate(training.Twin(1), rb.RegTopK(density=0.2), rounds=12, learning_rate=0.1)
+    simulated = torch.from_numpy(trace.final_parameters)
+    assert torch.allclose(first, simulated, rtol=0.0, atol=1e-12)

@@ -204,14 +204,23 @@ def _select(bits_NJ: NDArray[Any], k: int, positions: NDArray[Any]) -> None:
                 write += 1
 
 
-def scatter_sum(indices_Nk: Tensor, values_Nk: Tensor, weights_N: Tensor, dim: int) -> Tensor:
+def scatter_sum(
+    indices_Nk: Tensor,
+    values_Nk: Tensor,
+    weights_N: Tensor,
+    dim: int,
+    out: Tensor | None = None,
+) -> Tensor:
     """See `regtopk_bench.kernels.scatter_sum`."""
-    total_J = np.zeros(dim, _NUMPY[values_Nk.dtype])
-    if not _scatter_sum(indices_Nk.numpy(), values_Nk.numpy(), weights_N.numpy(), total_J):
+    total_J = (
+        torch.from_numpy(np.zeros(dim, _NUMPY[values_Nk.dtype])) if out is None else out.zero_()
+    )
+    arrays = indices_Nk.numpy(), values_Nk.numpy(), weights_N.numpy(), total_J.numpy()
+    if not _scatter_sum(*arrays):
         raise ConfigurationError(
             "messages and weights do not fit together, or an index is too large"
         )
-    return torch.from_numpy(total_J)
+    return total_J
 
 
 @compiled
