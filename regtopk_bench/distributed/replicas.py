@@ -82,15 +82,16 @@ class _Hook:
         self._held: dict[Shard, Tensor] = {}
         self._last_call: object = None
         meshes = dict.fromkeys(mesh for shard in shards for mesh in shard.meshes)
-        self._groups = [group for mesh in meshes for group in mesh.get_all_groups()]
+        groups = [group for mesh in meshes for group in mesh.get_all_groups()]
+        self._groups = [group for group in groups if dist.get_world_size(group) > 1]
         names = {parameter: plain(name) for name, parameter in model.named_parameters()}
         for shard in shards:
-            for parameter, form in zip(shard.parameters, shard.forms, strict=True):
+            for parameter, form in shard.forms.items():
                 # With its place, so that none is taken for another when a saved state is loaded.
                 mesh = parameter.device_mesh
                 place = f"shard {tuple(mesh.get_coordinate())} of {tuple(mesh.shape)}"
                 self._engine.parameters.add(parameter, f"{names[parameter]}, {place}", form)
-        self._engine.foresee([shard.parameters for shard in shards if shard.entries])
+        self._engine.foresee([shard.trained for shard in shards if shard.entries])
 
     def reduce(self, shard: Shard, reduced_P: Tensor) -> None:
         """Put the aggregate in the place of a gradient that was reduced within the replica.
@@ -113,9 +114,9 @@ class _Hook:
         queue(functools.partial(self._end, call, reduced_P.device))
 
     def _exchange(self, shard: Shard, reduced_P: Tensor) -> None:
-        marks = bytes([1] * len(shard.parameters))
+        marks = bytes([1] * len(shard.trained))
         gradient_J = shard.packed(reduced_P)
-        aggregated = self._engine.take(shard.parameters, gradient_J, marks, last=False, alone=True)
+        aggregated = self._engine.take(shard.trained, gradient_J, marks, last=False, alone=True)
         shard.unpack(aggregated.wait(), reduced_P)
 
     def _end(self, call: object, device: torch.device) -> None:

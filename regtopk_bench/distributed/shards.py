@@ -18,34 +18,35 @@ from regtopk_bench.errors import ConfigurationError
 
 
 class Shard:
-    """This rank's shards of the parameters to be trained among those of one `fully_shard` call.
+    """This rank's shards of the parameters that one call of `fully_shard` manages.
 
-    Their gradients are reduced together, and lie one after another. Each has as much room as the
-    largest shard of its parameter in any rank: where that of this rank is smaller, zeros follow.
+    The gradients of those to be trained are reduced together, and lie one after another. Each has
+    as much room as the largest shard of its parameter in any rank: where that of this rank is
+    smaller, zeros follow.
 
     Attributes:
         name: Of the module in the network.
         device: Where gradients are.
-        parameters: In the order of their gradients.
-        forms: What their gradients are like, without those zeros.
-        entries: How many entries they have; 0 where there are fewer rows than ranks.
+        forms: What the gradient of each parameter is like, without those zeros.
+        trained: The parameters to be trained, in the order of their gradients.
+        entries: How many entries those have; 0 where there are fewer rows than ranks.
     """
 
     def __init__(self, name: str, module: Any, group: Any) -> None:
         """Take a module, and what PyTorch calls its parameter group."""
         self.name, self._module, self._group = name, module, group
         self.device: torch.device = group.device
-        trained = [each for each in group.fsdp_params if each.sharded_param.requires_grad]
-        self.parameters: list[Any] = [each.sharded_param for each in trained]
-        self.forms = [
-            Form(
+        self.forms: dict[Any, Form] = {
+            each.sharded_param: Form(
                 tuple(each.sharded_size),
                 tuple(each.contiguous_sharded_stride),
                 each.sharded_param.dtype,
                 self.device,
             )
-            for each in trained
-        ]
+            for each in group.fsdp_params
+        }
+        trained = [each for each in group.fsdp_params if each.sharded_param.requires_grad]
+        self.trained: list[Tensor] = [each.sharded_param for each in trained]
         self._sizes = [each.sharded_size.numel() for each in trained]
         self._rooms = [each.padded_sharded_param_size.numel() for each in trained]
         self.entries = sum(self._sizes)
@@ -53,7 +54,7 @@ class Shard:
     @property
     def meshes(self) -> list[DeviceMesh]:
         """Over which ranks the parameters are spread, in the same order in all of them."""
-        return list(dict.fromkeys(parameter.device_mesh for parameter in self.parameters))
+        return list(dict.fromkeys(parameter.device_mesh for parameter in self.forms))
 
     @property
     def leaves_replica(self) -> bool:
