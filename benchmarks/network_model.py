@@ -70,13 +70,15 @@ def main() -> None:
     print(
         f"\npredicted / measured: {min(ratios):.2f} to {max(ratios):.2f}, {100 * worst:.0f} % off"
     )
-    print("(†: not counted)" if 2 in arguments.ranks else "")
+    if 2 in arguments.ranks:
+        print("†: not counted")
 
 
 def measured(network: ShapedNetwork, repeats: int) -> Times:
     """Return the seconds of every repeat, by operation and size."""
     command = [sys.executable, __file__, "--repeats", str(repeats)]
-    found: Times = json.loads(network.run(command, {"OMP_NUM_THREADS": "1"}))
+    quiet = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+    found: Times = json.loads(network.run(command, quiet))
     return found
 
 
