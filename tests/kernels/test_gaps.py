@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,13 +54,12 @@ def index_bytes(dim: int) -> int:
     return 4 if dim <= 2**32 else 8
 
 
-def written(coder: object, indices: Array, dim: int) -> tuple[Blocks, Array]:
-    measured = coder.measure(indices, index_bytes(dim))  # type: ignore[attr-defined]
-    assert measured is not None
-    blocks = placed(*measured, len(indices), index_bytes(dim))
-    out = np.full(blocks.size, 170, np.uint8)
-    assert coder.write(indices, index_bytes(dim), blocks, out)  # type: ignore[attr-defined]
-    return blocks, out
+def written(coder: Any, indices: Array, dim: int) -> tuple[Blocks, Array]:
+    guarded = np.full(len(indices) * index_bytes(dim) + 2, 170, np.uint8)
+    blocks = coder.write(indices, index_bytes(dim), guarded[1:-1])
+    assert blocks is not None
+    assert guarded[0] == guarded[-1] == 170
+    return blocks, guarded[1 : 1 + blocks.size].copy()
 
 
 @given(selection=selections(), threads=st.sampled_from([1, 3]))
@@ -134,17 +134,18 @@ def test_compiled_code_looks_where_it_is_led(data: st.DataObject) -> None:
     for how in (odd, blocks, blocks._replace(starts=blocks.starts + len(out))):
         compiled.read(out[:kept], 4, how, dim, np.zeros(len(indices), np.int64))
         compiled.read(out[:kept], 4, how, dim, np.zeros(len(indices) // 3, np.int64))
-        compiled.write(indices, 4, how, out[:kept])
-        compiled.write(indices[: len(indices) // 3], 4, how, out[:kept])
-        compiled.write(random.permutation(indices), 4, how, out[:kept])
+    compiled.write(indices, 4, out[:kept])
+    compiled.write(random.permutation(indices) * random.integers(-(2**40), 2**40), 4, out[:kept])
+    compiled.sizes(indices[None], np.array([len(indices) + 7]), 4)
+    compiled.sizes(indices[None], np.array([-3]), 4)
 
 
 @pytest.mark.parametrize("indices", [[3, 3], [5, 4], [-1, 2], [0, 1, 2, 1]])
 @pytest.mark.parametrize("coder", CODERS)
-def test_indices_that_do_not_ascend_are_found(coder: object, indices: list[int]) -> None:
+def test_indices_that_do_not_ascend_are_found(coder: Any, indices: list[int]) -> None:
     drawn = np.array(indices)
-    assert coder.measure(drawn, 4) is None  # type: ignore[attr-defined]
-    assert coder.sizes(drawn[None], np.array([len(indices)]), 4) == [-1]  # type: ignore[attr-defined]
+    assert coder.write(drawn, 4, np.zeros(100, np.uint8)) is None
+    assert coder.sizes(drawn[None], np.array([len(indices)]), 4) == [-1]
 
 
 @pytest.mark.parametrize("density", [0.001, 0.01, 0.1])
