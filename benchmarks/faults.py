@@ -4,12 +4,15 @@ Run `python benchmarks/faults.py`, about twenty-five minutes on two quiet cores;
 is run again alone by its number, as in `--only kills --trial 17`, with the same seed and counts.
 What was not handled is kept in a folder that is named at the end: commands, signals and outputs.
 
-Five campaigns, all of them of the program in this repository:
+Seven campaigns, all of them of the program in this repository:
 
 - kills: SIGKILL at random moments to the program, to its whole group, or to a pool process, the
   fork server or the resource tracker; the run is resumed, killed again, and resumed to its end.
 - signals: the same with SIGINT, SIGTERM and SIGHUP, also twice, and with processes that are
   stopped and do not answer.
+- restarts: SIGKILL, once or twice, to processes of a pool, to those that run cells, and to ranks
+  of torchrun, all of which are started again; in some trials less often than they are killed.
+- hangs: the same with SIGSTOP, which a time limit notices.
 - injected: at calls that change files (fsync, rename, link, unlink, rmdir, mkdir, ftruncate,
   write, open), found by a shim in C: SIGKILL just before or just after, and the call failing.
 - files: damaged results, journals, settings files, archives, images, checkpoints, weights and
@@ -17,7 +20,7 @@ Five campaigns, all of them of the program in this repository:
 - settings: extreme values of every setting, outputs that are closed or full, systems that lack
   something.
 
-The first three hold the resumed run to an undisturbed one, bit for bit, and look for what may be
+The first five hold the resumed run to an undisturbed one, bit for bit, and look for what may be
 left: processes, temporary files, shared memory, files of the run. In all, an exit code must be the
 documented one, and a failure is one line and no traceback.
 """
@@ -35,13 +38,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from campaigns import files, injected, kills, settings
+from campaigns import files, injected, kills, restarts, settings
 from campaigns.trial import Campaign, Verdict, remove
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-_COUNTS = {"kills": 200, "signals": 40, "injected": 50, "files": 2000, "settings": 300}
+_COUNTS = {
+    "kills": 200,
+    "signals": 40,
+    "restarts": 60,
+    "hangs": 18,
+    "injected": 50,
+    "files": 2000,
+    "settings": 300,
+}
 _SHOWN = 3
 
 Result = tuple[str, int, Verdict]
@@ -114,6 +125,8 @@ def _campaign(
     makers: dict[str, Callable[..., Campaign]] = {
         "kills": kills.kills,
         "signals": kills.signals,
+        "restarts": restarts.restarts,
+        "hangs": restarts.hangs,
         "injected": injected.Injected,
         "files": files.Files,
         "settings": settings.Settings,

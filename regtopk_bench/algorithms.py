@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import Final
 
 from regtopk_bench.errors import suggest
 
@@ -82,6 +83,9 @@ _ROWS = (
 
 ALGORITHMS: Mapping[str, Algorithm] = {row.name: row for row in _ROWS}
 """The algorithms that come with the package, in the order in which help lists them."""
+
+REFERENCE: Final = ALGORITHMS["dense"]
+"""Sends whole gradients: what it costs to send less is compared with what this one costs."""
 
 _SPARE_COLOURS = ("#E69F00", "#56B4E9", "#8C564B", "#7F7F7F")
 _SPARE_DASHES: tuple[Dash, ...] = ((), (4, 1), (2, 1), (6, 1, 2, 1))

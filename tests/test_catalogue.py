@@ -26,14 +26,10 @@ FOR_ALL = {
     "settings/commands.py": "what is compared by default on images",
 }
 FOR_SOME = {
+    "distributed/settings.py": {"dense"},  # which is summed as without a hook
     "experiments/grids.py": {"dense", "topk", "regtopk"},  # whom the toy example is about
     "settings/file.py": {"regtopk"},  # what to write for keys of former settings files
 }
-
-
-@functools.cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def identifiers(module: ast.Module) -> Iterator[str]:
@@ -61,12 +57,19 @@ def strings(module: ast.Module) -> Iterator[str]:
             yield node.value
 
 
+@functools.cache
+def contents(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names and the text in quotes of a file, which each algorithm is looked for in."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    return frozenset(identifiers(module)), frozenset(strings(module))
+
+
 def names(path: Path, name: str) -> bool:
     """Tell whether a file names an algorithm, by its class or by its name on the command line."""
     home_class = algorithm(name).home.partition(":")[2]
     word = re.compile(rf"(?<![\w.-]){name}(?![\w.-])")  # a part of torch.topk is another word
-    module = tree(path)
-    return home_class in identifiers(module) or any(map(word.search, strings(module)))
+    used, quoted = contents(path)
+    return home_class in used or any(map(word.search, quoted))
 
 
 def files_that_name(name: str) -> set[str]:

@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "image_cache": {"errors"},
     "interrupts": set(),
     "arguments": {"errors"},
+    "density": set(),
     "machine": set(),
     "memory": {"errors"},
     "shared": set(),
@@ -42,7 +43,7 @@ MAY_IMPORT = {
     "algorithms": {"errors"},
     "kernels": {"errors", "extras", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
-    "sparsify": {"errors", "arguments", "algorithms", "kernels", "messages"},
+    "sparsify": {"errors", "arguments", "algorithms", "density", "kernels", "messages"},
     "workloads": {
         *("errors", "extras", "arguments", "files", "image_cache", "memory", "shared", "threads"),
     },
@@ -55,7 +56,7 @@ MAY_IMPORT = {
         *("errors", "arguments", "messages", "sparsify", "transport", "training"),
     },
     "timing": {"errors", "arguments", "kernels"},
-    "results": {"errors", "files", "notebook", "trace", "algorithms"},
+    "results": {"errors", "density", "files", "notebook", "trace", "algorithms"},
     "report": {
         "errors",
         "extras",

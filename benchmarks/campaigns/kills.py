@@ -65,15 +65,15 @@ class Attack:
 
 
 _INTERRUPTED = (0, 130)
-_LOST = (0, 3)
+_STARTED_AGAIN = (0,)
 _KILLED = (0, -signal.SIGKILL)
 
 KILLS = (
     Attack("main", (signal.SIGKILL,), _KILLED),
     Attack("group", (signal.SIGKILL,), _KILLED),
-    *[Attack("pool process", (signal.SIGKILL,), _LOST)] * 3,
-    Attack("fork server", (signal.SIGKILL,), _LOST),
-    Attack("resource tracker", (signal.SIGKILL,), _LOST),
+    *[Attack("pool process", (signal.SIGKILL,), _STARTED_AGAIN)] * 3,
+    Attack("fork server", (signal.SIGKILL,), _STARTED_AGAIN),
+    Attack("resource tracker", (signal.SIGKILL,), _STARTED_AGAIN),
 )
 SIGNALS = (
     *(
@@ -85,8 +85,8 @@ SIGNALS = (
     Attack("group", (signal.SIGTERM, signal.SIGTERM), _INTERRUPTED),
 )
 STOPS = (
-    Attack("pool process", (signal.SIGSTOP,), _LOST),
-    Attack("fork server", (signal.SIGSTOP,), _LOST),
+    Attack("pool process", (signal.SIGSTOP,), _STARTED_AGAIN),
+    Attack("fork server", (signal.SIGSTOP,), _STARTED_AGAIN),
 )
 """For a version that ends a run whose processes do not answer."""
 
@@ -129,7 +129,7 @@ class Chains:
                 run.restart()
             stops = attack is not None and signal.SIGSTOP in attack.signals
             program = run.start(**self._timeout(stops))
-            struck = attack and _strike(attack, undisturbed, program, draw)
+            struck = attack and strike(attack, 1.1 * undisturbed.seconds, program, draw)
             ended = program.wait()
             allowed = attack.allowed if attack and struck else (0,)
             more = run.complaints(program, ended, allowed)
@@ -160,11 +160,17 @@ class Chains:
         )
 
 
-def _strike(
-    attack: Attack, undisturbed: Undisturbed, program: Program, draw: random.Random
-) -> str | None:
-    """Wait for a random moment, then send the signals; say when, or None if it was too late."""
-    milestone, delay = None, draw.uniform(0.0, 1.1 * undisturbed.seconds)
+def strike(attack: Attack, within: float, program: Program, draw: random.Random) -> str | None:
+    """Wait for a random moment, then send the signals; say when, or None if it was too late.
+
+    Args:
+        attack: What to send, and to which process.
+        within: How many seconds from now the moment is at most; half as many from when the process
+            is there, if it is not the main one.
+        program: Of which the process is one.
+        draw: Determines the moment.
+    """
+    milestone, delay = None, draw.uniform(0.0, within)
     kind = draw.choice(("any moment", "any moment", "start", "milestone"))
     if kind == "start":
         delay = draw.uniform(0.0, 0.5)

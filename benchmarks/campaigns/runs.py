@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from campaigns.trial import Ended, Program, Sandbox, outcomes, remove
+from campaigns.trial import COMMAND, Ended, Program, Sandbox, outcomes, remove
 
 RESULT, JOURNAL, TRACES, CHECKPOINTS = "result.json", "journal.jsonl", "traces.csv", "checkpoints"
+LAUNCH = "launch"
+"""Of a run that torchrun may start again."""
 COMPARISONS = "comparisons.csv"
 """Only of several seeds."""
 _PLOTS = {"linreg": "convergence.png", "cifar": "accuracy.png"}
@@ -25,11 +27,13 @@ class Undisturbed:
     seconds: float
 
     @classmethod
-    def measure(cls, arguments: Sequence[str], folder: Path) -> Undisturbed:
+    def measure(
+        cls, arguments: Sequence[str], folder: Path, launcher: Sequence[str] = COMMAND
+    ) -> Undisturbed:
         """Run a command to its end; nothing can be tested if that fails."""
         sandbox = Sandbox(folder)
         started = time.monotonic()
-        ended = sandbox.run(*arguments)
+        ended = sandbox.run(*arguments, command=launcher)
         runs = outcomes(ended.stdout)
         if ended.code != 0 or not runs:
             raise RuntimeError(f"undisturbed, {' '.join(arguments)} fails: {ended.stderr}")
@@ -40,9 +44,11 @@ class Undisturbed:
 class Resumed:
     """A run in a sandbox, started and resumed until it has finished."""
 
-    def __init__(self, undisturbed: Undisturbed, sandbox: Sandbox) -> None:
-        """Start nothing yet."""
-        self.undisturbed, self.sandbox = undisturbed, sandbox
+    def __init__(
+        self, undisturbed: Undisturbed, sandbox: Sandbox, launcher: Sequence[str] = COMMAND
+    ) -> None:
+        """Start nothing yet; later, the arguments after what launches the program."""
+        self.undisturbed, self.sandbox, self._launcher = undisturbed, sandbox, launcher
         self.finished = False
         self._settled = 0
 
@@ -61,7 +67,7 @@ class Resumed:
         command, folder = self.undisturbed.arguments[0], self.folder
         self._before = set((self.sandbox.work / "runs").glob("*"))
         arguments = [command, "--resume", str(folder)] if folder else self.undisturbed.arguments
-        return self.sandbox.start(*arguments, environment=environment)
+        return self.sandbox.start(*arguments, command=self._launcher, environment=environment)
 
     def restart(self) -> None:
         """Forget a finished run."""
@@ -69,7 +75,13 @@ class Resumed:
         self.finished, self._settled = False, 0
 
     def complaints(
-        self, program: Program, ended: Ended, allowed: Iterable[int], kept: Iterable[str] = ()
+        self,
+        program: Program,
+        ended: Ended,
+        allowed: Iterable[int],
+        kept: Iterable[str] = (),
+        *,
+        errors: int = 1,
     ) -> list[str]:
         """Say what is wrong with how the program ended, and with what it has written.
 
@@ -78,9 +90,10 @@ class Resumed:
             ended: How it ended.
             allowed: Exit codes that are right.
             kept: Files of the run that may be left although the run has finished.
+            errors: How many there may be: one each time that torchrun has started the program.
         """
         self.finished = ended.code == 0
-        found = [*ended.complaints(allowed), *program.left()]
+        found = [*ended.complaints(allowed, errors), *program.left()]
         return [*found, *self._unlike(ended), *self._files(ended, kept), *self._shown()]
 
     def _unlike(self, ended: Ended) -> list[str]:
@@ -107,7 +120,8 @@ class Resumed:
         found = []
         if folder:
             names = {path.name for path in folder.iterdir()}
-            known = whole | {COMPARISONS} | (set(kept) if self.finished else {JOURNAL, CHECKPOINTS})
+            unfinished = {JOURNAL, CHECKPOINTS, LAUNCH}
+            known = whole | {COMPARISONS} | (set(kept) if self.finished else unfinished)
             found += [f"left {_kind(name)} in the run's folder" for name in names - known]
             if self.finished:
                 found += [f"no {name}" for name in whole - names - set(kept)]

@@ -38,9 +38,16 @@ _PROCESSES = 64  # no program of a campaign needs as many
 _ERROR = re.compile(r"^(?:error:|Error:|(?:╭─|\+-|\?+) Error )", re.MULTILINE)
 NOTES = re.compile(
     r"saved |drew |to resume: |the plot could not be drawn|run again with --debug"
-    r"|one seed: |\d+ seeds: |left out: |run \d+ of "
+    r"|one seed: |\d+ seeds: |left out: |run \d+ of |warning: .*\(restart \d of \d\)$"
 )
 """The lines that may follow an error, or stand on stderr without one."""
+
+_OF_TORCHRUN = re.compile(
+    r"^[WE]\d{4} [^\n]*torch/distributed/[^\n]*\n"
+    r"|^Traceback (?:(?!^Traceback ).)*ChildFailedError.*",
+    re.MULTILINE | re.DOTALL,
+)
+"""What torchrun says of its processes, in lines and, in the end, with a traceback of its own."""
 
 _UNWANTED = {
     "a traceback": r"Traceback \(most recent call last\)",
@@ -80,8 +87,8 @@ class Ended:
     stderr: str
     hung: bool = False
 
-    def complaints(self, allowed: Iterable[int]) -> list[str]:
-        """Say what is wrong with exit code and stderr."""
+    def complaints(self, allowed: Iterable[int], errors: int = 1) -> list[str]:
+        """Say what is wrong with exit code and stderr, where there may be so many errors."""
         if self.hung:
             return ["hangs"]
         codes = sorted(set(allowed))
@@ -95,16 +102,16 @@ class Ended:
         if self.code > 0 and not self.stderr.strip():
             found.append(f"exit code {self.code} without a word")
         elif not found:
-            found += self._lines()
+            found += self._lines(errors)
         return found
 
-    def _lines(self) -> list[str]:
+    def _lines(self, errors: int) -> list[str]:
         """Say what is wrong with the lines of an error: it is one, or a box about usage."""
         *_, last = [match.start() for match in _ERROR.finditer(self.stderr)] or [-1]
-        if self.code in (2, 3) and last < 0:
+        if self.code in (1, 2, 3) and last < 0:
             return [f"exit code {self.code} without an error"]
-        if len(_ERROR.findall(self.stderr)) > 1:
-            return ["more than one error"]
+        if len(_ERROR.findall(self.stderr)) > errors:
+            return ["more errors than there may be"]
         first, *after = self.stderr[max(last, 0) :].splitlines() or [""]
         if first.startswith("error:") and any(line and not NOTES.match(line) for line in after):
             return ["an error of several lines"]
@@ -158,7 +165,7 @@ class Program:
             self.popen.wait()
             self.sandbox.close()
         out, err = (file.read_text(errors="replace") for file in self.outputs)
-        ended = Ended(self.popen.returncode, out, err, hung)
+        ended = Ended(self.popen.returncode, out, _OF_TORCHRUN.sub("", err), hung)
         self.sandbox.write(
             f"exit code {ended.code}\nstdout ({self.outputs[0].name}): {out[:_SHOWN_CHARACTERS]}\n"
             f"stderr ({self.outputs[1].name}): {err[-_SHOWN_CHARACTERS:]}\n"
@@ -262,9 +269,13 @@ class Sandbox:
 
 
 def kind_of(process: int) -> str:
-    """Return what a process is: main, fork server, resource tracker or pool process."""
-    command = _read(process, "cmdline")
+    """Return what a process is: main, fork server, pool process, torchrun, rank 0, …."""
+    command, variables = _read(process, "cmdline"), _read(process, "environ")
     state = " that is stopped" if _state(process) == "T" else ""
+    if "torch.distributed.run" in command:
+        return f"torchrun{state}"
+    if "regtopk_bench" in command and (rank := re.search(r"(?:^| )RANK=(\d+)", variables)):
+        return f"rank {rank[1]}{state}"
     if "resource_tracker" in command:
         return f"resource tracker{state}"
     if "multiprocessing" not in command:

@@ -124,10 +124,24 @@ def _kernels(invocation: Invocation) -> None:
     run_kernels(invocation)
 
 
+@command_options("cost")
+def _cost(invocation: Invocation) -> None:
+    """Say what a training step costs on a network, and whether sparsifying pays there.
+
+    Counts what each sparsifier sends, times its step on this machine, and computes how long
+    messages travel. Nothing is trained.
+    """
+    invocation.starting()
+    from regtopk_bench.cli.cost import run_cost
+
+    run_cost(invocation)
+
+
 app.command("linreg", epilog=EPILOG)(_linreg)
 app.command("cifar", epilog=EPILOG)(_cifar)
 app.command("toy", epilog=EPILOG)(_toy)
 app.command("kernels", epilog=EPILOG)(_kernels)
+app.command("cost", epilog=EPILOG)(_cost)
 
 
 gate.add_to(app)

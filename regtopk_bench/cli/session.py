@@ -48,6 +48,8 @@ class Session:
     """What is to be known of the verdicts as a whole."""
     failures: list[str] = field(default_factory=list, init=False)
     """What went wrong with runs that did not keep others from running."""
+    complete: bool = field(default=False, init=False)
+    """Whether all that was to be done is done, saved and printed, runs that failed included."""
     folder: Path | None = field(default=None, init=False)
     """While the work is done: the folder of the run, if it is saved."""
     journal: Journal | None = field(default=None, init=False)
@@ -85,6 +87,7 @@ class Session:
             finally:
                 if self.journal:
                     self.journal.close()
+        self.complete = True
         if self.failures:
             others = len(self.failures) - 1
             more = f" (and {others} more of {len(self.runs)} runs failed)" if others else ""
@@ -172,7 +175,6 @@ class Session:
             if not starts_again():
                 forget_launch(folder)
             raise
-        forget_launch(folder)
 
     def _draw(self, result: Result, folder: Path) -> None:
         settings = self.invocation.resolved.settings

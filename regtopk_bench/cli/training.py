@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from regtopk_bench.cli.invocation import Invocation
-from regtopk_bench.cli.launched import speak
+from regtopk_bench.cli.launched import launch, speak
 from regtopk_bench.cli.progress import Counted
-from regtopk_bench.cli.resuming import check_same_cells
+from regtopk_bench.cli.resuming import check_same_cells, forget_launch
 from regtopk_bench.cli.session import CHECKPOINTS, Session
-from regtopk_bench.errors import ConfigurationError, WorkerDiedError
+from regtopk_bench.errors import ConfigurationError, RunError, WorkerDiedError
 from regtopk_bench.experiments import Cell, Observer, Saving, run
+from regtopk_bench.report.notes import slow_exchange
 from regtopk_bench.results import Run
 from regtopk_bench.training import RESTARTS
 from regtopk_bench.transport import TIMEOUT_SECONDS, Ranks, joined
@@ -28,8 +29,6 @@ def ranks_of(invocation: Invocation) -> Iterator[Ranks | None]:
     try:
         with joined(invocation.resolved.settings.timeout) as ranks:
             yield ranks
-            if ranks:
-                ranks.finished()
     except WorkerDiedError:
         speak()
         raise
@@ -73,7 +72,21 @@ def train(
             watcher = _Watcher(session.invocation, progress, len(cells), per_round)
             _train(session, cells, watcher, ranks)
 
-    session.keep(work)
+    try:
+        session.keep(work)
+    except RunError as error:
+        if session.complete:
+            _leave(session, ranks, error.exit_code)
+        raise
+    _leave(session, ranks, 0)
+
+
+def _leave(session: Session, ranks: Ranks | None, exit_code: int) -> None:
+    """Note that nothing is left to do, should `torchrun` start this process again."""
+    if ranks:
+        ranks.finished(exit_code)
+    if session.folder:
+        forget_launch(session.folder)
 
 
 def _tell_seeds(invocation: Invocation) -> None:
@@ -142,6 +155,7 @@ class _Watcher(Observer):
         self._count, self._per_round = count, per_round
         self._begun = self._ended = 0
         self._running: dict[str, int] = {}
+        self._told = False
         self.watches_rounds = not invocation.quiet
 
     def began(self, cell: Cell) -> None:
@@ -159,15 +173,27 @@ class _Watcher(Observer):
         rounds, done = cell.recipe.rounds, int(run.metrics["rounds"])
         if self._running.pop(cell.key, None) is None:  # it was settled before
             self._begun, done = self._begun + 1, 0
+        else:
+            self._tell_slow_exchange(run)
         self._progress.skip((rounds - done) * self._per_round)
         self._ended += rounds
         self._update()
         if self._invocation.verbose:
-            seconds = sum(v for name, v in run.execution.items() if name.endswith("_seconds"))
+            execution = run.execution
+            seconds = sum(v for name, v in execution.items() if name.endswith("_seconds"))
+            again = f", restarts {execution['restarts']}" if execution.get("restarts") else ""
             self._invocation.note(
                 f"{cell}: {run.status}, {run.metrics['rounds']} rounds in {seconds:.2f} s, "
-                f"processes {run.execution['processes']}"
+                f"processes {execution['processes']}{again}"
             )
+
+    def _tell_slow_exchange(self, run: Run) -> None:
+        """Say, once, that one process would be much faster."""
+        note = None if self._told else slow_exchange(run)
+        if note:
+            self._told = True
+            way = "leave out torchrun" if launch() else "give --processes 1"
+            self._invocation.note(f"{note}; {way}")
 
     def _update(self) -> None:
         self._progress.update((self._ended + sum(self._running.values())) * self._per_round)

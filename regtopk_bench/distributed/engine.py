@@ -3,6 +3,9 @@
 Gradients come in pieces, DDP's buckets. A piece that is a section is compressed and sent off when
 it comes, while the backward pass goes on. The others wait for the last piece, and sections are put
 together from them. After the last piece all sections are finished, in order.
+
+FSDP2 needs the aggregate of a piece before it goes on to the next one. There all pieces are
+foreseen, so that each is a section from the start, and is taken alone.
 """
 
 from __future__ import annotations
@@ -55,6 +58,7 @@ class Engine:
         self._settings = settings
         self.parameters = Parameters(settings.model)
         self.iteration, self.statistics = 0, Statistics()
+        self._foreseen: list[Numbers] = []
         self._restart()
 
     def _restart(self) -> None:
@@ -65,8 +69,18 @@ class Engine:
         self._pieces: list[Piece] = []
         self._begun: dict[Numbers, tuple[Section, Tensor]] = {}
 
+    def foresee(self, pieces: Sequence[Sequence[Tensor]]) -> None:
+        """Learn which parameters have a piece together, before any comes."""
+        self._foreseen = [self.parameters.numbers(piece) for piece in pieces]
+
     def take(
-        self, parameters: Sequence[Tensor], gradient_J: Tensor, marks: bytes, *, last: bool
+        self,
+        parameters: Sequence[Tensor],
+        gradient_J: Tensor,
+        marks: bytes,
+        *,
+        last: bool,
+        alone: bool = False,
     ) -> Future[Tensor]:
         """Take a piece.
 
@@ -76,6 +90,7 @@ class Engine:
             marks: Which of the parameters this rank has used, a byte for each.
             last: Whether it is the last piece of the iteration. Then the aggregates of all pieces
                 are known when this returns, or there is a `failure`, and they are 0.
+            alone: Whether the aggregate of this piece, which was foreseen, is to be known then.
 
         Returns:
             The aggregate of the piece, like `gradient_J`.
@@ -94,13 +109,17 @@ class Engine:
             section = self._arrangement.sections.get(numbers)
             if section is not None:
                 self._begin(numbers, section, gradient_J, marks, sparsifier)
-            if last:
+            if last or alone:
                 self._finish(line, sparsifier)
         if last:
-            self.parameters.all_came()
-            self.iteration += 1
-            self.statistics.iterations += 1
+            self.end()
         return aggregated
+
+    def end(self) -> None:
+        """Count an iteration as finished."""
+        self.parameters.all_came()
+        self.iteration += 1
+        self.statistics.iterations += 1
 
     def _begin(
         self,
@@ -159,7 +178,7 @@ class Engine:
         if not waiting or line.told:
             return
         arrangement = self._arrangement
-        came = [piece.numbers for piece in self._pieces]
+        came = self._foreseen or [piece.numbers for piece in self._pieces]
         if arrangement.due(came):
             self._settle(came, line, sparsifier)
         whole = {piece.numbers: piece for piece in waiting}
@@ -171,7 +190,7 @@ class Engine:
             )
         }
         for numbers, section in arrangement.sections.items():
-            if numbers in self._begun:
+            if numbers in self._begun or (self._foreseen and numbers not in whole):
                 continue
             if numbers in whole:
                 gradient_J, marks = whole[numbers].gradient_J, whole[numbers].marks
@@ -189,6 +208,8 @@ class Engine:
 
         try:
             self._arrangement.settle(came, make)
+            if self._foreseen and self._arrangement.due(came):  # they were saved in other groups
+                self._arrangement.settle(came, make)
         except Exception as error:
             line.fail(error)
         agreed = repr((self.iteration, list(self._arrangement.sections)))
@@ -222,12 +243,12 @@ class Engine:
         """Return all that later iterations depend on; see `SparseState.state_dict`."""
         if self._line is not None and self._line.failure is not None:
             raise self._line.failure
-        group = self._settings.process_group
+        group, pending = self._settings.process_group, self._arrangement.pending
+        here = {"rank": dist.get_rank(group), "ranks": dist.get_world_size(group)}
         return {
             "version": VERSION,
             "iteration": self.iteration,
-            "rank": dist.get_rank(group),
-            "ranks": dist.get_world_size(group),
+            **({name: pending[name] for name in here} if pending else here),
             "statistics": asdict(self.statistics),
             **self._arrangement.saved(),
         }

@@ -32,6 +32,10 @@ def compress_gradients(model: nn.Module, state: SparseState) -> None:
     parameters = [each for each in model.parameters() if each.requires_grad]
     if not parameters:
         raise ConfigurationError("gradients to compress: no parameter of the model requires one")
+    if any(hasattr(each, "device_mesh") for each in parameters):
+        raise ConfigurationError(
+            "gradients to compress: the parameters are sharded; with FSDP2, use compress_replicas"
+        )
     dtype = functools.reduce(torch.promote_types, (each.dtype for each in parameters))
     sizes = [each.numel() for each in parameters]
     gradient_J = torch.zeros(sum(sizes), dtype=dtype, device=parameters[0].device)

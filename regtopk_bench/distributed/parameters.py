@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +15,16 @@ from regtopk_bench.errors import ConfigurationError
 
 Numbers = tuple[int, ...]
 """Some parameters, in the order in which their gradients lie one after another."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the gradient of a parameter is like when it comes."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
 
 
 class Parameters:
@@ -28,6 +40,7 @@ class Parameters:
         self.came: list[Numbers] = []
         self._complete = False
         self._all: list[Tensor] = []
+        self._forms: list[Form] = []
         self._numbers: dict[Tensor, int] = {}
         self._names: dict[Tensor, str] = {}
         self._used: set[Tensor] = set()
@@ -37,7 +50,13 @@ class Parameters:
     def name(self, model: nn.Module) -> None:
         """Learn the names that parameters have in a model, whatever wraps it."""
         for name, parameter in model.named_parameters():
-            self._names[parameter] = name.removeprefix("module.").replace("_orig_mod.", "")
+            self._names[parameter] = plain(name)
+
+    def add(self, parameter: Tensor, name: str, form: Form) -> None:
+        """Number and name a parameter whose gradient has another form than the parameter."""
+        if parameter not in self._numbers:
+            self._number(parameter, form)
+        self._names[parameter] = name
 
     def numbers(self, parameters: Sequence[Tensor]) -> Numbers:
         """Return the numbers of these parameters, which come together."""
@@ -53,7 +72,7 @@ class Parameters:
 
     def sizes(self, numbers: Numbers) -> list[int]:
         """Return how many entries each of these has."""
-        return [self._all[number].numel() for number in numbers]
+        return [math.prod(self._forms[number].shape) for number in numbers]
 
     def gradient(self, numbers: Numbers, part: tuple[int, ...], seed: int) -> Gradient:
         """Return what the gradient of these parameters consists of.
@@ -61,7 +80,7 @@ class Parameters:
         Raises:
             ConfigurationError: If it is spread over several devices.
         """
-        some = [self._all[number] for number in numbers]
+        some = [self._forms[number] for number in numbers]
         devices = {each.device for each in some}
         if len(devices) > 1:
             raise ConfigurationError(
@@ -69,7 +88,7 @@ class Parameters:
             )
         double = any(each.dtype == torch.float64 for each in some)
         return Gradient(
-            shapes=tuple(tuple(each.shape) for each in some),
+            shapes=tuple(each.shape for each in some),
             dtype=torch.float64 if double else torch.float32,
             device=devices.pop(),
             part=part,
@@ -90,21 +109,26 @@ class Parameters:
         """
         for parameter in parameters:
             if parameter not in self._numbers:
-                self._numbers[parameter] = len(self._all)
-                self._all.append(parameter)
+                shape, stride = tuple(parameter.shape), tuple(parameter.stride())
+                self._number(parameter, Form(shape, stride, parameter.dtype, parameter.device))
                 if parameter.grad is not None:
                     self._used.add(parameter)
                 parameter.register_post_accumulate_grad_hook(self._used.add)
+
+    def _number(self, parameter: Tensor, form: Form) -> None:
+        self._numbers[parameter] = len(self._all)
+        self._all.append(parameter)
+        self._forms.append(form)
 
     def record(self) -> list[dict[str, Any]]:
         """Return name, shape and strides of each, to tell them apart in another process."""
         return [
             {
-                "name": self._names.get(each),
-                "shape": list(each.shape),
-                "stride": list(each.stride()),
+                "name": self._names.get(parameter),
+                "shape": list(form.shape),
+                "stride": list(form.stride),
             }
-            for each in self._all
+            for parameter, form in zip(self._all, self._forms, strict=True)
         ]
 
     def recognised(
@@ -138,6 +162,11 @@ class Parameters:
                 "formats differ"
             )
         return numbers
+
+
+def plain(name: str) -> str:
+    """Return the name that a parameter has in a model that nothing wraps."""
+    return name.removeprefix("module.").replace("_orig_mod.", "")
 
 
 def _kind(record: Mapping[str, Any]) -> tuple[list[int], list[int]]:

@@ -29,7 +29,8 @@ class Settings:
     `Dense` is all-reduced, as without a hook."""
 
     process_group: ProcessGroup | None = None
-    """The ranks that take part; all of them when None. It has to be the one that DDP was given."""
+    """The ranks that take part; all of them when None. It has to be the one that DDP was given, or
+    for `compress_replicas` that of the ranks with the same shard."""
 
     _: KW_ONLY
 

@@ -17,7 +17,7 @@ from regtopk_bench.distributed.statistics import Statistics
 
 @dataclass(frozen=True, eq=False)
 class SparseState(Settings):
-    """Settings and memory of `sparse_hook` or `compress_gradients`, for one model.
+    """Settings and memory of `sparse_hook` or its like for other loops, for one model.
 
     A rank is a worker: each has its own residual, and the aggregate is the mean of what all ranks
     send. It takes the place of the gradient, so that clipping, momentum and weight decay of

@@ -64,21 +64,59 @@ def placed(widths: Array, maps: Array, entries: int, index_bytes: int) -> Blocks
     return Blocks(widths, maps, np.concatenate([[0], ends[:-1]])[: len(ends)], size)
 
 
-def measure(indices_k: Array, index_bytes: int) -> tuple[Array, Array] | None:
-    """Return widths and bytes of bitmaps with which blocks are shortest, uint8 (blocks,).
+def sizes(indices_Nk: Array, counts_N: Array, index_bytes: int) -> list[int]:
+    """Return the bytes of each row's blocks and of their header; -1 where indices do not ascend."""
+    found = []
+    for indices_k, count in zip(indices_Nk, counts_N.tolist(), strict=True):
+        gaps_k = np.diff(indices_k[:count], prepend=-1) - 1
+        ascend = not (gaps_k < 0).any()
+        blocks = [_narrowest(gaps, index_bytes) for gaps in _blocks(gaps_k)] if ascend else []
+        widths, maps = np.array(blocks, np.uint8).reshape(-1, 2).T
+        size = header_bytes(widths) + placed(widths, maps, count, index_bytes).size
+        found.append(size if ascend else -1)
+    return found
 
-    Three widths are tried, around that of the mean gap; of equals, the smaller is chosen. Returns
-    None if the indices are not from 0 up and ascending.
+
+def header_bytes(widths: Array) -> int:
+    """Return how many bytes it takes to say how blocks are written."""
+    return 2 * len(widths) - int(np.count_nonzero(widths == RAW))
+
+
+def write(indices_k: Array, index_bytes: int, out: Array) -> Blocks | None:
+    """Write indices, one block after another, so that each is as short as it can be.
+
+    Three widths are tried, around that of the mean gap; of equals, the smaller is chosen.
+
+    Args:
+        indices_k: int64 (k,).
+        index_bytes: 4, or 8 above 2³² entries.
+        out: Bytes to write to, at least as many as k indices take.
+
+    Returns:
+        What was written, or None if the indices are not from 0 up and ascending.
     """
     gaps_k = np.diff(indices_k, prepend=-1) - 1
     if (gaps_k < 0).any():
         return None
-    chosen = [_narrowest(gaps, index_bytes) for gaps in _blocks(gaps_k)]
-    widths, maps = np.array(chosen, np.uint8).reshape(-1, 2).T.copy()
-    return widths, maps
+    blocks, at = [], 0
+    for gaps in _blocks(gaps_k):
+        width, map_bytes = _narrowest(gaps, index_bytes)
+        if width == RAW:
+            content = gaps.view(np.uint8).reshape(-1, 8)[:, :index_bytes].ravel()
+        else:
+            bitmap = np.zeros(8 * map_bytes, np.uint8)
+            bitmap[np.cumsum((gaps >> width) + 1) - 1] = 1
+            remainders = gaps >> np.arange(width)[:, None] & 1
+            content = np.concatenate([_packed(remainders), _packed(bitmap)])
+        out[at : at + len(content)] = content
+        blocks.append((width, map_bytes))
+        at += len(content)
+    widths, maps = np.array(blocks, np.uint8).reshape(-1, 2).T.copy()
+    return placed(widths, maps, len(indices_k), index_bytes)
 
 
 def _narrowest(gaps: Array, index_bytes: int) -> tuple[int, int]:
+    """Return the width with which a block is shortest, and the bytes of its bitmap."""
     count = len(gaps)
     guess = max(0, (int(gaps.sum()) // count).bit_length() - 2)
     bits = {w: count * (w + 1) + int((gaps >> w).sum()) for w in range(guess, guess + 3)}
@@ -87,37 +125,6 @@ def _narrowest(gaps: Array, index_bytes: int) -> tuple[int, int]:
     if width > WIDEST or 1 + (count + 7) // 8 * width + map_bytes > count * index_bytes:
         return RAW, 0
     return width, map_bytes
-
-
-def sizes(indices_Nk: Array, counts_N: Array, index_bytes: int) -> list[int]:
-    """Return the bytes of each row's blocks and of their header; -1 where indices do not ascend."""
-    found = []
-    for indices_k, count in zip(indices_Nk, counts_N.tolist(), strict=True):
-        measured = measure(indices_k[:count], index_bytes)
-        if measured is None:
-            found.append(-1)
-        else:
-            widths, maps = measured
-            header = 2 * len(widths) - int(np.count_nonzero(widths == RAW))
-            found.append(header + placed(widths, maps, count, index_bytes).size)
-    return found
-
-
-def write(indices_k: Array, index_bytes: int, blocks: Blocks, out: Array) -> bool:
-    """Write indices into bytes; return False if they are not those that were measured."""
-    gaps_k = np.diff(indices_k, prepend=-1) - 1
-    for gaps, width, map_bytes, start in zip(_blocks(gaps_k), *blocks.each, strict=True):
-        if width == RAW:
-            content = gaps.view(np.uint8).reshape(-1, 8)[:, :index_bytes].ravel()
-        else:
-            bitmap, ones = np.zeros(8 * map_bytes, np.uint8), np.cumsum((gaps >> width) + 1) - 1
-            if not 0 <= ones.min() <= ones.max() < len(bitmap):
-                return False
-            bitmap[ones] = 1
-            remainders = gaps >> np.arange(width)[:, None] & 1
-            content = np.concatenate([_packed(remainders), _packed(bitmap)])
-        out[start : start + len(content)] = content
-    return True
 
 
 def read(body: Array, index_bytes: int, blocks: Blocks, dim: int, out: Array) -> bool:

@@ -13,16 +13,16 @@ def size(entries: int, dim: int, value_bytes: int) -> int:
     return min(entries * (index_bytes(dim) + value_bytes), dim * value_bytes)
 
 
-class Writer:
-    """Writes the indices of one worker; see `compact.Writer`."""
+def largest(entries: int, dim: int) -> int:
+    """See `compact.largest`."""
+    return entries * index_bytes(dim)
 
-    def __init__(self, indices_k: Array, dim: int) -> None:
-        self._indices_k, self._kind = indices_k, f"<u{index_bytes(dim)}"
-        self.size = len(indices_k) * index_bytes(dim)
 
-    def into(self, out: Array) -> None:
-        """Write them into an array of so many bytes."""
-        out.view(self._kind)[:] = self._indices_k
+def write(indices_k: Array, dim: int, out: Array) -> int:
+    """See `compact.write`."""
+    size = len(indices_k) * index_bytes(dim)
+    out[:size].view(f"<u{index_bytes(dim)}")[:] = indices_k
+    return size
 
 
 class Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 from regtopk_bench import kernels
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages import compact, coordinates
 from regtopk_bench.messages.base import Message
 from regtopk_bench.messages.encoding import Encoding
-from regtopk_bench.messages.raw import as_bytes
+from regtopk_bench.messages.raw import as_bytes, as_numbers
 
 _CODECS = {Encoding.COORDINATES: coordinates, Encoding.COMPACT: compact}
 
@@ -26,6 +28,7 @@ class SparseGradient(Message):
         indices: (n, k) int64, distinct and ascending in each row.
         values: (n, k), in the gradient's dtype.
         dim: J.
+        sent_as: The dtype in which values travel; all of them have a number in it.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class SparseGradient(Message):
         dim: int,
         counts: Tensor | None = None,
         *,
+        sent_as: torch.dtype | None = None,
         trusted: bool = False,
     ) -> None:
         """Combine indices and values.
@@ -46,6 +50,7 @@ class SparseGradient(Message):
             counts: (n,) int64, where workers send different numbers of entries, 0 included:
                 row n then ends after `counts[n]` entries and is padded with index 0 and
                 value 0. None if every worker sends k, in every process and round.
+            sent_as: See above; the dtype of the values if None.
             trusted: Whether they are known to be as described, and need not be checked.
 
         Raises:
@@ -57,7 +62,10 @@ class SparseGradient(Message):
             kernels.check_tensor(indices, "indices", values.shape, torch.int64, values.device)
             beyond_Nk = None if counts is None else _padding(counts, indices, values)
             kernels.check_ascending(indices, whole(dim, "dim", 1), beyond_Nk)
+            if sent_as is not None and not torch.equal(values.to(sent_as).to(values), values):
+                raise ConfigurationError(f"values have no numbers in {sent_as}: round them first")
         self.indices, self.values, self.dim, self._counts = indices, values, dim, counts
+        self.sent_as = values.dtype if sent_as is None else sent_as
 
     def __len__(self) -> int:
         """Return n."""
@@ -79,7 +87,7 @@ class SparseGradient(Message):
         if len(rows) != 3:
             raise ConfigurationError(f"messages of 3 tensors cannot be made of {len(rows)}")
         counts_N, indices_Nk, values_Nk = rows
-        message = SparseGradient(indices_Nk, values_Nk, self.dim, counts_N)
+        message = SparseGradient(indices_Nk, values_Nk, self.dim, counts_N, sent_as=self.sent_as)
         if self._counts is None and bool((counts_N == indices_Nk.shape[1]).all()):
             message._counts = None
         return message
@@ -98,13 +106,17 @@ class SparseGradient(Message):
             self.indices, self.values, weights_N, self.dim, out
         )
 
+    def value_bytes(self) -> int:
+        """See `Message.value_bytes`."""
+        return self.values.shape[1] * self.sent_as.itemsize
+
     def stated(self, encoding: Encoding) -> str:
         """See `Message.stated`."""
-        return encoding.stated(self.dim, self.values.itemsize)
+        return encoding.stated(self.dim, self.sent_as.itemsize)
 
     def sizes_N(self, encoding: Encoding) -> Sequence[int]:
         """See `Message.sizes_N`."""
-        dim, value_bytes = self.dim, self.values.itemsize
+        dim, value_bytes = self.dim, self.sent_as.itemsize
         if encoding is Encoding.COORDINATES and self._counts is None:
             size = coordinates.size(self.indices.shape[1], dim, value_bytes)
             return [size] * len(self.indices)
@@ -123,58 +135,68 @@ class SparseGradient(Message):
         fixed = encoding is Encoding.COORDINATES and self._counts is None
         return self.sizes_N(encoding)[0] if fixed else None
 
-    def bodies(self, encoding: Encoding) -> list[Tensor]:
-        """See `Message.bodies`."""
-        indices_Nk, values_Nv = self.indices.cpu().numpy(), as_bytes(self.values).numpy()
-        dim, value_bytes = self.dim, self.values.itemsize
-        bodies = []
-        for n, count in enumerate(self.counts.tolist()):
-            writer = _CODECS[encoding].Writer(indices_Nk[n, :count], dim)
-            size = min(writer.size + count * value_bytes, dim * value_bytes)
-            body = (
-                np.zeros(size, np.uint8) if size == dim * value_bytes else np.empty(size, np.uint8)
-            )
-            sent_kv = values_Nv[n, : count * value_bytes]
-            if size == dim * value_bytes:
-                places = body.reshape(dim, value_bytes)
-                places[indices_Nk[n, :count]] = sent_kv.reshape(count, value_bytes)
-            else:
-                writer.into(body[: writer.size])
-                body[writer.size :] = sent_kv
-            bodies.append(torch.from_numpy(body))
-        return bodies
+    def write(self, worker: int, encoding: Encoding, out: Array) -> int:
+        """See `Message.write`."""
+        dim, value_bytes = self.dim, self.sent_as.itemsize
+        count = self.indices.shape[1] if self._counts is None else int(self._counts[worker])
+        sent = slice(worker, worker + 1), slice(count)
+        indices_k = np.ascontiguousarray(self.indices[sent][0].cpu().numpy())
+        values_v = as_bytes(self.values[sent].to(self.sent_as))[0]
+        if count < dim:
+            end: int = _CODECS[encoding].write(indices_k, dim, out)
+            size = end + count * value_bytes
+            if size < dim * value_bytes:
+                out[end:size] = values_v
+                return size
+        plain = out[: dim * value_bytes].reshape(dim, value_bytes)
+        plain[:] = 0
+        plain[indices_k] = values_v.reshape(count, value_bytes)
+        return int(plain.size)
 
-    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> SparseGradient:
+    def room(self, encoding: Encoding) -> int:
+        """See `Message.room`."""
+        most = self.indices.shape[1]
+        return int(_CODECS[encoding].largest(most, self.dim)) + most * self.sent_as.itemsize
+
+    def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> SparseGradient:
         """See `Message.from_bodies`; a plain vector arrives as J entries."""
-        dim, value_bytes = self.dim, self.values.itemsize
-        contents = [body.numpy() for body in bodies]
-        readers = [
-            None
-            if len(content) == dim * value_bytes
-            else _CODECS[encoding].Reader(content, dim, value_bytes)
-            for content in contents
-        ]
-        counts = [dim if reader is None else reader.entries for reader in readers]
+        value_bytes, device = self.sent_as.itemsize, self.values.device
+        readers = [self._reader(body, encoding) for body in bodies]
+        counts = [reader.entries for reader in readers]
         fixed = self._counts is None and len(set(counts)) == 1
         room, shape = np.empty if fixed else np.zeros, (len(counts), max(counts))
         indices_Nk = room(shape, np.int64)
         values_Nv = room((shape[0], shape[1] * value_bytes), np.uint8)
-        for content, reader, count, indices_k, values_v in zip(
-            contents, readers, counts, indices_Nk, values_Nv, strict=True
-        ):
-            if reader is None:
-                indices_k[:], values_v[:] = np.arange(dim), content
-            else:
-                reader.into(indices_k[:count])
-                values_v[: count * value_bytes] = content[reader.end :]
-        device = self.values.device
+        for n, (body, reader) in enumerate(zip(bodies, readers, strict=True)):
+            reader.into(indices_Nk[n, : reader.entries])
+            values_Nv[n, : reader.entries * value_bytes] = body[reader.end :]
         return SparseGradient(
             torch.from_numpy(indices_Nk).to(device),
-            torch.from_numpy(values_Nv.ravel()).view(self.values.dtype).view(shape).to(device),
-            dim,
+            as_numbers(values_Nv.ravel(), self.sent_as, shape).to(self.values),
+            self.dim,
             None if fixed else torch.tensor(counts, device=device),
+            sent_as=self.sent_as,
             trusted=True,
         )
+
+    def _reader(self, body: Array, encoding: Encoding) -> Any:
+        """Return what reads the indices of a worker's message."""
+        if len(body) == self.dim * self.sent_as.itemsize:
+            return _AllOfThem(self.dim)
+        return _CODECS[encoding].Reader(body, self.dim, self.sent_as.itemsize)
+
+
+class _AllOfThem:
+    """Reads the indices of a plain vector, which has none; see `compact.Reader`."""
+
+    end = 0
+
+    def __init__(self, dim: int) -> None:
+        self.entries = dim
+
+    def into(self, out: Array) -> None:
+        """Write all that there are."""
+        out[:] = np.arange(self.entries)
 
 
 def bytes_of_nonzero(vectors_TJ: Tensor, encoding: Encoding) -> list[int]:

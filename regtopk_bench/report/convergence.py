@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from regtopk_bench.report import notes
 from regtopk_bench.report.answer import GAP, answers
+from regtopk_bench.report.compactness import NOTE, bits_columns, bits_entries, is_compact
 from regtopk_bench.report.comparison import comparison_table
 from regtopk_bench.report.cost import Target
 from regtopk_bench.report.rows import (
@@ -69,13 +70,14 @@ def _convergence(
     named = labels(group.cell for group in everything)
     curves = {group.cell.group: group.mean_log10_trace("gap") for group in everything}
     low, high = _range(list(curves.values()))
+    compact = is_compact(everything)
     best = winners(statistics, LOG10_GAP)
 
     rows = []
     for section in sections:
         for group in section:
             key = group.cell.group
-            entries = _entries(group, statistics.of(group), named[key], target.in_bytes)
+            entries = _entries(group, statistics.of(group), named[key], target.in_bytes, compact)
             curve = sparkline(curves[key].clip(low), low, high, _CURVE_WIDTH, unicode)
             ends = group is section[-1]
             rows.append(Row([*entries, Entry(curve)], key in best, section_ends=ends))
@@ -84,6 +86,7 @@ def _convergence(
         Column("density", "density"),
         *mean_columns("log10\ngap", LOG10_GAP),
         *cost_columns(target.unit, target.text or "target", network_of(result) is not None),
+        *(bits_columns() if compact else []),
         *mean_columns("rounds/\ns", "rounds_per_second", spare=4),
         *COUNTS,
         Column("log10 gap\nby round", "curve", left=True, drawing=True),
@@ -91,12 +94,15 @@ def _convergence(
     return Table(_title(result), columns, rows, [*_notes(result, everything, bool(best)), *below])
 
 
-def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
+def _entries(
+    group: Group, summary: Summary, label: Label, in_bytes: float, compact: bool
+) -> list[Entry]:
     speed = estimate(group.execution("rounds_per_second"))
     return [
         *naming(group, label),
         *outcome(group, summary.metrics[LOG10_GAP]),
         *cost_entries(summary, in_bytes),
+        *(bits_entries(group) if compact else []),
         *mean_entries(whole(speed), speed),
         *count_entries(summary),
     ]
@@ -132,6 +138,7 @@ def _notes(result: Result, everything: Sequence[Group], marked: bool) -> list[st
         *([_EXACT] if any(run.metrics.get("gap") == 0.0 for run in runs) else []),
         *notes.on_coordination(everything),
         *notes.on_parameters(everything),
+        *([NOTE] if is_compact(everything) else []),
         f"bytes sent (up) and received (down) per worker{notes.encodings(everything)}; "
         f"workers in {notes.processes(everything)}",
         *notes.on_projection(network_of(result), everything),

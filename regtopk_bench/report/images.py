@@ -10,6 +10,7 @@ import numpy as np
 
 from regtopk_bench.report import notes
 from regtopk_bench.report.answer import ACCURACY, answers
+from regtopk_bench.report.compactness import NOTE, bits_columns, bits_entries, is_compact
 from regtopk_bench.report.comparison import comparison_table
 from regtopk_bench.report.cost import Target
 from regtopk_bench.report.rows import (
@@ -72,11 +73,14 @@ def _accuracies(
     everything = [group for section in sections for group in section]
     named = labels(group.cell for group in everything)
     images = Entry(source(result))
+    compact = is_compact(everything)
     best = winners(statistics, FINAL_ACCURACY)
     rows = [
         Row(
             [
-                *_entries(group, statistics.of(group), named[group.cell.group], target.in_bytes),
+                *_entries(
+                    group, statistics.of(group), named[group.cell.group], target.in_bytes, compact
+                ),
                 images,
             ],
             group.cell.group in best,
@@ -91,6 +95,7 @@ def _accuracies(
         *mean_columns("best\naccuracy, %", BEST_ACCURACY, spare=5),
         *mean_columns("final\naccuracy, %", FINAL_ACCURACY),
         *cost_columns(target.unit, target.text or "target", network_of(result) is not None),
+        *(bits_columns() if compact else []),
         *mean_columns("images/\ns", "images_per_second", spare=4),
         Column("time, %\ng/s/x/u", "shares", drawing=True),
         *(Column(phase, f"{phase}_share", hidden=True) for phase in PHASES),
@@ -100,7 +105,9 @@ def _accuracies(
     return Table(_title(result), columns, rows, [*_notes(result, everything, bool(best)), *below])
 
 
-def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> list[Entry]:
+def _entries(
+    group: Group, summary: Summary, label: Label, in_bytes: float, compact: bool
+) -> list[Entry]:
     speed = estimate(group.execution("rounds_per_second")).times(images_per_round(group))
     spent = [estimate(group.execution(f"{phase}_seconds")).mean for phase in PHASES]
     shares = [each / sum(spent) if sum(spent) else math.nan for each in spent]
@@ -110,6 +117,7 @@ def _entries(group: Group, summary: Summary, label: Label, in_bytes: float) -> l
         *outcome(group, summary.metrics[BEST_ACCURACY], scale=100.0),
         *outcome(group, summary.metrics[FINAL_ACCURACY], scale=100.0),
         *cost_entries(summary, in_bytes),
+        *(bits_entries(group) if compact else []),
         *mean_entries(whole(speed) if not speed.mean < 10 else f"{speed.mean:.2g}", speed),
         Entry(shown),
         *(Entry("", raw(share)) for share in shares),
@@ -159,6 +167,7 @@ def _notes(result: Result, everything: Sequence[Group], marked: bool) -> list[st
         *([skewed] if skews else []),
         *notes.on_coordination(everything),
         *notes.on_parameters(everything),
+        *([NOTE] if is_compact(everything) else []),
         f"bytes sent (up) and received (down) per worker{notes.encodings(everything)}"
         + (f"; selection scope: {', '.join(scopes)}" if scopes else ""),
         "time: gradient/sparsify/exchange/update, evaluation not counted; "

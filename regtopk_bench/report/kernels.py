@@ -226,8 +226,3 @@ def _places(value: float) -> int:
     digits = 3 if value >= 1.0 else 2
     finite = math.isfinite(value) and value > 0.0
     return max(0, digits - 1 - math.floor(math.log10(value))) if finite else 0
-
-
-def short(value: float, digits: int) -> str:
-    """Return this many significant digits, or the whole integer part if it is longer."""
-    return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"

@@ -10,12 +10,17 @@ from regtopk_bench.report.phrases import listed, seeds
 from regtopk_bench.results.labels import common_parameters, labels, written
 from regtopk_bench.results.schema import Run
 from regtopk_bench.results.summary import Group
+from regtopk_bench.trace import PHASES
 
 MARK = (
     "* better than every other at its density (corrected p ≤ 0.05), but for bounds, runs that "
     "diverged or failed, and identical ones"
 )
 """What an asterisk at a row says."""
+
+_NOTED_SECONDS, _TIMES = 1.0, 3.0
+"""What exchanging messages takes at least to be worth a word, and how many times as long as one
+process would take for everything."""
 
 
 def on_runs(groups: Sequence[Group]) -> list[str]:
@@ -106,6 +111,21 @@ def processes(groups: Sequence[Group]) -> str:
     """Return how many processes hosted the workers."""
     counts = {int(run.execution["processes"]) for group in groups for run in group.runs}
     return f"{', '.join(map(str, sorted(counts)))} process{'es' if counts != {1} else ''}"
+
+
+def slow_exchange(run: Run) -> str | None:
+    """Return what to say of a run, by its own times, that one process would have made sooner."""
+    seconds = {phase: run.execution[f"{phase}_seconds"] for phase in PHASES}
+    exchange, processes = seconds.pop("exchange"), int(run.execution["processes"])
+    computing = sum(seconds.values())
+    alone = processes * computing
+    much = exchange >= _NOTED_SECONDS and exchange + computing >= _TIMES * alone
+    if processes == 1 or not much:
+        return None
+    return (
+        f"{processes} processes took {exchange:.3g} s to exchange messages and {computing:.2g} s "
+        f"to compute: one process would take about {alone:.2g} s"
+    )
 
 
 def _coordination(run: Run) -> float:

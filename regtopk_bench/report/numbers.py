@@ -13,6 +13,10 @@ _MOST_PLACES = 6
 _FINE, _LARGE = 1e-4, 1e9
 """Between them, a mean has no exponent."""
 
+_RATES = (*(("bit/s", 1.0), ("kbit/s", 1e3), ("Mbit/s", 1e6), ("Gbit/s", 1e9), ("Tbit/s", 1e12)),)
+_TIMES = (("ms", 1e-3, 1.0), ("s", 1.0, 60.0), ("min", 60.0, 3600.0), ("h", 3600.0, math.inf))
+"""Units of time in seconds, each with a tenth of the time from which on it is not used."""
+
 _UNITS = (("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12))
 
 
@@ -43,6 +47,28 @@ def number(value: Estimate, places: int | None = None, sign: Literal["", "+"] = 
 def byte_unit(size: float) -> tuple[str, float]:
     """Return the unit in which so many bytes have up to three digits before the point."""
     return next((each for each in _UNITS if size < 999.5 * each[1]), _UNITS[-1])
+
+
+def bit_rate(value: float) -> str:
+    """Return a bandwidth, in bit/s, with three significant digits."""
+    unit, scale = next((each for each in _RATES if value < 999.5 * each[1]), _RATES[-1])
+    return f"{value / scale:.3g} {unit}"
+
+
+def time_unit(seconds: float) -> tuple[str, float]:
+    """Return the unit in which so many seconds have few digits before the point."""
+    return next((each for each in _TIMES if seconds < 10.0 * each[2]), _TIMES[-1])[:2]
+
+
+def duration(seconds: float) -> str:
+    """Return a time with three significant digits."""
+    unit, scale = time_unit(seconds)
+    return f"{short(seconds / scale, 3)} {unit}"
+
+
+def short(value: float, digits: int) -> str:
+    """Return this many significant digits, or the whole integer part if it is longer."""
+    return f"{value:.{digits}g}" if value < 10.0**digits else f"{value:.0f}"
 
 
 def _as_fine(mean: float, last: int, sign: str) -> str:

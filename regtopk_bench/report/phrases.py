@@ -8,7 +8,7 @@ from typing import Literal
 
 from regtopk_bench.algorithms import ALGORITHMS
 from regtopk_bench.results.paired import LEVEL
-from regtopk_bench.results.statistics import Comparison, Summary
+from regtopk_bench.results.statistics import Comparison, Variant
 
 Bound = Literal["at most", "at least"]
 
@@ -27,7 +27,7 @@ def listed(parts: Iterable[str], last: str = " and ") -> str:
     return f"{', '.join(others)}{last}{end}" if others else end
 
 
-def name(of: Summary) -> str:
+def name(of: Variant) -> str:
     """Return the name of an algorithm, with the parameters that tell it apart in its result."""
     known = ALGORITHMS.get(of.algorithm)
     short, _, differing = of.label.partition(":")
@@ -53,7 +53,7 @@ def densities(some: Sequence[float], everything: Sequence[float]) -> str:
     return f"densities {listed(f'{each:g}' for each in meant)}"
 
 
-def in_one_sentence(some: Sequence[Summary], everything: Sequence[float]) -> str:
+def in_one_sentence(some: Sequence[Variant], everything: Sequence[float]) -> str:
     """Return configurations with their densities, those of the same densities together.
 
     Args:

@@ -16,7 +16,7 @@ from regtopk_bench.results.measures import (
     SENT_TO_TARGET,
 )
 from regtopk_bench.results.schema import Result
-from regtopk_bench.results.statistics import Statistics, Summary
+from regtopk_bench.results.statistics import Statistics, Summary, Variant
 from regtopk_bench.results.summary import Estimate, Group, groups
 
 COUNTS = (Column("runs", "n", hidden=True), Column("failed", "failed", hidden=True))
@@ -37,7 +37,7 @@ def naming(group: Group, label: Label) -> list[Entry]:
     return [Entry(str(label)), density_entry(group)]
 
 
-def density_entry(of: Group | Summary) -> Entry:
+def density_entry(of: Group | Variant) -> Entry:
     """Return the density that a configuration was given; programs get 1 where it was given none."""
     return Entry(f"{of.density:g}" if of.has_density else "–", of.density)
 

@@ -27,8 +27,8 @@ from regtopk_bench.report.kernels import (
     name_of,
     quartiles,
     share_of_memory_limit,
-    short,
 )
+from regtopk_bench.report.numbers import short
 from regtopk_bench.results.schema import Result, Run
 
 # Okabe and Ito's palette: distinct in any colour vision. Markers are distinct without colour.

@@ -161,7 +161,7 @@ class Run(Model):
     """One value after each round."""
 
     execution: dict[str, Number]
-    """What depends on the machine: seconds by phase, processes, rounds per second."""
+    """What depends on the machine: seconds by phase, processes, restarts, rounds per second."""
 
     encoding: str | None = None
     """How the bytes of messages are counted, in words."""

@@ -40,8 +40,8 @@ class Configuration(Model):
     """k/J; 1 for an algorithm without one, whatever it sends."""
 
 
-class Summary(Configuration):
-    """The runs of a configuration."""
+class Variant(Configuration):
+    """A configuration with all that its algorithm was given."""
 
     algorithm: str
     """Its full name."""
@@ -54,6 +54,10 @@ class Summary(Configuration):
 
     achievable: bool
     """False for a bound that no system can reach: it is compared with nothing."""
+
+
+class Summary(Variant):
+    """The runs of a configuration."""
 
     seeds: list[int]
     """Those that means are over: of the runs that finished or, if none did, of those stopped."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regtopk_bench.algorithms import algorithm
+from regtopk_bench.density import entries_kept
 from regtopk_bench.results.paired import spread_of
 from regtopk_bench.results.schema import Run, TrainingCell
 from regtopk_bench.results.values import Model, Number
@@ -103,6 +104,21 @@ def density_of(run: Run) -> float:
     if "k" in sparsifier:
         return float(sparsifier["k"] or math.nan) / run.metrics["parameters"]
     return 1.0
+
+
+def kept_entries(run: Run) -> int | None:
+    """Return k, how many entries a worker sends in a round; None if that is not the same for all.
+
+    That is so for an algorithm without a density, and where there is a k for each layer.
+    """
+    assert isinstance(run.cell, TrainingCell)
+    sparsifier = run.cell.sparsifier
+    k, density = sparsifier.get("k"), sparsifier.get("density")
+    if k is not None:
+        return int(k)
+    if density is None or sparsifier.get("scope", "global") != "global":
+        return None
+    return entries_kept(float(density), int(run.metrics["parameters"]))
 
 
 def sent_bytes(run: Run) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.settings.cost import CostExecution, CostProblem, CostReport
 from regtopk_bench.settings.declare import Group, declarations, other_default
 from regtopk_bench.settings.execution import (
     CacheFolder,
@@ -108,6 +109,16 @@ class KernelsSettings(KernelsProblemSettings, KernelsExecution, ReportSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CostSettings(CostProblem, SparsificationSettings, CostExecution, CostReport):
+    """What a step costs on a network, with and without sparsifying."""
+
+    algorithm: Algorithms = other_default(
+        SparsificationSettings, "algorithm", tuple(map(parse_spec, ("topk", "regtopk", "randomk")))
+    )
+    density: tuple[Density, ...] = other_default(SparsificationSettings, "density", (0.01, 0.001))
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunsSettings(OutputSettings):
     """Which saved runs are listed."""
 
@@ -127,6 +138,7 @@ WORKLOADS: dict[str, type[ReportSettings]] = {
 
 COMMANDS: dict[str, type[FormatSettings]] = {
     **WORKLOADS,
+    "cost": CostSettings,
     "check": CheckSettings,
     "baseline": BaselineSettings,
     "doctor": DoctorSettings,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from regtopk_bench.arguments import is_real, shown, whole
+from regtopk_bench.density import entries_kept
 from regtopk_bench.errors import ConfigurationError
 
 
@@ -46,14 +46,8 @@ class Budget:
         Budget.__post_init__(self)
         dim = whole(dim, "entries of a gradient", 1)
         if self.density is not None:
-            return max(1, math.floor(_whole(self.density * dim)))
+            return entries_kept(self.density, dim)
         assert self.k is not None
         if self.k > dim:
             raise ConfigurationError(f"k {self.k} exceeds the {dim} entries of the gradient")
         return self.k
-
-
-def _whole(product: float) -> float:
-    """Undo the rounding that turns 0.29 · 100 into 28.999999999999996."""
-    nearest = round(product)
-    return nearest if math.isclose(product, nearest, rel_tol=1e-12) else product

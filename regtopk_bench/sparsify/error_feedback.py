@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
+from regtopk_bench.arguments import shown
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.base import Sparsifier
@@ -34,6 +35,9 @@ class ErrorFeedback(State):
     guesses: list[kernels.Guess] = unsaved()
     """What each worker remembers about its thresholds; it affects only a step's speed."""
 
+    sent_as: torch.dtype = unsaved()
+    """The dtype in which values travel."""
+
     def step(
         self, grad_NJ: Tensor, corrected_Nk: Tensor | None = None, factors_Nk: Tensor | None = None
     ) -> SparseGradient:
@@ -45,6 +49,7 @@ class ErrorFeedback(State):
         kernels.unchecked(residual_NJ).step(
             residual_NJ, grad_NJ, self.k, corrected_Nk, factors_Nk, self.guesses, out
         )
+        self._round(message)
         return message
 
     def accumulate(self, grad_NJ: Tensor) -> Tensor:
@@ -70,7 +75,22 @@ class ErrorFeedback(State):
             kernels.check_ascending(indices_Nk, dim)
         values_Nk = self.residual_NJ.gather(1, indices_Nk)
         self.residual_NJ.scatter_(1, indices_Nk, 0.0)
-        return SparseGradient(indices_Nk, values_Nk, dim, trusted=True)
+        message = SparseGradient(indices_Nk, values_Nk, dim, sent_as=self.sent_as, trusted=True)
+        self._round(message)
+        return message
+
+    def _round(self, message: SparseGradient) -> None:
+        """Round what is sent to the dtype in which it travels, and keep what rounding takes away.
+
+        The difference of a number and its nearest in fewer bits is exact, and so is their sum:
+        residual and message still add up to what was accumulated.
+        """
+        if message.sent_as == message.values.dtype:
+            return
+        largest = torch.finfo(message.sent_as).max  # a larger value stays finite, and partly here
+        rounded_Nk = message.values.clamp(-largest, largest).to(message.sent_as)
+        self.residual_NJ.scatter_(1, message.indices, message.values - rounded_Nk)
+        message.values.copy_(rounded_Nk)
 
     def check(self) -> None:
         """See `State.check`."""
@@ -78,22 +98,36 @@ class ErrorFeedback(State):
             raise ConfigurationError("a saved residual is not finite: it is damaged")
 
 
+@dataclass(frozen=True, kw_only=True)
 class ErrorFeedbackSparsifier(Budget, Sparsifier):
     """A sparsifier that sends k entries and keeps the others as residual."""
 
     splits: ClassVar[bool] = True
 
+    values: Literal["bfloat16"] | None = None
+    """The dtype that values are rounded to before they are sent, the gradient's own if None. What
+    rounding takes away stays in the residual: nothing is lost, and a value takes two bytes."""
+
     State: ClassVar[type[ErrorFeedback]] = ErrorFeedback
     """What `init` makes; its fields beyond `ErrorFeedback`'s have defaults."""
+
+    def __post_init__(self) -> None:
+        """Validate the dtype."""
+        super().__post_init__()
+        if self.values not in (None, "bfloat16"):
+            raise ConfigurationError(f'values {shown(self.values)} are neither "bfloat16" nor None')
 
     def init(self, placement: Placement) -> Any:
         """Return the state before the first round, with an empty residual."""
         check_placement(placement)
+        sent_as = torch.bfloat16 if self.values == "bfloat16" else placement.dtype
         (workers, dim), k = placement.gradients_shape, self.entries(placement.dim)
         like: dict[str, Any] = {"dtype": placement.dtype, "device": placement.device}
         first_k = torch.arange(k, device=placement.device)
         room = [
-            SparseGradient(first_k.repeat(workers, 1), torch.zeros(workers, k, **like), dim)
+            SparseGradient(
+                first_k.repeat(workers, 1), torch.zeros(workers, k, **like), dim, sent_as=sent_as
+            )
             for _ in range(2)
         ]
         return self.State(
@@ -102,4 +136,5 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
             k=k,
             messages=(room[0], room[1]),
             guesses=[kernels.Guess() for _ in range(workers)],
+            sent_as=sent_as,
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.arguments import whole
+from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.messages import SparseGradient
 from regtopk_bench.sparsify.error_feedback import ErrorFeedback, ErrorFeedbackSparsifier
 from regtopk_bench.sparsify.state import own
@@ -41,6 +42,14 @@ class RandomK(ErrorFeedbackSparsifier):
     """True: what is not sent is kept as residual. False: it is dropped, and what is sent
     is scaled by J/k to stay unbiased. The two are never combined: scaling what the
     residual will send again diverges."""
+
+    def __post_init__(self) -> None:
+        """Validate the combination."""
+        super().__post_init__()
+        if self.values is not None and not self.error_feedback:
+            raise ConfigurationError(
+                f"values={self.values} without error_feedback: what rounding takes away is lost"
+            )
 
     def compress(self, state: RandomKState, grad_NJ: Tensor) -> SparseGradient:
         """Send the entries drawn for this round."""

@@ -147,7 +147,7 @@ class Ranks:
         """
         packed = io.BytesIO()
         try:
-            torch.save(job, packed)
+            torch.save(job, packed, pickle_protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # a foreign class may raise anything
             raise unsendable(str(error)) from error
         content = pickle.dumps((workers, timeout, packed.getvalue()))
@@ -165,10 +165,10 @@ class Ranks:
             finally:
                 member.end()
 
-    def finished(self) -> None:
+    def finished(self, exit_code: int = 0) -> None:
         """Note that nothing is left to do: if `torchrun` starts ranks again, they end at once."""
         with losses_told(self._start.timeout):
-            self._start.store.set(_NOTHING_LEFT, "")
+            self._start.store.set(_NOTHING_LEFT, str(exit_code))
 
 
 @contextlib.contextmanager
@@ -183,7 +183,8 @@ def joined(timeout: float = TIMEOUT_SECONDS) -> Iterator[Ranks | None]:
 
     Raises:
         SystemExit: In the other ranks, when rank 0 has no more for them to do; with exit code 3 if
-            a rank was lost. In all ranks, if `Ranks.finished` was called in an earlier start.
+            a rank was lost. In all ranks, if `Ranks.finished` was called before `torchrun` has
+            started them again.
         WorkerDiedError: If a rank ends or hangs; in rank 1 too if rank 0 does not tell.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
@@ -193,7 +194,7 @@ def joined(timeout: float = TIMEOUT_SECONDS) -> Iterator[Ranks | None]:
     with losses_told(timeout):
         store, rank, count = next(rendezvous("env://", timeout=timedelta(seconds=timeout)))
         if number and store.check([_NOTHING_LEFT]):
-            raise SystemExit(0)
+            raise SystemExit(int(store.get(_NOTHING_LEFT)))
     start = _Start(rank, count, number, store, timeout)
     try:
         if rank:

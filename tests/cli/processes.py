@@ -9,11 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 COMMAND = (sys.executable, "-m", "regtopk_bench")
+
+
+def torchrun(ranks: int, restarts: int = 0, program: Sequence[str] = COMMAND) -> tuple[str, ...]:
+    """Return what starts the program in so many processes, and so often again."""
+    started = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+    how = (f"--nproc-per-node={ranks}", f"--max-restarts={restarts}")
+    logs = "--log-dir=torchrun"  # which it leaves behind, empty, else among temporary files
+    return (*started, *how, logs, *program[1:])
 
 
 def whole(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -44,7 +44,8 @@ class Ranks:
 def ranks(count: int, store: Path) -> Iterator[Ranks]:
     """Start ranks, and end them afterwards; they are forked from a process that has imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, "regtopk_bench.distributed"])
+    imports = [__name__, "regtopk_bench.distributed", "torch.distributed.fsdp", "numba"]
+    context.set_forkserver_preload(imports)
     pipes, processes = [], []
     for rank in range(count):
         ours, theirs = context.Pipe()

@@ -11,6 +11,7 @@ import regtopk_bench as rb
 from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.experiments import Cell, RegressionProblem
 from regtopk_bench.experiments.grids import regression_cells
+from regtopk_bench.messages import Encoding
 from regtopk_bench.settings import LinregSettings
 from regtopk_bench.training import Recipe, Schedule
 
@@ -53,6 +54,8 @@ def test_numbers_that_are_equal_are_equal_in_the_key() -> None:
         {"recipe": Recipe(rounds=2500, learning_rate=0.02)},
         {"recipe": Recipe(rounds=2500, learning_rate=0.01, evaluate_every=2)},
         {"recipe": Recipe(rounds=2500, learning_rate=0.01, schedule=Schedule(warm_up=5))},
+        {"recipe": Recipe(rounds=2500, learning_rate=0.01, encoding=Encoding.COMPACT)},
+        {"sparsifier": rb.RegTopK(density=0.4, values="bfloat16")},
         {"sparsifier": rb.RegTopK(density=0.4, mu=4.5)},
         {"sparsifier": rb.RegTopK(density=0.4, denominator="current")},
         {"sparsifier": rb.RegTopK(density=0.6)},

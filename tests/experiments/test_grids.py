@@ -58,6 +58,7 @@ OTHER: dict[str, Any] = {
     "local_steps": 2,
     "evaluate_every": 3,
     "scope": "layer",
+    "encoding": "compact",
     "amp": True,
 }
 BY_THE_IMAGES = {"dataset", "data", "image_size"}  # which are read before there are cells

@@ -1,5 +1,7 @@
 """Runs the program, which sends itself a signal just after a call that Python audits.
 
+If torchrun starts it again, it does not do so again.
+
     python striking.py SIGNAL EVENT TEXT ARGUMENTS...
 
 EVENT is an audit event, and TEXT is in the path that it names.
@@ -22,7 +24,7 @@ def command(number: signal.Signals, event: str, text: str) -> tuple[str, ...]:
 
 def _main() -> None:
     name, event, text, *arguments = sys.argv[1:]
-    done = False
+    done = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
 
     def strike(*_: Any) -> None:
         sys.setprofile(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -32,6 +33,12 @@ LIMIT = "12"
 def undisturbed() -> list[Any]:
     """What the short command gives if nothing happens to it."""
     return outcomes(whole(*SHORT, "-p", "1", "--no-save").stdout)
+
+
+@functools.cache
+def outcomes_of(*command: str) -> list[Any]:
+    """Return what a command gives if nothing happens to it."""
+    return outcomes(whole(*command, "-p", "1", "--no-save", "-f", "json").stdout)
 
 
 @pytest.mark.parametrize("victim", ["server", "server before it is asked", "process"])
@@ -271,7 +278,7 @@ def test_signals_are_handled_long_before_the_program_is_imported(number: int, af
 @pytest.mark.parametrize("victim", ["program", "group", "tracker"])
 def test_whoever_is_killed_the_run_can_be_resumed_and_nothing_is_left(victim: str) -> None:
     command = ("linreg", "-r", "6000", "-a", "topk", "-d", "0.4", "--checkpoint-every", "500")
-    undisturbed = outcomes(whole(*command, "-p", "1", "--no-save", "-f", "json").stdout)
+    undisturbed = outcomes_of(*command)
     with trial(*command, "-p", "2", "-f", "json") as run:
         run.wait_for(checkpointed)
         if victim == "tracker":
@@ -304,7 +311,7 @@ def test_whoever_is_killed_the_run_can_be_resumed_and_nothing_is_left(victim: st
 )
 def test_a_run_that_is_killed_just_after_its_end_is_not_lost(event: str, text: str) -> None:
     command = ("linreg", "-r", "300", "-a", "topk", "-d", "0.4", "--checkpoint-every", "200")
-    undisturbed = outcomes(whole(*command, "-p", "1", "--no-save", "-f", "json").stdout)
+    undisturbed = outcomes_of(*command)
     with trial(*command, "-p", "1", command=striking.command(signal.SIGKILL, event, text)) as run:
         assert run.end()[0] == -signal.SIGKILL
     (folder,) = Path("runs").iterdir()

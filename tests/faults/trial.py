@@ -52,6 +52,12 @@ class Trial:
         found: list[int] = self.wait_for(started)
         return found
 
+    def ranks(self) -> dict[int, int]:
+        """Return the pid of each process that torchrun has started, by rank."""
+        own = (pid for pid in self.all() if _parent(pid) == self.process.pid)
+        numbers = {pid: re.search(r"(?:^|\0)RANK=(\d+)", _environment(pid)) for pid in own}
+        return {int(found[1]): pid for pid, found in numbers.items() if found}
+
     def wait_for(self, condition: Callable[[], Any]) -> Any:
         """Wait until a condition holds while the command runs, and return its value."""
 
@@ -77,12 +83,16 @@ class Trial:
         out, err = self.process.communicate(timeout=seconds)
         assert "Traceback" not in err, err
         assert "internal error" not in err, err
-        wait_for(lambda: not self.all(), 15)
+        self.wait_until_gone(15)
         left = list(Path(os.environ["TMPDIR"]).rglob("*"))
         assert not left, left
         # Others on this machine may have some as well, for a moment.
         wait_for(lambda: set(_SHARED.iterdir()) <= self.shared, 15)
         return self.process.returncode, out, err
+
+    def wait_until_gone(self, seconds: float) -> None:
+        """Wait until none of its processes is left."""
+        wait_for(lambda: not self.all(), seconds)
 
 
 @contextlib.contextmanager

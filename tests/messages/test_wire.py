@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -101,3 +103,87 @@ def test_a_kind_that_miscounts_is_named() -> None:
     message = Miscounted(torch.zeros(1, 3, dtype=torch.int8), torch.ones(1))
     with pytest.raises(rb.RunError, match=r"Miscounted say that they have \[1\] bytes"):
         pack(message, Encoding.COORDINATES)
+
+
+@st.composite
+def damages(draw: st.DrawFn) -> Callable[[Tensor], Tensor]:
+    """Draw something that happens to bytes on their way; they are never the same afterwards."""
+    place, bit = draw(st.integers(0, 2**20)), draw(st.integers(0, 7))
+    kind = draw(st.sampled_from(["flip", "cut", "cut start", "longer", "other"]))
+
+    def damage(content: Tensor) -> Tensor:
+        at, flipped = place % len(content), content.clone()
+        flipped[at] ^= 1 << bit
+        return {
+            "flip": flipped,
+            "cut": content[:at],
+            "cut start": content[at + 1 :],
+            "longer": torch.cat([content, content[: at + 1]]),
+            "other": torch.cat([content[:at], flipped[at : at + 1], content[at:]]),
+        }[kind]
+
+    return damage
+
+
+@given(messages=kinds(), damage=damages())
+def test_damaged_messages_are_errors(
+    messages: list[rb.Message], damage: Callable[[Tensor], Tensor]
+) -> None:
+    (message, *_), encoding = messages, Encoding.COMPACT
+    packed = pack(message, encoding)
+    packed[-1] = damage(packed[-1])
+    with pytest.raises(rb.RunError, match="damaged message: the checksum of"):
+        unpack(message, packed, encoding)
+
+
+@given(messages=kinds(), damage=damages(), encoding=st.sampled_from(Encoding))
+def test_without_their_checksum_they_are_errors_or_messages(
+    messages: list[rb.Message], damage: Callable[[Tensor], Tensor], encoding: Encoding
+) -> None:
+    """Whatever arrives, what comes of it could have been sent."""
+    message = messages[0]
+    bodies = [content.numpy() for content in pack(message, encoding)]
+    if encoding.checksum_bytes:
+        bodies = [content[: -encoding.checksum_bytes] for content in bodies]
+    if len(bodies[-1]):
+        bodies[-1] = damage(torch.from_numpy(bodies[-1])).numpy()
+    with contextlib.suppress(rb.RunError):
+        found = message.from_bodies(bodies, encoding)
+        assert len(found) == len(bodies)
+        found.gathered(found.rows())  # which looks at all of it
+
+
+@given(sent=batches(), dtype=st.sampled_from(DTYPES))
+def test_compact_is_little_longer_than_coordinates_or_a_plain_vector(
+    sent: list[Entries], dtype: torch.dtype
+) -> None:
+    """At most by a byte for a block, of which there is one, and those of count and checksum."""
+    message = sparse(sent, dtype)
+    sizes = message.bytes_N(Encoding.COORDINATES), message.bytes_N(Encoding.COMPACT)
+    for coordinates, compact in zip(*sizes, strict=True):
+        assert compact <= coordinates + 1 + 1 + 8
+    assert message.stated(Encoding.COMPACT) == (
+        f"compact indices, {dtype.itemsize}-byte values, 8-byte checksum"
+    )
+
+
+def test_a_message_that_was_changed_is_not_sent() -> None:
+    message = sparse([{1: 2.0, 3: 4.0}])
+    message.indices[0, 1] = 0
+    for use in (pack, rb.SparseGradient.bytes_N):
+        with pytest.raises(rb.ConfigurationError, match="indices of a message were changed"):
+            use(message, Encoding.COMPACT)
+
+
+@pytest.mark.parametrize(
+    "packed", [[], [b"no"], [torch.zeros(3)], [torch.zeros(1, 3, dtype=torch.uint8)]]
+)
+def test_what_is_not_packed_cannot_be_unpacked(packed: list[Any]) -> None:
+    with pytest.raises(rb.ConfigurationError, match="packed messages: expected"):
+        unpack(sparse([{1: 2.0}]), packed, Encoding.COMPACT)
+
+
+def test_an_encoding_has_a_name() -> None:
+    assert Encoding.named("compact") is Encoding.COMPACT
+    with pytest.raises(rb.ConfigurationError, match='encoding "zip" is none of coordinates, comp'):
+        Encoding.named("zip")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import scipy.stats
 from regtopk_bench.report.convergence import convergence_tables
 from regtopk_bench.report.table import Table
 from regtopk_bench.results import Run
-from tests.results.samples import ENCODING, result, run
+from tests.results.samples import ENCODING, RECIPE, result, run
 
 SETTINGS = {"workers": 2, "samples": 10, "dim": 4, "learning_rate": 0.1, "rounds": 3}
 
@@ -116,6 +117,23 @@ def test_bytes_of_a_round_are_shown_both_ways() -> None:
     assert row["received_bytes_per_worker_round"] == "32.0"
     shown = table([run()], target=1e-9).markdown()
     assert "| 0.024/0.032 |" in shown
+
+
+def test_what_an_entry_takes_is_shown_where_messages_are_compact() -> None:
+    recipe = RECIPE | {"encoding": "compact"}
+    compact = [run("topk", 0, recipe=recipe), run("dense", 0, recipe=recipe)]
+    compact.append(run("topk", 0, k=3, scope="layer", recipe=recipe))
+    compact.append(run("randomk", 0, density=0.3, scope="layer", recipe=recipe))
+    sparse, three, dense, layers = sorted(rows(compact), key=lambda row: row["bits_per_entry"])[
+        ::-1
+    ]
+    assert (sparse["bits_per_entry"], three["bits_per_entry"]) == ("96.0", "64.0")
+    # log2 C(4, 2)/2 and log2 C(4, 3)/3
+    assert float(sparse["index_entropy_bits"]) == pytest.approx(math.log2(6) / 2)
+    assert float(three["index_entropy_bits"]) == pytest.approx(2 / 3)
+    assert dense["bits_per_entry"] == layers["bits_per_entry"] == ""
+    assert any("of an index, at least" in str(note) for note in table(compact).notes)
+    assert "bits_per_entry" not in rows([run()])[0]
 
 
 def test_a_run_that_diverged_and_one_that_failed_say_so() -> None:

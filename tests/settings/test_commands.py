@@ -28,7 +28,7 @@ METAVARS = {
     "INT": {
         *("workers", "samples", "dim", "image_size", "batch", "size", "rounds", "warm_up"),
         *("local_steps", "evaluate_every", "k", "jobs", "checkpoint_every", "repeats", "at"),
-        *("processes", "pairs"),
+        *("processes", "pairs", "restarts"),
     },
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
@@ -39,7 +39,7 @@ METAVARS = {
     "NAME": {
         *("dtype", "dataset", "model", "partition", "weighting", "schedule", "algorithm", "scope"),
         *("device", "distribution", "implementation", "format", "plot_format", "plot_width"),
-        *("select", "time", "reason"),
+        *("select", "time", "reason", "encoding"),
     },
     "NAME|PATH": {"weights"},
     "PATH": {"data", "against"},
@@ -75,7 +75,7 @@ def test_no_two_settings_share_a_letter(command: str) -> None:
 
 
 REPORT = {"format", "output", "save", "plot_format", "plot_width", "plot_title"}
-RUNNING = {"processes", "jobs", "timeout", "checkpoint_every", "resume"}
+RUNNING = {"processes", "jobs", "timeout", "restarts", "checkpoint_every", "resume"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import regtopk_bench as rb
 from regtopk_bench.algorithms import ALGORITHMS
-from regtopk_bench.messages import Encoding, join
+from regtopk_bench.messages import Encoding, join, pack, unpack
 from regtopk_bench.sparsify import PerLayer, name_of_class
 from tests.strategies import DTYPES, Batch, batches
 
@@ -29,6 +29,7 @@ class Conformance:
     permutes: bool = True
     sparse: bool = True
     coordinates: bool = False  # then the tests of the pool compare shards
+    rounds: bool = False  # what is sent is rounded to bfloat16
 
 
 TABLE = {
@@ -43,6 +44,16 @@ TABLE = {
         lambda k: rb.RandomK(k=k, error_feedback=False), conserves=False, permutes=False
     ),
     "oracle": Conformance(lambda k: rb.Oracle(k=k), coordinates=True),
+    "topk-bfloat16": Conformance(lambda k: rb.TopK(k=k, values="bfloat16"), rounds=True),
+    "regtopk-bfloat16": Conformance(
+        lambda k: rb.RegTopK(k=k, mu=2.0, values="bfloat16"), rounds=True
+    ),
+    "randomk-bfloat16": Conformance(
+        lambda k: rb.RandomK(k=k, values="bfloat16"), permutes=False, rounds=True
+    ),
+    "oracle-bfloat16": Conformance(
+        lambda k: rb.Oracle(k=k, values="bfloat16"), coordinates=True, rounds=True
+    ),
 }
 
 
@@ -111,6 +122,23 @@ def test_messages_have_k_distinct_ascending_indices(row: Conformance, batch: Bat
         assert bool(((message.indices >= 0) & (message.indices < batch.dim)).all())
 
 
+@rows(lambda row: row.rounds)
+@given(batch=batches())
+def test_what_is_rounded_is_the_nearest_and_takes_two_bytes(row: Conformance, batch: Batch) -> None:
+    sparsifier = row.make(batch.k)
+    state = sparsifier.init(rb.Placement.alone(batch.workers, batch.dim, batch.grads.dtype))
+    accumulated = batch.grads[0]
+    message = sparsifier.compress(state, accumulated)
+    assert isinstance(message, rb.SparseGradient)
+    exact = accumulated.gather(1, message.indices)
+    assert torch.equal(message.values, exact.to(torch.bfloat16).to(exact))
+    size = min(batch.k * (4 + 2), batch.dim * 2)
+    assert list(message.bytes_N(Encoding.COORDINATES)) == [size] * batch.workers
+    for encoding in Encoding:
+        back = unpack(message, pack(message, encoding), encoding)
+        assert torch.equal(back.to_dense(), message.to_dense())
+
+
 @rows(lambda row: row.permutes)
 @given(batch=batches(), seed=st.integers(0, 1000))
 def test_permutation_equivariance(row: Conformance, batch: Batch, seed: int) -> None:
@@ -129,7 +157,8 @@ def test_permutation_equivariance(row: Conformance, batch: Batch, seed: int) -> 
 @given(batch=batches(), power=st.integers(-20, 20))
 def test_scaling_by_a_power_of_two(row: Conformance, batch: Batch, power: int) -> None:
     """Values scale exactly and the selection does not change."""
-    smallest = torch.finfo(batch.grads.dtype).tiny * 2.0**60
+    narrowest = torch.bfloat16 if row.rounds else batch.grads.dtype
+    smallest = torch.finfo(narrowest).tiny * 2.0**60
     normal = torch.where(batch.grads.abs() < smallest, 0.0, batch.grads)
     plain = messages(row.make(batch.k), Batch(normal, batch.k))
     scaled = messages(row.make(batch.k), Batch(normal * 2.0**power, batch.k))
@@ -138,7 +167,7 @@ def test_scaling_by_a_power_of_two(row: Conformance, batch: Batch, power: int) -
         assert ours.bytes_N(Encoding.COORDINATES) == theirs.bytes_N(Encoding.COORDINATES)
 
 
-@every
+@rows(lambda row: not row.rounds)
 @given(batch=batches())
 def test_full_density_is_dense(row: Conformance, batch: Batch) -> None:
     weights = torch.full((batch.workers,), 1.0 / batch.workers, dtype=batch.grads.dtype)

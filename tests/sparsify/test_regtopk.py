@@ -163,3 +163,36 @@ def test_an_extreme_temperature_is_computed(mu: float) -> None:
 def test_impossible_hyper_parameters_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(rb.ConfigurationError):
         rb.RegTopK(**({"k": 1, "mu": 1.0} | wrong))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_was_rounded_is_remembered_as_it_was_sent(dtype: torch.dtype) -> None:
+    """The factors of the next round come from what the others received."""
+    sparsifier = rb.RegTopK(k=3, mu=1.0, values="bfloat16")
+    state = sparsifier.init(rb.Placement.alone(1, 8, dtype))
+    grad = torch.linspace(1.01, 3.0, 8, dtype=dtype)[None]
+    message = sparsifier.compress(state, grad)
+    sparsifier.feedback(state, rb.aggregate(message, torch.ones(1, dtype=dtype)))
+    assert torch.equal(state.sent_values_Nk, message.values)
+    assert torch.equal(state.received_Nk, message.values)
+    assert not torch.equal(grad.gather(1, message.indices), message.values)
+
+
+def test_a_value_beyond_the_largest_is_sent_in_part() -> None:
+    largest = torch.finfo(torch.float32).max
+    sparsifier = rb.TopK(k=1, values="bfloat16")
+    state = sparsifier.init(rb.Placement.alone(1, 2, torch.float32))
+    message = sparsifier.compress(state, torch.tensor([[1.0, -largest]]))
+    assert message.to_dense().isfinite().all()
+    assert torch.equal(message.to_dense() + state.residual_NJ, torch.tensor([[1.0, -largest]]))
+
+
+def test_rounding_needs_a_residual() -> None:
+    with pytest.raises(rb.ConfigurationError, match="values=bfloat16 without error_feedback"):
+        rb.RandomK(k=1, values="bfloat16", error_feedback=False)
+    with pytest.raises(rb.ConfigurationError, match='values "float8" are neither "bfloat16"'):
+        rb.TopK(k=1, values="float8")  # type: ignore[arg-type]
+    with pytest.raises(rb.ConfigurationError, match="values have no numbers in"):
+        rb.SparseGradient(
+            torch.zeros(1, 1, dtype=torch.int64), torch.full((1, 1), 0.1), 3, sent_as=torch.bfloat16
+        )

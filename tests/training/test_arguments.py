@@ -32,6 +32,7 @@ def refused(call: Any, *arguments: Any, **options: Any) -> str:
         ("on_round", [3, "x"]),
         ("evaluate_every", [0, 1.5, True]),
         ("local_steps", [0, 1.5, True]),
+        ("encoding", ["zip", None, 4, b"compact", ["compact"]]),
         ("momentum", [1, -0.1, NAN, "x", True]),
         ("weight_decay", [-1, INF, "x"]),
         ("schedule", ["cosine", 3]),

@@ -201,6 +201,7 @@ def test_without_one_before_the_run_starts_again(tmp_path: Path) -> None:
     ("changed", "what"),
     [
         ({"momentum": 0.0}, "momentum 0.5, and now 0.0"),
+        ({"encoding": "compact"}, "encoding None, and now compact"),
         ({"learning_rate": 0.03}, "learning_rate 0.02, and now 0.03"),
         ({"rounds": 30}, "rounds 20, and now 30"),
         ({"seed": 5}, "seed 0, and now 5"),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import regtopk_bench as rb
+from regtopk_bench.messages import Encoding, pack
 from regtopk_bench.training import rounds
 from tests.training import published
 
@@ -102,6 +103,30 @@ def test_bytes_are_those_of_the_stated_encoding() -> None:
         assert not sent.coordination.any()
     oracle = rb.simulate(workload(), rb.Oracle(k=3), rounds=4, learning_rate=0.01)
     assert oracle.bytes_sent.coordination.tolist() == [5 * 16 * 8] * 4
+
+
+@pytest.mark.parametrize(
+    "sparsifier", [rb.TopK(k=3), rb.Dense(), rb.RegTopK(k=2, values="bfloat16"), rb.TopK(k=16)]
+)
+def test_what_is_counted_is_what_would_be_sent(sparsifier: rb.Sparsifier) -> None:
+    """Up, and down as the entries of the aggregate that are not 0, with values as they are."""
+    seen: list[tuple[int, int]] = []
+
+    def pack_all(info: rb.RoundInfo) -> None:
+        indices = info.aggregate.nonzero().T.contiguous()
+        back = rb.SparseGradient(indices, info.aggregate[indices], 16)
+        sizes = [sum(map(len, pack(each, Encoding.COMPACT))) for each in (info.messages, back)]
+        seen.append((sizes[0], 5 * sizes[1]))
+
+    options: dict[str, Any] = {"rounds": 5, "learning_rate": 0.01}
+    trace = rb.simulate(workload(), sparsifier, encoding="compact", on_round=pack_all, **options)
+    sent = trace.bytes_sent
+    assert list(zip(sent.uplink.tolist(), sent.downlink.tolist(), strict=True)) == seen
+    assert trace.encoding.startswith("compact indices, ")
+    assert trace.recipe["encoding"] == "compact"
+    usual = rb.simulate(workload(), sparsifier, **options)
+    assert np.array_equal(usual.final_parameters, trace.final_parameters)
+    assert "encoding" not in usual.recipe
 
 
 def test_a_trace_has_one_value_after_each_round() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import signal
@@ -15,10 +14,15 @@ import torch
 from torch import Tensor
 
 import regtopk_bench as rb
+from regtopk_bench.experiments.problems import ImageProblem
+from regtopk_bench.sparsify import name_of_class
 from regtopk_bench.transport import Ranks, Transport, joined
+from regtopk_bench.workloads import images
+from regtopk_bench.workloads.base import digest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.transport.test_pool import Threshold, same
+from tests.sparsify.test_conformance import TABLE
+from tests.transport.test_pool import Threshold
 
 ROUNDS = 40
 
@@ -44,26 +48,38 @@ class Unsendable(Breaks):
         raise TypeError("holds a lock")
 
 
-def traces(ranks: Ranks) -> str:
-    """Compare traces with those of one process."""
-    outcomes = {}
-    for sparsifier in (
-        rb.Dense(),
-        rb.TopK(density=0.3),
-        rb.RegTopK(density=0.6, mu=4.0),
-        rb.RandomK(density=0.3),
-        rb.Oracle(density=0.3),
-        rb.PerLayer(rb.TopK(density=0.3)),
-        Threshold(level=3.0),
-    ):
-        workload = rb.LinearRegression.synthetic(workers=7, samples=30, dim=21, seed=2)
-        run = functools.partial(
-            rb.simulate, workload, sparsifier, rounds=ROUNDS, learning_rate=0.01
+def traces(processes: Ranks | int, scope: str) -> dict[str, str]:
+    """Train with every algorithm, on a regression and a network; return digests of the traces.
+
+    Layer by layer, only the network is trained.
+    """
+    regression = rb.LinearRegression.synthetic(workers=7, samples=100, dim=60, seed=2)
+    made_up = images.synthetic_images(train=64, test=16, side=8)
+    network = ImageProblem(data=made_up, dataset="synthetic", workers=4, batch=1).instance(0)
+    found = {}
+
+    def train(name: str, workload: rb.Workload, sparsifier: rb.Sparsifier, rounds: int) -> None:
+        trace = rb.simulate(
+            workload,
+            sparsifier,
+            rounds=rounds,
+            learning_rate=0.01,
+            evaluate_every=25,
+            processes=processes,
         )
-        several = run(processes=ranks)
-        assert several.processes == ranks.count
-        outcomes[type(sparsifier).__name__] = same(run(processes=1), several)
-    return json.dumps(outcomes)
+        arrays = [*trace.metrics.values(), *trace.bytes_sent.by_round.values()]
+        found[name] = digest(*arrays, trace.final_parameters)
+
+    for name, row in {name_of_class(type(row.make(1))): row for row in TABLE.values()}.items():
+        if scope == "layer":
+            train(f"{name}, layer by layer", network.workload, rb.PerLayer(row.make(5)), 50)
+        else:
+            train(f"{name}, network", network.workload, row.make(1000), 50)
+    if scope == "global":
+        for name, row in TABLE.items():
+            train(f"{name}, regression", regression, row.make(20), 300)
+        train("lengths that vary", regression, Threshold(level=3.0), 300)
+    return found
 
 
 def differing(transport: Transport) -> None:
@@ -127,26 +143,22 @@ def told(name: str, ranks: Ranks) -> str:
         return case_of(name, ranks)
     except (Exception, KeyboardInterrupt) as error:
         trace = getattr(error, "trace", None)
-        after = f" after {trace.rounds} rounds" if trace and name != "died" else ""
+        after = f" after {trace.rounds} rounds" if trace else ""
         return f"{type(error).__name__}{after}: {error}"
 
 
-def main(name: str, path: Path) -> None:
-    """Do what a test is about, in all ranks, and something else after it."""
+def main(path: Path, names: list[str]) -> None:
+    """Do what a test is about, in all ranks."""
     with joined() as ranks:
         assert ranks is not None
-        if name == "traces":
-            path.write_text(traces(ranks))
+        if names[0] == "traces":
+            found = [traces(ranks, scope) for scope in names[1:]]
+            path.write_text(json.dumps(found))
             return
-        said = told(name, ranks)
-        path.write_text(said)
-        if name not in ("died", "hangs"):
-            workload = rb.LinearRegression.synthetic(workers=4, samples=30, dim=10)
-            trace = rb.simulate(
-                workload, rb.TopK(k=2), rounds=5, learning_rate=0.01, processes=ranks
-            )
-            path.write_text(f"{said}; then {trace.rounds} rounds")
+        for name in names:  # each begins where the one before has ended, however that was
+            with path.open("a") as file:
+                file.write(f"{name}: {told(name, ranks)}\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2:])
