@@ -23,7 +23,7 @@ from torch.futures import Future
 from regtopk_bench.distributed.arrangement import Arrangement
 from regtopk_bench.distributed.line import Line
 from regtopk_bench.distributed.parameters import Numbers, Parameters
-from regtopk_bench.distributed.resharding import VERSION, Saved
+from regtopk_bench.distributed.resharding import VERSION, Saved, share_of
 from regtopk_bench.distributed.section import Gradient, Section
 from regtopk_bench.distributed.settings import Settings
 from regtopk_bench.distributed.statistics import Statistics
@@ -216,6 +216,8 @@ class Engine:
             return Section(sparsifier, gradient, line, encoding)
 
         try:
+            if pending := self._arrangement.pending:  # a pickle may be that of another rank
+                share_of(pending, line.rank, line.ranks)
             self._arrangement.settle(came, make)
             if self._foreseen and self._arrangement.due(came):  # they were saved in other groups
                 self._arrangement.settle(came, make)
@@ -251,8 +253,9 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later iterations depend on; see `SparseState.state_dict`."""
-        if self._line is not None and self._line.failure is not None:
-            raise self._line.failure
+        failure = self.failure or (self._line.failure if self._line else None)
+        if failure is not None:
+            raise failure
         group, pending = self._settings.process_group, self._arrangement.pending
         here = {"rank": dist.get_rank(group), "ranks": dist.get_world_size(group)}
         return {
