@@ -19,12 +19,13 @@ COMPUTE = (
     *("kernels", "messages", "sparsify", "workloads", "transport", "training", "distributed"),
     "timing",
 )
-DATA = ("trace", "algorithms", "results", "report")
+DATA = ("trace", "algorithms", "network", "results", "report")
 COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
 # experiments and in cli; errors, with their base in misuse, extras, arguments, files, machine,
-# memory, notebook, shared, interrupts, threads, and the tables trace and algorithms are for all.
+# memory, notebook, shared, interrupts, threads, the tables trace and algorithms, and the formulas of
+# network are for all.
 MAY_IMPORT = {
     "misuse": set(),
     "errors": {"misuse", "trace"},
@@ -41,6 +42,7 @@ MAY_IMPORT = {
     "threads": set(),
     "trace": {"notebook"},
     "algorithms": {"errors"},
+    "network": {"errors", "arguments"},
     "kernels": {"errors", "extras", "arguments"},
     "messages": {"errors", "arguments", "kernels"},
     "sparsify": {"errors", "arguments", "algorithms", "density", "kernels", "messages"},
@@ -56,7 +58,7 @@ MAY_IMPORT = {
         *("errors", "arguments", "messages", "sparsify", "transport", "training"),
     },
     "timing": {"errors", "arguments", "kernels"},
-    "results": {"errors", "density", "files", "notebook", "trace", "algorithms"},
+    "results": {"errors", "density", "files", "notebook", "trace", "algorithms", "network"},
     "report": {
         "errors",
         "extras",
@@ -65,9 +67,10 @@ MAY_IMPORT = {
         "notebook",
         "trace",
         "algorithms",
+        "network",
         "results",
     },
-    "settings": {"errors", "arguments", "files", "algorithms"},
+    "settings": {"errors", "arguments", "files", "algorithms", "network"},
     "gate": {"errors", "machine", "results", "settings"},
     "experiments": {
         *(
@@ -80,6 +83,7 @@ MAY_IMPORT = {
             "memory",
             "trace",
             "algorithms",
+            "network",
         ),
         *COMPUTE,
         *("results", "settings"),
@@ -232,6 +236,7 @@ def test_files_are_of_one_idea() -> None:
         "import regtopk_bench.report.reports, regtopk_bench.results.journal",
         "import regtopk_bench.report.plots",
         "import regtopk_bench.settings",
+        "import regtopk_bench.network",
         "from regtopk_bench import Result, Run, Trace, __version__, compare, load, save",
     ],
 )
@@ -240,7 +245,9 @@ def test_importing_does_not_import_torch(statement: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("command", ["--help", "linreg --help", "config", "config cifar"])
+@pytest.mark.parametrize(
+    "command", ["--help", "linreg --help", "cost --help", "config", "config cifar"]
+)
 def test_commands_that_compute_nothing_do_not_import_torch(command: str) -> None:
     code = (
         "import sys; from regtopk_bench.cli.main import app\n"

@@ -92,7 +92,7 @@ class SparseState(Settings):
         return {"settings": settings, "saved": self.state_dict()}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
-        """Restore them, with the default process group."""
+        """Restore them, with the default process group; that it is this rank's is checked later."""
         warnings.warn(
             "a SparseState restored from a pickle has the default process group and no model; "
             "load its state_dict() into a new one to choose them",

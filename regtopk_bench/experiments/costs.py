@@ -9,7 +9,7 @@ import torch
 from regtopk_bench.algorithms import REFERENCE, AlgorithmSpec, algorithm
 from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.experiments.environment import environment
-from regtopk_bench.experiments.footprint import Scale, footprint
+from regtopk_bench.experiments.footprint import Scale, footprint, whole_gradient
 from regtopk_bench.experiments.grids import sparsifiers
 from regtopk_bench.messages import Encoding
 from regtopk_bench.network import BACKWARD
@@ -19,7 +19,6 @@ from regtopk_bench.results.statistics import Summary
 from regtopk_bench.settings import CostSettings
 from regtopk_bench.sparsify import Sparsifier, make, record
 
-_ENCODING = Encoding.COORDINATES
 _REFERENCE = AlgorithmSpec(REFERENCE.name)
 
 
@@ -87,13 +86,14 @@ def entry_of(
 ) -> Entry:
     """Find out what a sparsifier costs.
 
-    The reference takes no time of its own.
-
     Raises:
         ConfigurationError: If its hyper-parameters do not suit the gradients.
     """
     cell = cell_of(dict(record(sparsifier)))
-    seconds = 0.0 if cell.algorithm == REFERENCE.name else settings.sparsifier_time
-    found = footprint(sparsifier, scale_of(settings), _ENCODING, seconds, device)
+    scale, encoding = scale_of(settings), Encoding.named(settings.encoding)
+    if cell.algorithm == REFERENCE.name:
+        found = whole_gradient(scale)
+    else:
+        found = footprint(sparsifier, scale, encoding, settings.sparsifier_time, device)
     summary = reached.find(cell) if reached else None
     return Entry(cell, found, summary is not None, rounds_of(summary))

@@ -38,7 +38,7 @@ class Scale:
     workers: int
     """N."""
     dtype: torch.dtype
-    """Of the values that travel."""
+    """Of the gradients, in which they travel as they are."""
 
     @property
     def counted(self) -> int:
@@ -53,7 +53,7 @@ class Scale:
 
     @property
     def computed(self) -> torch.dtype:
-        """The precision in which sparsifiers compute and keep residuals."""
+        """In which sparsifiers compute, keep residuals and, unless told otherwise, send values."""
         return torch.float64 if self.dtype == torch.float64 else torch.float32
 
 
@@ -72,6 +72,19 @@ class _Copies:
         self.sent += sum(row.nbytes for row in rows) / hosted
         every_N = torch.arange(self._workers, device=rows[0].device) % hosted
         return tuple(row[every_N] for row in rows)
+
+
+def whole_gradient(scale: Scale) -> Footprint:
+    """Return what a gradient takes that is sent as it is: nothing has to be chosen."""
+    size = float(scale.dim * scale.dtype.itemsize)
+    return Footprint(
+        message_bytes=size,
+        summed_bytes=size,
+        aggregate_bytes=size,
+        coordination_bytes=0.0,
+        encoding=f"{scale.dtype.itemsize}-byte values",
+        sparsify_seconds=0.0,
+    )
 
 
 def footprint(
@@ -99,20 +112,17 @@ def footprint(
         peers.sent = 0.0
         message = shorter.compress(state, grad_NJ)
         shorter.feedback(state, _mean(message))
-    travelling = message.gathered(
-        [row.to(scale.dtype) if row.is_floating_point() else row for row in message.rows()]
-    )
     factor = _entries(sparsifier, scale.dim) / _entries(shorter, scale.counted)
-    sizes = travelling.bytes_N(encoding)
+    sizes = message.bytes_N(encoding)
     size = factor * sum(sizes) / len(sizes)
-    summed = factor * travelling.value_bytes() if sparsifier.summable else None
-    whole = float(scale.dim * scale.dtype.itemsize)
+    summed = factor * message.value_bytes() if sparsifier.summable else None
+    whole = float(scale.dim * scale.computed.itemsize)
     return Footprint(
         message_bytes=size,
         summed_bytes=summed,
         aggregate_bytes=min(scale.workers * size, whole) if summed is None else summed,
         coordination_bytes=factor * peers.sent,
-        encoding=travelling.stated(encoding),
+        encoding=message.stated(encoding),
         sparsify_seconds=step_seconds(sparsifier, scale, device) if seconds is None else seconds,
     )
 

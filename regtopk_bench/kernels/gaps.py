@@ -7,9 +7,9 @@ w-th, each in whole bytes. Then comes a bitmap of the quotients: g >> w zeros an
 Bits fill a byte from its lowest, and what is left of it is zero. Gaps between entries that are
 selected independently of each other have a geometric distribution, for which this takes about 0.03
 bits more than their entropy; each block has a w of its own, because layers differ in density. A
-block that would be no shorter than its gaps in 4 bytes each (8 above 2³² entries) is written in
-this way instead; its w is `RAW`. A header says of every block its w, and of those that have a
-bitmap how many bytes it takes: two bytes, or one.
+block that would be no shorter than its gaps in 4 bytes each (8 above 2³² entries), or has a gap of
+2³² or more, is written in this way instead; its w is `RAW`. A header says of every block its w, and
+of those that have a bitmap how many bytes it takes: two bytes, or one.
 
 `regtopk_bench.kernels.numba_cpu.gaps` has the same functions, compiled.
 """
@@ -117,6 +117,8 @@ def write(indices_k: Array, index_bytes: int, out: Array) -> Blocks | None:
 
 def _narrowest(gaps: Array, index_bytes: int) -> tuple[int, int]:
     """Return the width with which a block is shortest, and the bytes of its bitmap."""
+    if int(gaps.max()) >> 32:
+        return RAW, 0
     count = len(gaps)
     guess = max(0, (int(gaps.sum()) // count).bit_length() - 2)
     bits = {w: count * (w + 1) + int((gaps >> w).sum()) for w in range(guess, guess + 3)}

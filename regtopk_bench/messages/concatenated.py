@@ -88,9 +88,9 @@ class Concatenated(Message):
 
     def write(self, worker: int, encoding: Encoding, out: Array) -> int:
         """See `Message.write`."""
-        at = 0
-        for part in self.parts:
-            length = part is not self.parts[-1] and part.fixed_size(encoding) is None
+        at, last = 0, len(self.parts) - 1
+        for number, part in enumerate(self.parts):
+            length = number < last and part.fixed_size(encoding) is None
             start = at + (varint.size(part.room(encoding)) if length else 0)
             size = part.write(worker, encoding, out[start:])
             said = varint.encoded(size) if length else b""

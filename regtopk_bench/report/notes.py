@@ -8,7 +8,7 @@ from regtopk_bench.algorithms import algorithm
 from regtopk_bench.network import Network
 from regtopk_bench.report.phrases import listed, seeds
 from regtopk_bench.results.labels import common_parameters, labels, written
-from regtopk_bench.results.schema import Run
+from regtopk_bench.results.schema import Run, TrainingCell
 from regtopk_bench.results.summary import Group
 from regtopk_bench.trace import PHASES
 
@@ -39,9 +39,14 @@ def on_runs(groups: Sequence[Group]) -> list[str]:
 
 def on_parameters(groups: Sequence[Group]) -> list[str]:
     """Return the hyper-parameters of each algorithm that rows do not show already."""
-    short = _short_names(groups)
+    return parameters_of([group.cell for group in groups])
+
+
+def parameters_of(cells: Sequence[TrainingCell]) -> list[str]:
+    """Return the hyper-parameters that all configurations of an algorithm share, one by one."""
+    short = {label.algorithm: label.short for label in labels(cells).values()}
     notes = []
-    for name, values in common_parameters(group.cell for group in groups).items():
+    for name, values in common_parameters(cells).items():
         shown = [written(each, value) for each, value in values.items() if each != "scope"]
         if shown:
             notes.append(f"{short[name]}: {', '.join(shown)}")

@@ -9,6 +9,7 @@ from regtopk_bench.algorithms import REFERENCE
 from regtopk_bench.extras import needed_by
 from regtopk_bench.network import Network
 from regtopk_bench.network.quantities import written_seconds
+from regtopk_bench.report.notes import parameters_of
 from regtopk_bench.report.numbers import bit_rate, byte_unit, duration, short, time_unit
 from regtopk_bench.report.phrases import listed
 from regtopk_bench.report.rows import density_entry
@@ -125,6 +126,7 @@ def _notes(costs: Costs) -> Iterator[str]:
     link = "the link of a node" if Network.parse(costs.network).inside else "the link of a worker"
     yield f"up/down: sent and received by a worker, what it passes on included; {_ways(costs)}"
     yield from _sparsifying(costs)
+    yield from parameters_of([line.cell for line in costs.lines])
     yield (
         "exposed: messages travel after the backward pass, as when entries are selected in the "
         f"whole gradient; overlapped: during it, {duration(costs.backward_seconds)} (two thirds of "
@@ -150,6 +152,8 @@ def _ways(costs: Costs) -> str:
     if Network.parse(costs.network).between.topology == "server":
         how = "through a server, whose sum is as long as it can be"
     ways += [f"{listed(names)} {how} ({encoding})" for encoding, names in others.items()]
+    if costs.dtype in ("bfloat16", "float16"):
+        ways.append("sparsifiers compute in float32")
     scaled = costs.counted < costs.params
     return "; ".join(ways) + (
         f"; counted in messages about {costs.counted:,} entries, in proportion" if scaled else ""

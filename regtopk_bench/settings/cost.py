@@ -38,7 +38,8 @@ class CostProblem(Group, panel="Problem", decides=True):
         None, "Time of a step's computation, as in 180ms: forward and backward pass, and update."
     )
     dtype: Literal["float32", "float64", "bfloat16", "float16"] = setting(
-        "float32", "Precision in which gradients travel: {choices}."
+        "float32",
+        "Precision of gradients, in which they travel if they are not sparsified: {choices}.",
     )
 
 

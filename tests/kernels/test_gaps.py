@@ -43,7 +43,7 @@ def selections(draw: st.DrawFn) -> tuple[Array, int]:
     mean = 2.0 ** draw(st.integers(0, 30))
     gaps = random.geometric(1.0 / mean, count)
     if draw(st.booleans()):
-        gaps[random.random(count) < 0.02] += 2 ** draw(st.integers(0, 32))
+        gaps[random.random(count) < 0.02] += 2 ** draw(st.integers(0, 34))
     if draw(st.booleans()):
         gaps[:] = draw(st.integers(1, 2**31))
     indices = np.cumsum(gaps) - 1

@@ -76,6 +76,14 @@ def test_what_arrives_is_what_was_sent(messages: list[rb.Message], encoding: Enc
         assert torch.equal(ours, theirs)
 
 
+@given(sent=batches(), encoding=st.sampled_from(Encoding))
+def test_parts_may_be_the_same_message(sent: list[Entries], encoding: Encoding) -> None:
+    message = sparse(sent)
+    twice = Concatenated([message, message])
+    back = unpack(twice, pack(twice, encoding), encoding)
+    assert torch.equal(back.to_dense(), twice.to_dense())
+
+
 @given(widths=st.lists(st.integers(0, 200), min_size=1, max_size=3))
 def test_rows_of_any_width_arrive_padded(widths: list[int]) -> None:
     messages = [

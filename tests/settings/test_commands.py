@@ -9,6 +9,7 @@ import pytest
 
 from regtopk_bench import ConfigurationError
 from regtopk_bench.algorithms import ALGORITHMS
+from regtopk_bench.network import Network
 from regtopk_bench.settings import (
     COMMANDS,
     CifarSettings,
@@ -28,7 +29,7 @@ METAVARS = {
     "INT": {
         *("workers", "samples", "dim", "image_size", "batch", "size", "rounds", "warm_up"),
         *("local_steps", "evaluate_every", "k", "jobs", "checkpoint_every", "repeats", "at"),
-        *("processes", "pairs", "restarts"),
+        *("processes", "pairs", "restarts", "params"),
     },
     "INT|auto": {"processes", "threads"},
     "FLOAT": {
@@ -43,9 +44,11 @@ METAVARS = {
     },
     "NAME|PATH": {"weights"},
     "PATH": {"data", "against"},
-    "FILE": {"baseline", "junit"},
+    "FILE": {"baseline", "junit", "plot"},
     "DIR": {"cache", "output"},
-    "RUN": {"resume"},
+    "RUN": {"resume", "run"},
+    "NETWORK": {"network"},
+    "TIME": {"compute", "sparsifier_time"},
     "LIST": {"seeds"},
     None: {
         *("freeze_backbone", "augment", "amp", "save", "timing", "allow_new", "allow_missing"),
@@ -81,8 +84,8 @@ RUNNING = {"processes", "jobs", "timeout", "restarts", "checkpoint_every", "resu
 @pytest.mark.parametrize(
     ("command", "free"),
     [
-        ("linreg", {*REPORT, *RUNNING, "target"}),
-        ("cifar", {*REPORT, *RUNNING, "target", "data", "cache", "unpacked_limit"}),
+        ("linreg", {*REPORT, *RUNNING, "target", "network"}),
+        ("cifar", {*REPORT, *RUNNING, "target", "network", "data", "cache", "unpacked_limit"}),
         ("toy", {*REPORT, "at"}),
         ("kernels", {*REPORT, "repeats"}),
         (
@@ -119,6 +122,11 @@ def test_the_built_in_algorithms() -> None:
         (LinregSettings, {"jobs": 2, "processes": 2}, "jobs 2 with processes 2: cells that"),
         (CifarSettings, {"jobs": 3, "processes": 3}, "jobs 3 with processes 3"),
         (CifarSettings, {"k": (5,), "scope": "layer"}, "--k with --scope layer"),
+        (
+            LinregSettings,
+            {"network": Network.parse("8x1gbit:1us,1gbit:1us")},
+            "20 workers do not fill nodes of 8",
+        ),
         (CifarSettings, {"warm_up": 501}, "warm_up 501 exceeds rounds 500"),
         (ToySettings, {"at": (3, 151)}, "at 151 exceeds rounds 150"),
     ],

@@ -36,6 +36,21 @@ def test_the_largest_seed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("raw", "seconds"), [("180ms", 0.18), ("2.5us", 2.5e-6), ("3", 3.0), (0.5, 0.5), (7, 7.0)]
+)
+def test_times(raw: Any, seconds: float) -> None:
+    assert parsers.duration(raw) == seconds
+
+
+@pytest.mark.parametrize(
+    "raw", ["", "ms", "1min", "-1s", "0s", 0, -1.0, "1e10s", True, "nan", None]
+)
+def test_impossible_times(raw: Any) -> None:
+    with pytest.raises(ValueError, match=r"is not a time|is not one of"):
+        parsers.duration(raw)
+
+
+@pytest.mark.parametrize(
     ("parse", "raw", "message"),
     [
         (parsers.integer, 10**400, None),
