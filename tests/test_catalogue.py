@@ -26,6 +26,7 @@ FOR_ALL = {
     "settings/commands.py": "what is compared by default on images",
 }
 FOR_SOME = {
+    "distributed/settings.py": {"dense"},  # which is summed as without a hook
     "experiments/grids.py": {"dense", "topk", "regtopk"},  # whom the toy example is about
     "settings/file.py": {"regtopk"},  # what to write for keys of former settings files
 }

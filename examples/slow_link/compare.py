@@ -87,18 +87,18 @@ def main() -> None:
         print(f"compare: {why}", file=sys.stderr)
         sys.exit(3)
     passed_on += ["--model", arguments.model, "--until", str(arguments.until)]
-    if arguments.data:
-        images(arguments.data)  # decoded once, for all ranks
-        passed_on += ["--data", str(arguments.data.resolve())]
     compared: dict[str, Any] = {
         "processor": f"{cpu_info('model name')}, {available_cores()} cores",
         "model": arguments.model,
         "rate": arguments.rate,
         "ranks": arguments.ranks,
         "until": arguments.until,
-        "options": passed_on,
+        "options": list(passed_on),
         "hooks": [],
     }
+    if arguments.data:
+        images(arguments.data)  # decoded once, for all ranks
+        passed_on += ["--data", str(arguments.data.resolve())]
     for hook in arguments.hooks:
         print(f"{hook} ...", file=sys.stderr)
         try:

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from regtopk_bench.algorithms import algorithm
 
@@ -38,6 +40,8 @@ def draw_accuracy(axes: Axes, compared: Mapping[str, Any]) -> None:
         axes.plot(seconds, percent, color=colour, dashes=dash or (None, None), label=label)
     axes.axhline(100.0 * compared["until"], color="0.7", linewidth=0.6, zorder=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds of training")
     axes.set_ylabel("test accuracy in %")
     axes.legend(frameon=False)
@@ -62,6 +66,7 @@ def titled(compared: Mapping[str, Any]) -> str:
 
 def main() -> None:
     *sources, target = map(Path, sys.argv[1:])
+    matplotlib.rcParams.update({"font.size": 8, "axes.titlesize": 8})
     rows = -(-len(sources) // COLUMNS)
     figure = Figure(figsize=(7.16, 2.5 * rows), layout="constrained", dpi=160)
     panels = figure.subplots(rows, COLUMNS, squeeze=False)

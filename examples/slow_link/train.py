@@ -38,6 +38,10 @@ HOOKS = ("dense", "fp16", "powersgd", "topk", "regtopk")
 LEAST_DENSE = 2
 """Iterations that PowerSGD has to leave to an all-reduce."""
 
+ONE_BUCKET = 1000
+"""MB. With several, PowerSGD's hook starts exchanges whenever others have ended, in an order that
+may differ between ranks; gloo pairs exchanges by their order, and such ranks abort."""
+
 COMPUTED = 12
 """Rounds without an exchange, to tell what computing takes."""
 
@@ -114,7 +118,8 @@ class Training:
         self.images = ImageClassification(
             data, copy.deepcopy(network), shares, batch=arguments.batch
         )
-        self.model = DistributedDataParallel(network)
+        bucket_mb = ONE_BUCKET if arguments.hook == "powersgd" else None
+        self.model = DistributedDataParallel(network, bucket_cap_mb=bucket_mb)
         self.bytes_in_a_round = register(arguments.hook, self.model, arguments.density)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=arguments.learning_rate)
         self.spent: list[float] = []

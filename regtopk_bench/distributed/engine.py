@@ -23,7 +23,7 @@ from torch.futures import Future
 from regtopk_bench.distributed.arrangement import Arrangement
 from regtopk_bench.distributed.line import Line
 from regtopk_bench.distributed.parameters import Numbers, Parameters
-from regtopk_bench.distributed.resharding import VERSION, Saved
+from regtopk_bench.distributed.resharding import VERSION, Saved, share_of
 from regtopk_bench.distributed.section import Gradient, Section
 from regtopk_bench.distributed.settings import Settings
 from regtopk_bench.distributed.statistics import Statistics
@@ -68,6 +68,7 @@ class Engine:
         self._line: Line | None = None
         self._pieces: list[Piece] = []
         self._begun: dict[Numbers, tuple[Section, Tensor]] = {}
+        self._rows: dict[Numbers, Tensor] = {}
 
     def foresee(self, pieces: Sequence[Sequence[Tensor]]) -> None:
         """Learn which parameters have a piece together, before any comes."""
@@ -86,14 +87,14 @@ class Engine:
 
         Args:
             parameters: Whose gradients these are.
-            gradient_J: The gradients, one after another. Their aggregate may take their memory.
+            gradient_J: The gradients, one after another. Their aggregate takes their memory.
             marks: Which of the parameters this rank has used, a byte for each.
             last: Whether it is the last piece of the iteration. Then the aggregates of all pieces
                 are known when this returns, or there is a `failure`, and they are 0.
             alone: Whether the aggregate of this piece, which was foreseen, is to be known then.
 
         Returns:
-            The aggregate of the piece, like `gradient_J`.
+            The aggregate of the piece, in the memory of `gradient_J`.
         """
         numbers = self.parameters.numbers(parameters)
         self.statistics.bytes_before += gradient_J.nbytes
@@ -158,12 +159,13 @@ class Engine:
         }
         for piece in self._pieces:
             if self.failure is not None:
-                result_J = torch.zeros_like(piece.gradient_J)
+                piece.gradient_J.zero_()
             elif piece.numbers in aggregates:
-                result_J = aggregates[piece.numbers]
+                piece.gradient_J.copy_(aggregates[piece.numbers])  # nothing, if it is there already
             else:
-                result_J = torch.cat([by_number[number] for number in piece.numbers])
-            piece.aggregated.set_result(result_J.to(piece.gradient_J.dtype))
+                parts = [by_number[number] for number in piece.numbers]
+                torch.cat(parts, out=piece.gradient_J)
+            piece.aggregated.set_result(piece.gradient_J)
         self._pieces, self._begun = [], {}
 
     def _note(self, error: Exception, line: Line) -> None:
@@ -195,9 +197,16 @@ class Engine:
             if numbers in whole:
                 gradient_J, marks = whole[numbers].gradient_J, whole[numbers].marks
             else:
-                gradient_J = torch.cat([parts[number][0] for number in numbers])
+                gradient_J = self._together(numbers, [parts[number][0] for number in numbers])
                 marks = bytes(parts[number][1] for number in numbers)
             self._begin(numbers, section, gradient_J, marks, sparsifier)
+
+    def _together(self, numbers: Numbers, parts: list[Tensor]) -> Tensor:
+        """Return parts of gradients in a row, whose memory is kept for the next iteration."""
+        if numbers not in self._rows:
+            self._rows[numbers] = torch.cat(parts)
+            return self._rows[numbers]
+        return torch.cat(parts, out=self._rows[numbers])
 
     def _settle(self, came: Sequence[Numbers], line: Line, sparsifier: Sparsifier) -> None:
         """Make the sections that are due, and agree on them with the other ranks."""
@@ -207,11 +216,14 @@ class Engine:
             return Section(sparsifier, gradient, line, encoding)
 
         try:
+            if pending := self._arrangement.pending:  # a pickle may be that of another rank
+                share_of(pending, line.rank, line.ranks)
             self._arrangement.settle(came, make)
             if self._foreseen and self._arrangement.due(came):  # they were saved in other groups
                 self._arrangement.settle(came, make)
         except Exception as error:
             line.fail(error)
+        self._rows = {}
         agreed = repr((self.iteration, list(self._arrangement.sections)))
         nothing = torch.empty(0, dtype=torch.uint8)
         line.complete(line.begin(nothing, room=0, digest=zlib.crc32(agreed.encode())))
@@ -228,7 +240,7 @@ class Engine:
         aggregate_J = aggregate_J.clone()
         for (number, part), is_used in zip(self._split(numbers, aggregate_J), used, strict=True):
             if number in held:
-                part.add_(held.pop(number))
+                part.add_(held.pop(number).to(part.device))
             if not is_used:
                 held[number] = part.clone()
                 part.zero_()
@@ -241,8 +253,9 @@ class Engine:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that later iterations depend on; see `SparseState.state_dict`."""
-        if self._line is not None and self._line.failure is not None:
-            raise self._line.failure
+        failure = self.failure or (self._line.failure if self._line else None)
+        if failure is not None:
+            raise failure
         group, pending = self._settings.process_group, self._arrangement.pending
         here = {"rank": dist.get_rank(group), "ranks": dist.get_world_size(group)}
         return {

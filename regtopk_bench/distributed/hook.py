@@ -1,6 +1,7 @@
 """The communication hook of DistributedDataParallel."""
 
-# DDP looks at the annotations of a hook: they must be no text, as `from __future__` makes them.
+# DDP checks the annotations of a hook: they must not be strings, which `from __future__ import
+# annotations` would make them.
 
 import functools
 from typing import NoReturn
@@ -9,6 +10,7 @@ import torch
 from torch import distributed as dist
 
 from regtopk_bench.distributed.state import SparseState
+from regtopk_bench.errors import ConfigurationError
 
 
 def sparse_hook(
@@ -21,11 +23,17 @@ def sparse_hook(
         The mean over all ranks of what they send.
 
     Raises:
+        ConfigurationError: If a gradient is a sparse tensor.
         NonFiniteGradientError: From `backward`, in every rank, if the gradient of one is not
             finite; `worker` is the rank, and `round` the iteration, from 1.
         Exception: Likewise, whatever else goes wrong in one rank.
     """
     engine, parameters = state.engine, bucket.parameters()
+    if bucket.buffer().is_sparse:
+        raise ConfigurationError(
+            "a gradient is a sparse tensor, as of an embedding with sparse=True: it cannot be "
+            "compressed; make it a dense one"
+        )
     marks = engine.parameters.used(parameters)
     aggregated = engine.take(parameters, bucket.buffer(), marks, last=bucket.is_last())
     if bucket.is_last() and engine.failure is not None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.distributed.line import Line, as_bytes
-from regtopk_bench.transport.header import Signature, read_header, write_header
+from regtopk_bench.transport.header import HEADER_BYTES, Signature, read_header, write_header
 from regtopk_bench.transport.layout import combine, signature_of, views, width
 
 
@@ -36,6 +36,6 @@ class LinePeers:
 
     def _read(self, content: Tensor) -> tuple[Signature, Tensor]:
         """Return how the rows of a rank lie, and where."""
-        end = int((content == ord("\n")).nonzero()[0]) + 1
+        end = int((content[:HEADER_BYTES] == ord("\n")).nonzero()[0]) + 1
         header = content[:end].cpu().numpy().tobytes()
         return read_header(header), content[end:].to(self._device, copy=True)[None]

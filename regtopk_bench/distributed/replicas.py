@@ -138,6 +138,7 @@ class _Hook:
             except Exception as error:
                 failure = error
         if failure is not None:
+            self._engine.failure = failure  # of other replicas too: there is nothing to save
             raise failure
 
 

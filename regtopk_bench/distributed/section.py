@@ -92,7 +92,10 @@ class Section:
                 f"{type(sparsifier).__name__}: its state is a {type(self.state).__name__}; in "
                 "distributed training it has to be derived from regtopk_bench.sparsify.State"
             )
-        facts = record(sparsifier, lenient=True), gradient.shapes, gradient.dtype, self._encoding
+        facts = (
+            *(record(sparsifier, lenient=True), self._encoding),
+            *(gradient.shapes, gradient.dtype, gradient.part, gradient.seed),
+        )
         self._agreed = zlib.crc32(repr(facts).encode())
         self._room = 0
 

@@ -15,7 +15,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -53,6 +53,7 @@ __all__ = [
     "described",
     "gather",
     "implementation",
+    "over_bytes",
     "ratio",
     "scatter_sum",
     "select",
@@ -257,6 +258,13 @@ def implementation(name: str) -> Implementation | None:
         )
         return None
     return module
+
+
+@functools.cache
+def over_bytes(name: str) -> Any:
+    """Return the module "gaps" or "sums": compiled if Numba is there, in NumPy if it is not."""
+    home = "numba_cpu." if implementation("numba") else ""
+    return importlib.import_module(f"regtopk_bench.kernels.{home}{name}")
 
 
 def absence(name: str) -> str | None:

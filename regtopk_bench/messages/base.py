@@ -10,6 +10,7 @@ from torch import Tensor
 
 from regtopk_bench import kernels
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages import raw
 from regtopk_bench.messages.encoding import Encoding
 
@@ -54,7 +55,7 @@ class Message(ABC):
         return [size + checksum for size in sizes_N] if checksum else sizes_N
 
     def sizes_N(self, encoding: Encoding) -> Sequence[int]:
-        """Return the same without a checksum: how long the tensors are that `bodies` returns."""
+        """Return the same without a checksum: what `write` returns for each."""
         return [raw.size(self.rows())] * len(self)
 
     def value_bytes(self) -> int:
@@ -68,21 +69,30 @@ class Message(ABC):
         """
         return None
 
-    def bodies(self, encoding: Encoding) -> list[Tensor]:
-        """Return the bytes of each worker's message, uint8 tensors (bytes,) on the CPU.
+    def write(self, worker: int, encoding: Encoding, out: Array) -> int:
+        """Write the message of one worker, by its place, into bytes; return how many.
 
-        Without a definition of its own, a kind of message is sent as its rows are; one that has an
-        encoding of its own defines this, `from_bodies`, `sizes_N` and `stated`.
+        A kind of message with an encoding of its own defines this, `from_bodies`, `sizes_N` and
+        `stated`; without, its rows travel as they are.
+
+        Args:
+            worker: Which of the n rows.
+            encoding: How to write it.
+            out: uint8, as many as `room` says.
         """
-        return raw.to_bytes(self.rows())
+        return raw.write(self.rows(), worker, out)
 
-    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> Self:
-        """Return the messages of all the workers whose bytes are given, as one.
+    def room(self, encoding: Encoding) -> int:
+        """Return a number of bytes that no worker's message exceeds."""
+        return max([raw.size(self.rows()), *self.sizes_N(encoding)])
+
+    def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> Self:
+        """Return the messages of all the workers whose bytes are given, uint8, as one.
 
         Raises:
             RunError: If they cannot be the bytes of such messages.
         """
-        return self.gathered(raw.from_bytes(self.rows(), bodies))
+        return self.gathered(raw.read(self.rows(), bodies))
 
     def total(self, weights_N: Tensor) -> Tensor:
         """Return g = Σ ω_n · message_n, (J,), summed in worker order.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages import varint
 from regtopk_bench.messages.base import Message, check_message
 from regtopk_bench.messages.encoding import Encoding, damaged
@@ -84,36 +86,42 @@ class Concatenated(Message):
         sizes = [part.fixed_size(encoding) for part in self.parts]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
-    def bodies(self, encoding: Encoding) -> list[Tensor]:
-        """See `Message.bodies`."""
-        pieces: list[list[Tensor]] = []
+    def write(self, worker: int, encoding: Encoding, out: Array) -> int:
+        """See `Message.write`."""
+        at, last = 0, len(self.parts) - 1
         for number, part in enumerate(self.parts):
-            bodies = part.bodies(encoding)
-            if part.fixed_size(encoding) is None and number + 1 < len(self.parts):
-                pieces.append([_length(body) for body in bodies])
-            pieces.append(bodies)
-        return [torch.cat(each) for each in zip(*pieces, strict=True)]
+            length = number < last and part.fixed_size(encoding) is None
+            start = at + (varint.size(part.room(encoding)) if length else 0)
+            size = part.write(worker, encoding, out[start:])
+            said = varint.encoded(size) if length else b""
+            out[at : at + len(said)] = np.frombuffer(said, np.uint8)
+            at += len(said)
+            if at < start:
+                out[at : at + size] = out[start : start + size]
+            at += size
+        return at
 
-    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> Concatenated:
+    def room(self, encoding: Encoding) -> int:
+        """See `Message.room`."""
+        rooms = [part.room(encoding) for part in self.parts]
+        return sum(rooms) + sum(map(varint.size, rooms))
+
+    def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> Concatenated:
         """See `Message.from_bodies`."""
         each = zip(*(self._split(body, encoding) for body in bodies), strict=True)
         return Concatenated(
             [part.from_bodies(own, encoding) for part, own in zip(self.parts, each, strict=True)]
         )
 
-    def _split(self, body: Tensor, encoding: Encoding) -> list[Tensor]:
+    def _split(self, body: Array, encoding: Encoding) -> list[Array]:
         """Return the parts of one worker's bytes."""
         found, at = [], 0
         for part in self.parts[:-1]:
             size = part.fixed_size(encoding)
             if size is None:
-                size, at = varint.decoded(body.numpy(), at)
+                size, at = varint.decoded(body, at)
             if at + size > len(body):
                 raise damaged(f"{len(body)} bytes are too few")
             found.append(body[at : at + size])
             at += size
         return [*found, body[at:]]
-
-
-def _length(body: Tensor) -> Tensor:
-    return torch.tensor(list(varint.encoded(len(body))), dtype=torch.uint8)

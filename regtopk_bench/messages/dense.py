@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from regtopk_bench import kernels
 from regtopk_bench.arguments import whole
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels.gaps import Array
+from regtopk_bench.messages import raw
 from regtopk_bench.messages.base import Message
 from regtopk_bench.messages.encoding import Encoding, damaged
-from regtopk_bench.messages.raw import as_bytes
 
 
 class DenseGradient(Message):
@@ -73,15 +75,15 @@ class DenseGradient(Message):
         """See `Message.fixed_size`."""
         return self.dim * self.values.itemsize
 
-    def bodies(self, encoding: Encoding) -> list[Tensor]:
-        """See `Message.bodies`."""
-        return list(as_bytes(self.values).clone())
+    def write(self, worker: int, encoding: Encoding, out: Array) -> int:
+        """See `Message.write`."""
+        return raw.write((self.values,), worker, out)
 
-    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> DenseGradient:
+    def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> DenseGradient:
         """See `Message.from_bodies`."""
         size = self.fixed_size(encoding)
         for body in bodies:
             if len(body) != size:
                 raise damaged(f"{len(body)} bytes are not a gradient, which takes {size}")
-        values_NJ = torch.stack(list(bodies)).view(self.values.dtype)
+        values_NJ = torch.from_numpy(np.stack(bodies)).view(self.values.dtype)
         return DenseGradient(values_NJ.to(self.values.device), trusted=True)

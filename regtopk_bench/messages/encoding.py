@@ -21,10 +21,10 @@ class Encoding(enum.StrEnum):
     """m indices of 4 bytes each (8 above 2³² entries), then m values."""
 
     COMPACT = "compact"
-    """The gaps between m indices in a few bits each, m values, and a checksum of 4 bytes.
+    """The gaps between m indices in a few bits each, m values, and a checksum of 8 bytes.
 
     A message on its way may be cut short or changed, and most of it is values, in which that would
-    not show. With the checksum it is an error, for a thousandth of the bytes or less."""
+    not show. With the checksum it is an error."""
 
     @classmethod
     def named(cls, name: Any) -> Self:
@@ -43,7 +43,7 @@ class Encoding(enum.StrEnum):
     @property
     def checksum_bytes(self) -> int:
         """Bytes of a message's checksum."""
-        return 4 if self is Encoding.COMPACT else 0
+        return 8 if self is Encoding.COMPACT else 0
 
     def stated(self, dim: int, value_bytes: int) -> str:
         """Return what is counted for gradients of `dim` entries, in words."""

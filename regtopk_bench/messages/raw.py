@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages import varint
 from regtopk_bench.messages.encoding import damaged
 
@@ -37,27 +39,43 @@ def size(rows: Sequence[Tensor]) -> int:
     return content + sum(varint.size(row.shape[1]) for row in _announced(rows))
 
 
-def to_bytes(rows: Sequence[Tensor]) -> list[Tensor]:
-    """Return the bytes of each worker's rows, (size,) uint8 on the CPU."""
-    announced = {id(row) for row in _announced(rows)}
-    pieces: list[Tensor] = []
+def write(rows: Sequence[Tensor], worker: int, out: Array) -> int:
+    """Write a worker's rows into bytes, of which there are enough; return how many."""
+    announced, at = _announced(rows), 0
     for row in rows:
-        if id(row) in announced:
-            length = torch.tensor(list(varint.encoded(row.shape[1])), dtype=torch.uint8)
-            pieces.append(length.expand(len(row), -1))
-        pieces.append(as_bytes(row))
-    return list(torch.cat(pieces, dim=1))
+        pieces = [np.ascontiguousarray(as_array(row)[worker]).reshape(-1).view(np.uint8)]
+        if any(row is each for each in announced):
+            pieces.insert(0, np.frombuffer(varint.encoded(row.shape[1]), np.uint8))
+        for piece in pieces:
+            out[at : at + len(piece)] = piece
+            at += len(piece)
+    return at
 
 
-def as_bytes(rows: Tensor) -> Tensor:
-    """Return the bytes of every row, (n, size) uint8 on the CPU; the same memory if possible."""
-    flat = rows.detach().cpu().reshape(len(rows), math.prod(rows.shape[1:]))
-    if not flat.is_contiguous() or flat.stride(1) != 1:
-        flat = flat.clone(memory_format=torch.contiguous_format)
-    return flat.view(torch.uint8)
+def as_array(tensor: Tensor, sent_as: torch.dtype | None = None) -> Array:
+    """Return a tensor as an array, in the same memory if possible; bfloat16 as 16 bits.
+
+    Args:
+        tensor: Any one.
+        sent_as: The dtype to convert it to, if that is another.
+    """
+    if sent_as not in (None, tensor.dtype):
+        tensor = tensor.to(sent_as)
+    if not tensor.is_cpu or tensor.requires_grad:
+        tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.view(torch.int16)
+    return np.asarray(tensor.numpy())
 
 
-def from_bytes(like: Sequence[Tensor], bodies: Sequence[Tensor]) -> list[Tensor]:
+def as_numbers(content: Array, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:
+    """Return bytes as what they stand for; the same memory."""
+    if not len(content):  # NumPy's strides are then of no use
+        return torch.empty(*shape, dtype=dtype)
+    return torch.from_numpy(content).view(dtype).view(*shape)
+
+
+def read(like: Sequence[Tensor], bodies: Sequence[Array]) -> list[Tensor]:
     """Return the rows of all the workers whose bytes are given, (len(bodies), …).
 
     Raises:
@@ -67,22 +85,21 @@ def from_bytes(like: Sequence[Tensor], bodies: Sequence[Tensor]) -> list[Tensor]
     return [stacked(own).to(row.device) for row, own in zip(like, each, strict=True)]
 
 
-def _rows(like: Sequence[Tensor], body: Tensor) -> list[Tensor]:
+def _rows(like: Sequence[Tensor], body: Array) -> list[Tensor]:
     """Return one worker's rows, (1, …)."""
-    announced = {id(row) for row in _announced(like)}
+    announced, at = _announced(like), 0
     rows: list[Tensor] = []
-    at = 0
     for row in like:
         shape, unit = [1, *row.shape[1:]], math.prod(row.shape[2:]) * row.itemsize
-        if id(row) in announced:
-            shape[1], at = varint.decoded(body.numpy(), at)
+        if any(row is each for each in announced):
+            shape[1], at = varint.decoded(body, at)
         elif row.dim() > 1 and unit:
             after = sum(_row_bytes(each) for each in like[len(rows) + 1 :])
             shape[1] = (len(body) - at - after) // unit
         end = at + math.prod(shape) * row.itemsize
         if not 0 <= at <= end <= len(body):
             raise damaged(f"{len(body)} bytes are too few")
-        rows.append(body[at:end].clone().view(row.dtype).view(shape))
+        rows.append(as_numbers(body[at:end].copy(), row.dtype, shape))
         at = end
     if at != len(body):
         raise damaged(f"{len(body)} bytes are {len(body) - at} too many")

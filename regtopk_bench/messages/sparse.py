@@ -11,10 +11,11 @@ from torch import Tensor
 from regtopk_bench import kernels
 from regtopk_bench.arguments import shown, whole
 from regtopk_bench.errors import ConfigurationError
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages import compact, coordinates
 from regtopk_bench.messages.base import Message
-from regtopk_bench.messages.encoding import Encoding
-from regtopk_bench.messages.raw import as_bytes
+from regtopk_bench.messages.encoding import Encoding, damaged
+from regtopk_bench.messages.raw import as_array
 
 _CODECS = {Encoding.COORDINATES: coordinates, Encoding.COMPACT: compact}
 
@@ -133,63 +134,63 @@ class SparseGradient(Message):
         fixed = encoding is Encoding.COORDINATES and self._counts is None
         return self.sizes_N(encoding)[0] if fixed else None
 
-    def bodies(self, encoding: Encoding) -> list[Tensor]:
-        """See `Message.bodies`."""
-        indices_Nk, values_Nv = (
-            self.indices.cpu().numpy(),
-            as_bytes(self.values.to(self.sent_as)).numpy(),
-        )
+    def write(self, worker: int, encoding: Encoding, out: Array) -> int:
+        """See `Message.write`."""
         dim, value_bytes = self.dim, self.sent_as.itemsize
-        bodies = []
-        for n, count in enumerate(self.counts.tolist()):
-            writer = _CODECS[encoding].Writer(indices_Nk[n, :count], dim)
-            size = min(writer.size + count * value_bytes, dim * value_bytes)
-            body = (
-                np.zeros(size, np.uint8) if size == dim * value_bytes else np.empty(size, np.uint8)
-            )
-            sent_kv = values_Nv[n, : count * value_bytes]
-            if size == dim * value_bytes:
-                places = body.reshape(dim, value_bytes)
-                places[indices_Nk[n, :count]] = sent_kv.reshape(count, value_bytes)
-            else:
-                writer.into(body[: writer.size])
-                body[writer.size :] = sent_kv
-            bodies.append(torch.from_numpy(body))
-        return bodies
+        count = self.indices.shape[1] if self._counts is None else int(self._counts[worker])
+        indices_k = np.ascontiguousarray(as_array(self.indices)[worker, :count])
+        values_k = np.ascontiguousarray(as_array(self.values, self.sent_as)[worker, :count])
+        values_v = values_k.view(np.uint8)
+        if count < dim:
+            end: int = _CODECS[encoding].write(indices_k, dim, out)
+            size = end + count * value_bytes
+            if size < dim * value_bytes:
+                out[end:size] = values_v
+                return size
+        plain = out[: dim * value_bytes].reshape(dim, value_bytes)
+        plain[:] = 0
+        plain[indices_k] = values_v.reshape(count, value_bytes)
+        return int(plain.size)
 
-    def from_bodies(self, bodies: Sequence[Tensor], encoding: Encoding) -> SparseGradient:
+    def room(self, encoding: Encoding) -> int:
+        """See `Message.room`."""
+        most = self.indices.shape[1]
+        return int(_CODECS[encoding].room(most, self.dim)) + most * self.sent_as.itemsize
+
+    def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> SparseGradient:
         """See `Message.from_bodies`; a plain vector arrives as J entries."""
-        dim, value_bytes = self.dim, self.sent_as.itemsize
-        contents = [body.numpy() for body in bodies]
-        readers = [
-            None
-            if len(content) == dim * value_bytes
-            else _CODECS[encoding].Reader(content, dim, value_bytes)
-            for content in contents
-        ]
-        counts = [dim if reader is None else reader.entries for reader in readers]
+        counts = [self._entries(body, encoding) for body in bodies]
         fixed = self._counts is None and len(set(counts)) == 1
         room, shape = np.empty if fixed else np.zeros, (len(counts), max(counts))
-        indices_Nk = room(shape, np.int64)
-        values_Nv = room((shape[0], shape[1] * value_bytes), np.uint8)
-        for content, reader, count, indices_k, values_v in zip(
-            contents, readers, counts, indices_Nk, values_Nv, strict=True
-        ):
-            if reader is None:
-                indices_k[:], values_v[:] = np.arange(dim), content
-            else:
-                reader.into(indices_k[:count])
-                values_v[: count * value_bytes] = content[reader.end :]
-        device = self.values.device
-        values_Nk = torch.from_numpy(values_Nv.ravel()).view(self.sent_as).view(shape)
+        indices_Nk, values_Nk = room(shape, np.int64), room(shape, f"i{self.sent_as.itemsize}")
+        values_Nv = values_Nk.view(np.uint8)
+        for n, (body, count) in enumerate(zip(bodies, counts, strict=True)):
+            end = self._read(body, encoding, indices_Nk[n, :count])
+            values_v = body[end:]
+            if len(values_v) != count * self.sent_as.itemsize:
+                raise damaged(f"{len(body)} bytes are not {count} entries")
+            values_Nv[n, : len(values_v)] = values_v
         return SparseGradient(
-            torch.from_numpy(indices_Nk).to(device),
-            values_Nk.to(self.values),
-            dim,
-            None if fixed else torch.tensor(counts, device=device),
+            torch.from_numpy(indices_Nk).to(self.indices.device),
+            torch.from_numpy(values_Nk).view(self.sent_as).to(self.values),
+            self.dim,
+            None if fixed else torch.tensor(counts, device=self.indices.device),
             sent_as=self.sent_as,
             trusted=True,
         )
+
+    def _entries(self, body: Array, encoding: Encoding) -> int:
+        """Return how many entries a worker has sent: J where its message is a plain vector."""
+        if len(body) == self.dim * self.sent_as.itemsize:
+            return self.dim
+        return int(_CODECS[encoding].entries(body, self.dim, self.sent_as.itemsize))
+
+    def _read(self, body: Array, encoding: Encoding, out: Array) -> int:
+        """Read a worker's indices; return where its values begin."""
+        if len(body) == self.dim * self.sent_as.itemsize:
+            out[:] = np.arange(self.dim)
+            return 0
+        return int(_CODECS[encoding].read(body, self.dim, out))
 
 
 def bytes_of_nonzero(vectors_TJ: Tensor, encoding: Encoding) -> list[int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from regtopk_bench.errors import ConfigurationError, RunError, failures_of
+from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages.base import Message, check_message
 from regtopk_bench.messages.checksum import checksum
 from regtopk_bench.messages.dense import DenseGradient
@@ -31,16 +32,25 @@ def pack(message: Message, encoding: Encoding) -> list[Tensor]:
             they say.
     """
     check_message(message, "message")
-    kind = type(message).__name__
-    with failures_of(f"messages of kind {kind}, when packed,"):
-        bodies = message.bodies(encoding)
-        said = None if type(message) in _OURS else list(message.sizes_N(encoding))
-    if said not in (None, [len(body) for body in bodies]):
+    with failures_of(f"messages of kind {type(message).__name__}, when packed,"):
+        packed = [_written(message, worker, encoding) for worker in range(len(message))]
+        said = None if type(message) in _OURS else list(message.bytes_N(encoding))
+    if said not in (None, [len(content) for content in packed]):
         raise RunError(
-            f"messages of kind {kind} say that they have {said} bytes, and have "
-            f"{[len(body) for body in bodies]}"
+            f"messages of kind {type(message).__name__} say that they have {said} bytes, and have "
+            f"{[len(content) for content in packed]}"
         )
-    return [_sealed(body) for body in bodies] if encoding.checksum_bytes else bodies
+    return packed
+
+
+def _written(message: Message, worker: int, encoding: Encoding) -> Tensor:
+    """Return the bytes of a worker's message, with their checksum."""
+    room, more = message.room(encoding), encoding.checksum_bytes
+    out = np.empty(room + more, np.uint8)
+    size = message.write(worker, encoding, out[:room])
+    if more:
+        out[size : size + more] = checksum(out[:size])
+    return torch.from_numpy(out[: size + more])
 
 
 def unpack(like: M, packed: Sequence[Tensor], encoding: Encoding) -> M:
@@ -62,22 +72,16 @@ def unpack(like: M, packed: Sequence[Tensor], encoding: Encoding) -> M:
             raise ConfigurationError("packed messages: expected uint8 tensors of one dimension")
     if not packed:
         raise ConfigurationError("packed messages: expected at least one")
-    bodies = [content.cpu() for content in packed]
+    bodies = [content.cpu().numpy() for content in packed]
     if encoding.checksum_bytes:
-        bodies = [_opened(body) for body in bodies]
+        bodies = [_opened(body, encoding.checksum_bytes) for body in bodies]
     with failures_of(f"messages of kind {type(like).__name__}, when unpacked,"):
         return like.from_bodies(bodies, encoding)
 
 
-def _sealed(body: Tensor) -> Tensor:
-    """Return bytes with their checksum."""
-    content = body.numpy()
-    return torch.from_numpy(np.concatenate([content, checksum(content)]))
-
-
-def _opened(content: Tensor) -> Tensor:
+def _opened(content: Array, more: int) -> Array:
     """Return bytes without their checksum, which must be theirs."""
-    body, sealed = content[:-4], content[-4:]
-    if not np.array_equal(checksum(body.numpy()), sealed.numpy()):
+    body = content[:-more]
+    if not np.array_equal(checksum(body), content[-more:]):
         raise damaged(f"the checksum of {len(content)} bytes is wrong")
     return body

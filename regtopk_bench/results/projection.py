@@ -1,9 +1,9 @@
 """What a training run would take on a network: its own computation, and messages that travel.
 
-Computation is measured in the run. Each of P processes hosts N/P workers and computes for one after
-the other, so that a worker's gradient and sparsifier take P/N of the time that all took; the update
-is one for all. In place of the exchange between the processes stands what the network takes for the
-bytes that the run counted.
+Computation is measured in the run, in the first of its P processes. That one hosts ⌊N/P⌋ workers
+and computes for one after the other, so that a worker's gradient and sparsifier take their share of
+that time; the update is one for all. In place of the exchange between the processes stands what the
+network takes for the bytes that the run counted.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def _computing(run: Run) -> float:
         name: run.execution.get(name, math.nan)
         for name in (*_PER_WORKER, "update_seconds", "processes")
     }
-    of_all = sum(spent[name] for name in _PER_WORKER)
-    of_one = of_all * spent["processes"] / run.metrics["workers"] + spent["update_seconds"]
+    hosted = run.metrics["workers"] // spent["processes"]
+    of_one = sum(spent[name] for name in _PER_WORKER) / hosted + spent["update_seconds"]
     return of_one / max(run.metrics["rounds"], 1)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from regtopk_bench.results import store
+from tests.results.samples import result
+from tests.results.samples import run as sample
 
 SMALL = "-n 2 --samples 10 --dim 5 -r 3 -a topk -d 0.4 -p 1"
 Done = subprocess.CompletedProcess[bytes]
@@ -19,6 +24,11 @@ def shell(redirection: str, arguments: str = f"linreg {SMALL} --no-save", setup:
     return subprocess.run(
         ["bash", "-c", f"{command} {redirection}"], capture_output=True, check=False
     )
+
+
+@functools.cache
+def undisturbed(arguments: str) -> Done:
+    return shell("", arguments)
 
 
 @pytest.mark.parametrize("output_format", FORMATS)
@@ -56,7 +66,7 @@ def test_data_that_cannot_be_written_is_a_failure(
 def test_messages_that_cannot_be_written_change_nothing(
     redirection: str, arguments: str, code: int
 ) -> None:
-    done, normal = shell(redirection, arguments), shell("", arguments)
+    done, normal = shell(redirection, arguments), undisturbed(arguments)
     assert done.returncode == normal.returncode == code
     assert len(done.stdout) == len(normal.stdout)
     for journal in Path("runs").glob("*/result.json"):
@@ -74,7 +84,14 @@ def test_every_encoding_can_be_printed_in(encoding: str, arguments: str) -> None
 
 @pytest.mark.parametrize("columns", ["0", "-5", "1", "wide", "", "1000000", "9" * 5000])
 def test_any_width_is_survived(columns: str) -> None:
-    for arguments in ("--help", f"linreg {SMALL} --no-save"):
+    store.write(result([sample()]), Path())
+    for arguments in ("--help", "show . --no-plot"):
         done = shell("", arguments, f"COLUMNS={columns}")
         assert done.returncode == 0, done.stderr
         assert 0 < len(done.stdout) < 200_000
+
+
+def test_a_run_survives_a_width_of_nothing() -> None:
+    done = shell("", f"linreg {SMALL} --no-save", "COLUMNS=0")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert 0 < len(done.stdout) < 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.algorithms.join import Join
 
 import regtopk_bench as rb
 from regtopk_bench.distributed import SparseState, compress_gradients
@@ -137,13 +139,11 @@ def differing(what: str) -> str:
     model = training.network()
     state = SparseState(
         rb.TopK(density=0.1 if what != "density" else 0.1 * (1 + dist.get_rank())),
-        start_iteration=dist.get_rank() if what == "start" else 0,
+        seed=dist.get_rank() if what == "seed" else 0,
     )
     ddp = training.wrapped(model, state)
     try:
         training.train(ddp, range(3))
-        if what == "loaded" and dist.get_rank() == 0:
-            state.load_state_dict(state.state_dict())
         if what == "new":
             saved, state = state.state_dict(), SparseState(rb.TopK(density=0.1))
             ddp = training.wrapped(model, state)
@@ -155,9 +155,49 @@ def differing(what: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("what", ["density", "new"])
+@pytest.mark.parametrize("what", ["density", "new", "seed"])
 def test_ranks_that_differ_say_so(what: str, two: Ranks) -> None:
     for said in two.run(differing, what):
         assert said.startswith(
             "RunError: rank 1 compresses other gradients than rank 0, in another way or in another"
+        )
+
+
+def failing_with(case: str) -> str:
+    """Train where a gradient of rank 1 is not finite; return what is raised."""
+    model = training.network()
+    ddp = training.wrapped(model, SparseState(rb.TopK(density=0.1)), static_graph=case == "static")
+    joined = case == "join" and dist.get_rank() == 0
+    try:
+        with Join([ddp]) if case == "join" else contextlib.nullcontext():
+            for iteration in range(0 if joined else 3):
+                bad = dist.get_rank() == 1 and iteration == (0 if case == "static" else 2)
+                (training.loss_of(ddp, iteration) * (float("nan") if bad else 1.0)).backward()
+    except rb.NonFiniteGradientError as error:
+        return str(error).partition(" (")[0]
+    return ""
+
+
+def test_a_failure_reaches_ranks_without_data_and_delayed_hooks(two: Ranks) -> None:
+    said = "non-finite gradient at worker 1 in round {}"
+    assert two.run(failing_with, "static") == [said.format(1)] * 2
+    assert two.run(failing_with, "join") == [said.format(3)] * 2
+
+
+def with_sparse_gradients() -> str:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(30, 4, sparse=True), torch.nn.Linear(4, 1))
+    ddp = training.wrapped(model, SparseState(rb.TopK(density=0.1)))
+    try:
+        ddp(torch.arange(6)).sum().backward()
+    except rb.ConfigurationError as error:
+        return str(error)
+    return ""
+
+
+def test_gradients_that_are_sparse_tensors(two: Ranks) -> None:
+    for said in two.run(with_sparse_gradients):
+        assert said == (
+            "a gradient is a sparse tensor, as of an embedding with sparse=True: it cannot be "
+            "compressed; make it a dense one"
         )

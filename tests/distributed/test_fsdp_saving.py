@@ -184,6 +184,8 @@ def with_nan(rank: int, entry: int) -> tuple[str, str]:
     state.load_state_dict(saved)
     nan_at = entry if sharded.dist.get_rank() == rank else None
     said = failure_of(model, 2, nan_at=nan_at), failure_of(model, 3)
+    with pytest.raises(rb.NonFiniteGradientError):
+        state.state_dict()
     sharded.load(model, parameters)
     state.load_state_dict(saved)
     train(model, range(2, 4))

@@ -147,6 +147,26 @@ def test_pickles_drop_the_process_group_and_say_so(two: Ranks) -> None:
         assert "has the default process group and no model" in said[0]
 
 
+def pickled_in_rank_0() -> str:
+    """Train, and go on from the pickle that rank 0 has made, as with a hook without residual."""
+    model = training.network()
+    state = SparseState(rb.TopK(density=0.1))
+    training.train(training.wrapped(model, state), range(2))
+    content = [pickle.dumps(state)]
+    dist.broadcast_object_list(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has lost its process group
+        restored = pickle.loads(content[0])
+    with pytest.raises(rb.ConfigurationError) as caught:
+        training.train(training.wrapped(training.network(), restored), range(1))
+    return str(caught.value)
+
+
+def test_a_pickle_of_another_rank_is_refused(two: Ranks) -> None:
+    for said in two.run(pickled_in_rank_0):
+        assert said.startswith("rank 1 of 2 cannot go on without what rank 1 of 2 has saved")
+
+
 def loaded(saved: list[Any], named: bool, cap: float) -> str:
     """Load one of these states for each rank, and train; return what is wrong."""
     model = training.network()

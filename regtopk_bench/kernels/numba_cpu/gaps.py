@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from regtopk_bench.kernels.gaps import BLOCK, RAW, WIDEST, Array, Blocks
+from regtopk_bench.kernels.gaps import BLOCK, RAW, WIDEST, Array
 from regtopk_bench.kernels.numba_cpu.in_cache import compiled
 from regtopk_bench.kernels.numba_cpu.vector import (
     LANES,
@@ -34,49 +34,54 @@ _PLANE = BLOCK // LANES
 _MAP_WORDS = 32  # up to 255 bytes
 
 
-def measure(indices_k: Array, index_bytes: int) -> tuple[Array, Array] | None:
-    """See `regtopk_bench.kernels.gaps.measure`."""
-    widths, maps = np.empty((2, -(-len(indices_k) // BLOCK)), np.uint8)
-
-    def measure_piece(first: int, last: int) -> bool:
-        return bool(_measure(indices_k, index_bytes, first, last, widths, maps))
-
-    return (widths, maps) if all(_over_pieces(measure_piece, len(widths))) else None
-
-
 def sizes(indices_Nk: Array, counts_N: Array, index_bytes: int) -> list[int]:
     """See `regtopk_bench.kernels.gaps.sizes`."""
     found_N = np.empty(len(indices_Nk), np.int64)
     _sizes(indices_Nk, counts_N, index_bytes, found_N)
-    return found_N.tolist()
+    return list(found_N.tolist())
 
 
-def write(indices_k: Array, index_bytes: int, blocks: Blocks, out: Array) -> bool:
+def write(indices_k: Array, index_bytes: int, out: Array) -> int:
     """See `regtopk_bench.kernels.gaps.write`."""
-    how = blocks.widths, blocks.maps, blocks.starts
+    blocks = -(-len(indices_k) // BLOCK)
+    widths, maps = np.empty((2, blocks), np.uint8)
 
-    def write_piece(first: int, last: int) -> bool:
-        return bool(_write(indices_k, index_bytes, first, last, *how, out))
+    def write_piece(first: int, last: int) -> tuple[int, int]:
+        start = 2 * blocks + first * BLOCK * index_bytes  # where there is room for any
+        piece = out[start : 2 * blocks + last * BLOCK * index_bytes]
+        return start, int(_write(indices_k, index_bytes, first, last, widths, maps, piece))
 
-    return all(_over_pieces(write_piece, len(blocks.widths)))
+    found = _over_pieces(write_piece, blocks)
+    if min(size for _, size in found) < 0:
+        return -1
+    end = int(_write_header(widths, maps, out))
+    for start, size in found:
+        if start > end:
+            out[end : end + size] = out[start : start + size]
+        end += size
+    return end
 
 
-def read(body: Array, index_bytes: int, blocks: Blocks, dim: int, out: Array) -> bool:
+def read(content: Array, index_bytes: int, dim: int, out: Array) -> int:
     """See `regtopk_bench.kernels.gaps.read`."""
-    how = blocks.widths, blocks.maps, blocks.starts
+    blocks = -(-len(out) // BLOCK)
+    maps, starts = np.empty(blocks, np.uint8), np.empty(blocks, np.int64)
+    end = int(_place(content, index_bytes, len(out), maps, starts))
+    if end < 0:
+        return -1
 
     def read_piece(first: int, last: int) -> tuple[Array, int]:
-        after = _read(body, index_bytes, first, last, *how, dim, out)
+        after = _read(content, index_bytes, first, last, maps, starts, dim, out)
         return out[first * BLOCK : last * BLOCK], int(after)
 
     before = 0
-    for piece_k, after in _over_pieces(read_piece, len(blocks.widths)):
+    for piece_k, after in _over_pieces(read_piece, blocks):
         if not 0 <= after <= dim - before:
-            return False
+            return -1
         if before:  # each piece was read as if it were the first
             piece_k += before
         before += after
-    return True
+    return end
 
 
 def _over_pieces(function: Callable[[int, int], T], blocks: int) -> list[T]:
@@ -87,70 +92,18 @@ def _over_pieces(function: Callable[[int, int], T], blocks: int) -> list[T]:
 
 
 @compiled
-def _narrowest(
-    indices_k: Array, start: int, stop: int, before: Any, index_bytes: int
-) -> tuple[Any, Any]:
-    """Return a block's width and the bytes of its bitmap; -1 unless its indices ascend."""
-    count = np.int64(stop - start)
-    mean = (indices_k[stop - 1] - before) // count - 1
-    guess = np.int64(0)
-    while mean >> guess > 3:
-        guess += 1
-    least = narrow = middle = wide = np.int64(0)
-    for i in range(start, stop):
-        gap = indices_k[np.uintp(i)] - before - 1
-        before = indices_k[np.uintp(i)]
-        least = min(least, gap)
-        narrow += gap >> guess
-        middle += gap >> (guess + 1)
-        wide += gap >> (guess + 2)
-    if least < 0:
-        return np.int64(-1), np.int64(0)
-    width, quotients = guess, narrow
-    if middle + count < quotients:
-        width, quotients = guess + 1, middle
-    if wide + (guess + 2 - width) * count < quotients:
-        width, quotients = guess + 2, wide
-    map_bytes = (quotients + count + 7) >> 3
-    if (
-        width > WIDEST
-        or 1 + _low_bytes(count, width, index_bytes) + map_bytes > count * index_bytes
-    ):
-        return np.int64(RAW), np.int64(0)
-    return width, map_bytes
-
-
-@compiled
-def _measure(
-    indices_k: Array, index_bytes: int, first: int, last: int, widths: Array, maps: Array
-) -> bool:
-    """Measure the blocks of a piece; return False unless their indices ascend."""
-    for block in range(first, min(last, len(widths), len(maps))):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, len(indices_k))
-        before = indices_k[start - 1] if start else np.int64(-1)
-        width, map_bytes = _narrowest(indices_k, start, stop, before, index_bytes)
-        if width < 0:
-            return False
-        widths[block], maps[block] = width, map_bytes
-    return True
-
-
-@compiled
 def _sizes(indices_Nk: Array, counts_N: Array, index_bytes: int, found_N: Array) -> None:
+    gaps = np.empty(BLOCK, np.uint32)
     for n in range(min(len(indices_Nk), len(counts_N), len(found_N))):
-        before, size = np.int64(-1), np.int64(0)
-        entries = min(counts_N[n], indices_Nk.shape[1])
+        size, entries = np.int64(0), min(counts_N[n], indices_Nk.shape[1])
         for start in range(0, entries, BLOCK):
-            stop = min(start + BLOCK, entries)
-            width, map_bytes = _narrowest(indices_Nk[n], start, stop, before, index_bytes)
-            before = indices_Nk[n, stop - 1]
-            if width < 0:
+            count = min(BLOCK, entries - start)
+            total, largest = _subtract(indices_Nk[n], start, gaps[:count])
+            if largest < 0:
                 size = np.int64(-1)
                 break
-            if width == RAW:
-                size += 1 + _low_bytes(stop - start, width, index_bytes)
-            else:
-                size += 2 + _low_bytes(stop - start, width, index_bytes) + map_bytes
+            width, map_bytes = _narrowest(gaps[:count], total, largest, index_bytes)
+            size += 1 + (width != RAW) + _low_bytes(count, width, index_bytes) + map_bytes
         found_N[n] = size
 
 
@@ -162,41 +115,122 @@ def _write(
     last: int,
     widths: Array,
     maps: Array,
-    starts: Array,
     out: Array,
-) -> bool:
-    """Write the blocks of a piece; return False if they are not as they were measured."""
-    gaps, lows = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint32)
-    planes, bitmap = np.empty(WIDEST * _PLANE, np.uint64), np.empty(_MAP_WORDS, np.uint64)
-    for block in range(first, min(last, len(widths), len(maps), len(starts))):
-        start, stop = block * BLOCK, min((block + 1) * BLOCK, len(indices_k))
-        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
-        size, at = _low_bytes(count, width, index_bytes), starts[block]
-        if count < 1 or not 0 <= at <= len(out) - size - map_bytes:
-            return False
-        before = indices_k[start - 1] if start else np.int64(-1)
-        gaps[0] = np.uint64(indices_k[start] - before - 1)
-        for i in range(1, count):
-            here = np.uintp(start + i)
-            gaps[np.uintp(i)] = np.uint64(indices_k[here] - indices_k[here - np.uintp(1)] - 1)
+) -> Any:
+    """Write the blocks of a piece; return their bytes, or -1 if indices do not ascend."""
+    gaps, bitmap = np.zeros(BLOCK, np.uint32), np.empty(_MAP_WORDS, np.uint64)
+    planes = np.empty(WIDEST * _PLANE, np.uint64)
+    at = np.int64(0)
+    for block in range(first, min(last, len(widths), len(maps))):
+        start = block * BLOCK
+        count = min(BLOCK, len(indices_k) - start)
+        if count < 1:
+            return np.int64(-1)
+        total, largest = _subtract(indices_k, start, gaps[:count])
+        if largest < 0:
+            return np.int64(-1)
+        width, map_bytes = _narrowest(gaps[:count], total, largest, index_bytes)
+        widths[block], maps[block] = width, map_bytes
+        size = _low_bytes(count, width, index_bytes)
+        if at + size + map_bytes > len(out):
+            return np.int64(-1)
         if width == RAW:
-            for i in range(size):
-                gap = gaps[i // index_bytes]
-                out[at + i] = gap >> np.uint64(8 * (i % index_bytes)) & np.uint64(255)
-        elif width <= WIDEST and _mark(gaps[:count], width, map_bytes, bitmap):
-            mask = (np.uint64(1) << np.uint64(width)) - np.uint64(1)
-            lows[count:] = 0
+            before = indices_k[start - 1] if start else np.int64(-1)
             for i in range(count):
-                lows[np.uintp(i)] = gaps[np.uintp(i)] & mask
-            for bit in range(width):
-                for i in range(_PLANE):
-                    planes[bit * _PLANE + i] = bit_plane(lows, i * LANES, np.uint32(bit))
-            _squeeze(planes.view(np.uint8), count, width)
+                gap = indices_k[start + i] - before - 1
+                before = indices_k[start + i]
+                for byte in range(index_bytes):
+                    out[at] = gap >> (8 * byte) & 255
+                    at += 1
+        else:
+            gaps[count:] = 0
+            _mark(gaps[:count], width, bitmap)
+            _transpose(gaps, count, width, planes)
             _copy(planes.view(np.uint8), 0, out, at, size)
             _copy(bitmap.view(np.uint8), 0, out, at + size, map_bytes)
-        else:
-            return False
-    return True
+            at += size + map_bytes
+    return at
+
+
+@compiled
+def _write_header(widths: Array, maps: Array, out: Array) -> int:
+    """Say how blocks are written; return in how many bytes, or -1 if there is no room."""
+    end = len(widths)
+    if len(out) < 2 * end:
+        return -1
+    for block in range(min(len(widths), len(maps))):
+        out[block] = widths[block]
+        if widths[block] != RAW:
+            out[end] = maps[block]
+            end += 1
+    return end
+
+
+@compiled
+def _place(content: Array, index_bytes: int, entries: int, maps: Array, starts: Array) -> Any:
+    """Find the bitmaps' bytes and where blocks begin; return where the last ends, or -1."""
+    blocks = (entries + BLOCK - 1) // BLOCK
+    said = np.int64(blocks)
+    if len(content) < blocks or min(len(maps), len(starts)) < blocks:
+        return np.int64(-1)
+    for block in range(blocks):
+        maps[block] = 0
+        if content[block] != RAW:
+            if said >= len(content):
+                return np.int64(-1)
+            maps[block] = content[said]
+            said += 1
+    for block in range(blocks):
+        starts[block] = said
+        count = min(BLOCK, entries - block * BLOCK)
+        said += _low_bytes(count, np.int64(content[block]), index_bytes) + np.int64(maps[block])
+    return said if said <= len(content) else np.int64(-1)
+
+
+@compiled
+def _subtract(indices_k: Array, start: int, gaps: Array) -> tuple[Any, Any]:
+    """Write the lower 32 bits of a block's gaps.
+
+    Returns the sum of the gaps, and a number at least as large as the largest and below twice as
+    large; negative if the indices do not ascend.
+    """
+    count = len(gaps)
+    before = indices_k[start - 1] if start else np.int64(-1)
+    bits = indices_k[start] - before - 1
+    gaps[0] = bits
+    for i in range(1, count):
+        here = np.uintp(start + i)
+        gap = indices_k[here] - indices_k[here - np.uintp(1)] - 1
+        gaps[np.uintp(i)] = gap
+        bits |= gap
+    return indices_k[start + count - 1] - before - count, bits
+
+
+@compiled
+def _narrowest(gaps: Array, total: Any, largest: Any, index_bytes: int) -> tuple[Any, Any]:
+    """Return the width with which a block is shortest, and the bytes of its bitmap."""
+    if largest >> 32:
+        return np.int64(RAW), np.int64(0)
+    count = np.int64(len(gaps))
+    guess, mean = np.int64(0), total // count
+    while mean >> guess > 3:
+        guess += 1
+    narrow = middle = wide = np.uint32(0)
+    for i in range(len(gaps)):
+        quotient = gaps[np.uintp(i)] >> np.uint32(guess)
+        narrow += quotient
+        middle += quotient >> np.uint32(1)
+        wide += quotient >> np.uint32(2)
+    width, quotients = guess, np.int64(narrow)
+    if np.int64(middle) + count < quotients:
+        width, quotients = guess + 1, np.int64(middle)
+    if np.int64(wide) + (guess + 2 - width) * count < quotients:
+        width, quotients = guess + 2, np.int64(wide)
+    map_bytes = (quotients + count + 7) >> 3
+    shorter = 1 + _low_bytes(count, width, index_bytes) + map_bytes <= count * index_bytes
+    if width > WIDEST or map_bytes > 255 or not shorter:
+        return np.int64(RAW), np.int64(0)
+    return width, map_bytes
 
 
 @compiled
@@ -206,47 +240,46 @@ def _low_bytes(count: Any, width: Any, index_bytes: int) -> Any:
 
 
 @compiled
-def _mark(gaps: Array, width: Any, map_bytes: Any, bitmap: Array) -> bool:
-    """Write the bitmap of quotients; return False if it is too short for them."""
-    one = mapped = word = np.uint64(0)
-    end = np.uint64(8 * map_bytes)
+def _mark(gaps: Array, width: Any, bitmap: Array) -> None:
+    """Write the bitmap of quotients, of which there is room for more than 255 bytes."""
+    one = mapped = np.uint32(0)
+    word = np.uint64(0)
     bitmap[:] = 0
     # Words are completed in a register: one read back from memory would be waited for.
     for i in range(len(gaps)):
-        one += gaps[np.uintp(i)] >> np.uint64(width)
-        if one >= end:
-            return False
-        at = one >> np.uint64(6)
+        one += gaps[np.uintp(i)] >> np.uint32(width)
+        at = one >> np.uint32(6)
         before = word if at == mapped else np.uint64(0)
-        word = before | np.uint64(1) << (one & np.uint64(63))
-        bitmap[np.uintp(at)] = word
+        word = before | np.uint64(1) << np.uint64(one & np.uint32(63))
+        bitmap[np.uintp(at & np.uint32(_MAP_WORDS - 1))] = word
         mapped = at
-        one += np.uint64(1)
-    return True
+        one += np.uint32(1)
 
 
 @compiled
-def _squeeze(planes: Array, count: int, width: Any) -> None:
-    """Move the planes of the last block together, which is shorter than the others."""
-    plane_bytes = (count + 7) >> 3
-    if plane_bytes < 8 * _PLANE:
+def _transpose(gaps: Array, count: int, width: Any, planes: Array) -> None:
+    """Write the remainders bit by bit."""
+    for bit in range(width):
+        for i in range(_PLANE):
+            planes[bit * _PLANE + i] = bit_plane(gaps, i * LANES, np.uint32(bit))
+    plane_bytes, content = (count + 7) >> 3, planes.view(np.uint8)
+    if count < BLOCK:  # the last block is shorter: its planes move together
         for bit in range(1, width):
-            _copy(planes, bit * 8 * _PLANE, planes, bit * plane_bytes, plane_bytes)
+            _copy(content, bit * 8 * _PLANE, content, bit * plane_bytes, plane_bytes)
 
 
 @compiled
-def _copy(source: Array, source_at: int, target: Array, target_at: int, count: Any) -> None:
+def _copy(source: Array, source_at: Any, target: Array, target_at: Any, count: Any) -> None:
     for i in range(count):
         target[np.uintp(target_at + i)] = source[np.uintp(source_at + i)]
 
 
 @compiled
 def _read(
-    body: Array,
+    content: Array,
     index_bytes: int,
     first: int,
     last: int,
-    widths: Array,
     maps: Array,
     starts: Array,
     dim: int,
@@ -259,28 +292,28 @@ def _read(
     lows, planes = np.empty(BLOCK, np.uint32), np.empty(WIDEST * _PLANE, np.uint64)
     bitmap = np.empty(_MAP_WORDS, np.uint64)
     after = np.int64(0)
-    for block in range(first, min(last, len(widths), len(maps), len(starts))):
+    for block in range(first, min(last, len(content), len(maps), len(starts))):
         start, stop = block * BLOCK, min((block + 1) * BLOCK, len(out))
-        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
+        count, width, map_bytes = stop - start, np.int64(content[block]), np.int64(maps[block])
         size, at = _low_bytes(count, width, index_bytes), starts[block]
-        if count < 1 or not 0 <= at <= len(body) - size - map_bytes:
+        if count < 1 or not 0 <= at <= len(content) - size - map_bytes:
             return -1
         if width == RAW:
             for i in range(start, stop):
                 gap = np.uint64(0)
                 for byte in range(index_bytes):
-                    gap |= np.uint64(body[at]) << np.uint64(8 * byte)
+                    gap |= np.uint64(content[at]) << np.uint64(8 * byte)
                     at += 1
                 if gap >= np.uint64(dim - after):
                     return -1
                 after += np.int64(gap) + 1
                 out[i] = after - 1
         elif width <= WIDEST:
-            _copy(body, at + size, bitmap.view(np.uint8), 0, map_bytes)
+            _copy(content, at + size, bitmap.view(np.uint8), 0, map_bytes)
             zeros = _zeros(bitmap, map_bytes, count)
             if zeros < 0 or zeros > (dim - after) >> width:
                 return -1
-            if not _spread_out(body, at, count, width, planes, lows):
+            if not _spread_out(content, at, count, width, planes, lows):
                 return -1
             after = _add_up(bitmap, map_bytes, lows, width, after, out[start:stop])
             if after > dim:
@@ -314,16 +347,22 @@ def _zeros(bitmap: Array, map_bytes: Any, count: int) -> Any:
 
 
 @compiled
-def _spread_out(body: Array, at: int, count: int, width: Any, planes: Array, lows: Array) -> bool:
+def _spread_out(
+    content: Array, at: int, count: int, width: Any, planes: Array, lows: Array
+) -> bool:
     """Collect remainders from their planes; return False unless those are padded with zeros."""
     plane_bytes = (count + 7) >> 3
     if count == BLOCK:
-        _copy(body, at, planes.view(np.uint8), 0, width * plane_bytes)
+        _copy(content, at, planes.view(np.uint8), 0, width * plane_bytes)
     else:
         planes[:] = 0
         for bit in range(width):
             _copy(
-                body, at + bit * plane_bytes, planes.view(np.uint8), bit * 8 * _PLANE, plane_bytes
+                content,
+                at + bit * plane_bytes,
+                planes.view(np.uint8),
+                bit * 8 * _PLANE,
+                plane_bytes,
             )
     lows[:] = 0
     for bit in range(width):
