@@ -24,8 +24,8 @@ COMMAND = ("settings",)
 
 # Whom each part may import, besides itself. Three strands (compute, data and command) meet in
 # experiments and in cli; errors, with their base in misuse, extras, arguments, files, machine,
-# memory, notebook, shared, interrupts, threads, the tables trace and algorithms, and the formulas of
-# network are for all.
+# memory, notebook, shared, interrupts, threads, the tables trace and algorithms, and the formulas
+# of network are for all.
 MAY_IMPORT = {
     "misuse": set(),
     "errors": {"misuse", "trace"},

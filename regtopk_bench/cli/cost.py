@@ -38,8 +38,19 @@ def run_cost(invocation: Invocation) -> None:
         document=lambda: costs.dump(found),
     )
     if settings.plot:
-        draw(found, Path(settings.plot))
+        _draw(found, Path(settings.plot))
         invocation.note(f"drew {settings.plot}")
+
+
+def _draw(found: Costs, path: Path) -> None:
+    """Draw the plot; raise ConfigurationError if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(found, path)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot draw into {path}: {error.strerror}; choose another --plot"
+        ) from error
 
 
 def _check_complete(settings: CostSettings) -> None:

@@ -113,10 +113,7 @@ class Arrangement:
             memory = each["memory"] if same else {}
             lay(section.state, each["entries"], each["numbers"], memory)
             self.sections[group] = section
-        self.held = {
-            places[number]: held.to(self._parameters.gradient((places[number],), (), 0).device)
-            for number, held in saved["held"].items()
-        }
+        self.held = {places[number]: held for number, held in saved["held"].items()}
 
     def _wanted(self, came: Iterable[Numbers]) -> list[Numbers]:
         if self._scope == "bucket":

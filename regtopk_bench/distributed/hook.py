@@ -1,6 +1,7 @@
 """The communication hook of DistributedDataParallel."""
 
-# DDP looks at the annotations of a hook: they must be no text, as `from __future__` makes them.
+# DDP checks the annotations of a hook: they must not be strings, which `from __future__ import
+# annotations` would make them.
 
 import functools
 from typing import NoReturn

@@ -1,4 +1,4 @@
-"""What joins the ranks of a process group: bytes of any length travel on it, and failures.
+"""The line that joins the ranks of a process group: it carries bytes of any length, and failures.
 
 An exchange is one all-gather. In front of its content a rank puts a header: whether it has failed,
 how long the content is, and a digest of what all ranks must agree on. How many bytes the all-gather

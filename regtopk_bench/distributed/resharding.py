@@ -22,8 +22,8 @@ Saved = Mapping[str, Any]
 VERSION = 1
 """Of the form in which a state is saved."""
 
-_COUNTS = {"iteration", "rank", "ranks", "statistics"}
-CONTENTS = _COUNTS | {"parameters", "came", "sections", "held"}
+_OF_THE_RANK = {"iteration", "rank", "ranks", "statistics"}
+CONTENTS = _OF_THE_RANK | {"parameters", "came", "sections", "held"}
 """What is in it besides."""
 
 

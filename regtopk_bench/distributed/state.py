@@ -25,9 +25,11 @@ class SparseState(Settings):
     gradients are compressed, and residuals kept, in float32: in half precision a residual of many
     iterations would swallow the next gradient.
 
-    A gradient that is not finite, or whatever else goes wrong in one rank, is raised in all of
-    them; after that, the state goes on from a saved one only. (So a `GradScaler`, which
-    provokes infinities, cannot be used: bfloat16 needs none.)
+    A gradient that is not finite, or whatever else goes wrong in one rank before its message is
+    sent, is raised in all of them. What goes wrong with a message that has arrived, such as damage
+    on its way, is raised in that rank alone: the others learn of it when it leaves the process
+    group. Either way, the state can only go on from a saved one. (So a `GradScaler`, which provokes
+    infinities, cannot be used: bfloat16 needs none.)
     """
 
     engine: Engine = field(init=False, repr=False)

@@ -84,7 +84,7 @@ class Message(ABC):
 
     def room(self, encoding: Encoding) -> int:
         """Return a number of bytes that no worker's message exceeds."""
-        return max(raw.size(self.rows()), *self.sizes_N(encoding))
+        return max([raw.size(self.rows()), *self.sizes_N(encoding)])
 
     def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> Self:
         """Return the messages of all the workers whose bytes are given, uint8, as one.

@@ -13,8 +13,8 @@ def size(entries: int, dim: int, value_bytes: int) -> int:
     return min(entries * (index_bytes(dim) + value_bytes), dim * value_bytes)
 
 
-def largest(entries: int, dim: int) -> int:
-    """See `compact.largest`."""
+def room(entries: int, dim: int) -> int:
+    """See `compact.room`."""
     return entries * index_bytes(dim)
 
 
@@ -25,27 +25,18 @@ def write(indices_k: Array, dim: int, out: Array) -> int:
     return size
 
 
-class Reader:
-    """Reads the indices of one worker; see `compact.Reader`."""
+def entries(body: Array, dim: int, value_bytes: int) -> int:
+    """See `compact.entries`."""
+    count, left = divmod(len(body), index_bytes(dim) + value_bytes)
+    if left or len(body) > dim * value_bytes:
+        raise damaged(f"{len(body)} bytes are neither entries nor a gradient of {dim} entries")
+    return count
 
-    def __init__(self, body: Array, dim: int, value_bytes: int) -> None:
-        """Find them.
 
-        Raises:
-            RunError: If there cannot be any.
-        """
-        self.entries, left = divmod(len(body), index_bytes(dim) + value_bytes)
-        if left or len(body) > dim * value_bytes:
-            raise damaged(f"{len(body)} bytes are neither entries nor a gradient of {dim} entries")
-        self.end, self._dim = self.entries * index_bytes(dim), dim
-        self._indices_k = body[: self.end].view(f"<u{index_bytes(dim)}")
-
-    def into(self, out: Array) -> None:
-        """Write them into an array of so many numbers, int64.
-
-        Raises:
-            RunError: If they cannot be those of a message.
-        """
-        out[:] = self._indices_k
-        if len(out) and not (out[0] >= 0 and out[-1] < self._dim and (np.diff(out) > 0).all()):
-            raise damaged(f"its indices do not ascend from 0 to {self._dim - 1}")
+def read(body: Array, dim: int, out: Array) -> int:
+    """See `compact.read`."""
+    end = len(out) * index_bytes(dim)
+    out[:] = body[:end].view(f"<u{index_bytes(dim)}")
+    if len(out) and not (out[0] >= 0 and out[-1] < dim and (np.diff(out) > 0).all()):
+        raise damaged(f"its indices do not ascend from 0 to {dim - 1}")
+    return end

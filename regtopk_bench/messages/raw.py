@@ -43,7 +43,7 @@ def write(rows: Sequence[Tensor], worker: int, out: Array) -> int:
     """Write a worker's rows into bytes, of which there are enough; return how many."""
     announced, at = _announced(rows), 0
     for row in rows:
-        pieces = [as_bytes(row[worker : worker + 1])[0]]
+        pieces = [np.ascontiguousarray(as_array(row)[worker]).reshape(-1).view(np.uint8)]
         if any(row is each for each in announced):
             pieces.insert(0, np.frombuffer(varint.encoded(row.shape[1]), np.uint8))
         for piece in pieces:
@@ -52,12 +52,20 @@ def write(rows: Sequence[Tensor], worker: int, out: Array) -> int:
     return at
 
 
-def as_bytes(rows: Tensor) -> Array:
-    """Return the bytes of every row, uint8 (n, size); the same memory if possible."""
-    flat = rows.detach().cpu().reshape(len(rows), math.prod(rows.shape[1:]))
-    if not flat.is_contiguous() or flat.stride(1) != 1:
-        flat = flat.clone(memory_format=torch.contiguous_format)
-    return np.asarray(flat.view(torch.uint8).numpy())
+def as_array(tensor: Tensor, sent_as: torch.dtype | None = None) -> Array:
+    """Return a tensor as an array, in the same memory if possible; bfloat16 as 16 bits.
+
+    Args:
+        tensor: Any one.
+        sent_as: The dtype to convert it to, if that is another.
+    """
+    if sent_as not in (None, tensor.dtype):
+        tensor = tensor.to(sent_as)
+    if not tensor.is_cpu or tensor.requires_grad:
+        tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.view(torch.int16)
+    return np.asarray(tensor.numpy())
 
 
 def as_numbers(content: Array, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +14,8 @@ from regtopk_bench.errors import ConfigurationError
 from regtopk_bench.kernels.gaps import Array
 from regtopk_bench.messages import compact, coordinates
 from regtopk_bench.messages.base import Message
-from regtopk_bench.messages.encoding import Encoding
-from regtopk_bench.messages.raw import as_bytes, as_numbers
+from regtopk_bench.messages.encoding import Encoding, damaged
+from regtopk_bench.messages.raw import as_array
 
 _CODECS = {Encoding.COORDINATES: coordinates, Encoding.COMPACT: compact}
 
@@ -139,9 +138,9 @@ class SparseGradient(Message):
         """See `Message.write`."""
         dim, value_bytes = self.dim, self.sent_as.itemsize
         count = self.indices.shape[1] if self._counts is None else int(self._counts[worker])
-        sent = slice(worker, worker + 1), slice(count)
-        indices_k = np.ascontiguousarray(self.indices[sent][0].cpu().numpy())
-        values_v = as_bytes(self.values[sent].to(self.sent_as))[0]
+        indices_k = np.ascontiguousarray(as_array(self.indices)[worker, :count])
+        values_k = np.ascontiguousarray(as_array(self.values, self.sent_as)[worker, :count])
+        values_v = values_k.view(np.uint8)
         if count < dim:
             end: int = _CODECS[encoding].write(indices_k, dim, out)
             size = end + count * value_bytes
@@ -156,47 +155,42 @@ class SparseGradient(Message):
     def room(self, encoding: Encoding) -> int:
         """See `Message.room`."""
         most = self.indices.shape[1]
-        return int(_CODECS[encoding].largest(most, self.dim)) + most * self.sent_as.itemsize
+        return int(_CODECS[encoding].room(most, self.dim)) + most * self.sent_as.itemsize
 
     def from_bodies(self, bodies: Sequence[Array], encoding: Encoding) -> SparseGradient:
         """See `Message.from_bodies`; a plain vector arrives as J entries."""
-        value_bytes, device = self.sent_as.itemsize, self.values.device
-        readers = [self._reader(body, encoding) for body in bodies]
-        counts = [reader.entries for reader in readers]
+        counts = [self._entries(body, encoding) for body in bodies]
         fixed = self._counts is None and len(set(counts)) == 1
         room, shape = np.empty if fixed else np.zeros, (len(counts), max(counts))
-        indices_Nk = room(shape, np.int64)
-        values_Nv = room((shape[0], shape[1] * value_bytes), np.uint8)
-        for n, (body, reader) in enumerate(zip(bodies, readers, strict=True)):
-            reader.into(indices_Nk[n, : reader.entries])
-            values_Nv[n, : reader.entries * value_bytes] = body[reader.end :]
+        indices_Nk, values_Nk = room(shape, np.int64), room(shape, f"i{self.sent_as.itemsize}")
+        values_Nv = values_Nk.view(np.uint8)
+        for n, (body, count) in enumerate(zip(bodies, counts, strict=True)):
+            end = self._read(body, encoding, indices_Nk[n, :count])
+            values_v = body[end:]
+            if len(values_v) != count * self.sent_as.itemsize:
+                raise damaged(f"{len(body)} bytes are not {count} entries")
+            values_Nv[n, : len(values_v)] = values_v
         return SparseGradient(
-            torch.from_numpy(indices_Nk).to(device),
-            as_numbers(values_Nv.ravel(), self.sent_as, shape).to(self.values),
+            torch.from_numpy(indices_Nk).to(self.indices.device),
+            torch.from_numpy(values_Nk).view(self.sent_as).to(self.values),
             self.dim,
-            None if fixed else torch.tensor(counts, device=device),
+            None if fixed else torch.tensor(counts, device=self.indices.device),
             sent_as=self.sent_as,
             trusted=True,
         )
 
-    def _reader(self, body: Array, encoding: Encoding) -> Any:
-        """Return what reads the indices of a worker's message."""
+    def _entries(self, body: Array, encoding: Encoding) -> int:
+        """Return how many entries a worker has sent: J where its message is a plain vector."""
         if len(body) == self.dim * self.sent_as.itemsize:
-            return _AllOfThem(self.dim)
-        return _CODECS[encoding].Reader(body, self.dim, self.sent_as.itemsize)
+            return self.dim
+        return int(_CODECS[encoding].entries(body, self.dim, self.sent_as.itemsize))
 
-
-class _AllOfThem:
-    """Reads the indices of a plain vector, which has none; see `compact.Reader`."""
-
-    end = 0
-
-    def __init__(self, dim: int) -> None:
-        self.entries = dim
-
-    def into(self, out: Array) -> None:
-        """Write all that there are."""
-        out[:] = np.arange(self.entries)
+    def _read(self, body: Array, encoding: Encoding, out: Array) -> int:
+        """Read a worker's indices; return where its values begin."""
+        if len(body) == self.dim * self.sent_as.itemsize:
+            out[:] = np.arange(self.dim)
+            return 0
+        return int(_CODECS[encoding].read(body, self.dim, out))
 
 
 def bytes_of_nonzero(vectors_TJ: Tensor, encoding: Encoding) -> list[int]:

@@ -14,8 +14,8 @@ _FINE, _LARGE = 1e-4, 1e9
 """Between them, a mean has no exponent."""
 
 _RATES = (*(("bit/s", 1.0), ("kbit/s", 1e3), ("Mbit/s", 1e6), ("Gbit/s", 1e9), ("Tbit/s", 1e12)),)
-_TIMES = (("ms", 1e-3, 1.0), ("s", 1.0, 60.0), ("min", 60.0, 3600.0), ("h", 3600.0, math.inf))
-"""Units of time in seconds, each with a tenth of the time from which on it is not used."""
+_TIMES = (("ms", 1e-3, 1.0), ("s", 1.0, 120.0), ("min", 60.0, 7200.0), ("h", 3600.0, math.inf))
+"""Units of time in seconds, each with the time from which on it is not used."""
 
 _UNITS = (("B", 1.0), ("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("TB", 1e12))
 
@@ -57,7 +57,7 @@ def bit_rate(value: float) -> str:
 
 def time_unit(seconds: float) -> tuple[str, float]:
     """Return the unit in which so many seconds have few digits before the point."""
-    return next((each for each in _TIMES if seconds < 10.0 * each[2]), _TIMES[-1])[:2]
+    return next((each for each in _TIMES if seconds < each[2]), _TIMES[-1])[:2]
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,9 @@ from regtopk_bench.results.costs import CostLine, Costs, Rounds, Timed
 MODEL_ERROR = 0.2
 """By how much the model may be off: docs/network.md has it against the clock."""
 
+_LEAST_ROOM = 1e-3
+"""Of a step's computation: no sparsifier takes less."""
+
 Mode = Callable[[CostLine], Timed]
 
 
@@ -93,7 +96,7 @@ def _too_slow(costs: Costs, best: CostLine) -> Iterator[str]:
     """Yield how fast a sparsifier would have to be, where its own time is what is in the way."""
     spent, timed = best.footprint.sparsify_seconds, best.overlapped
     room = spent + timed.seconds * (_gain(timed) - 1.0)
-    if _gain(timed) <= 1.0 and room > 0.0:
+    if _gain(timed) <= 1.0 and room > _LEAST_ROOM * costs.compute_seconds:
         own = f"less than {duration(room)} of its own, not {duration(spent)}"
         yield f"It would pay if {_named(costs, [best])} took {own}"
 

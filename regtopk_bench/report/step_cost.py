@@ -165,14 +165,15 @@ def _sparsifying(costs: Costs) -> Iterator[str]:
     if costs.timed is None:
         yield "sparsify: as given"
         return
-    where = costs.environment["gpu"] if costs.device == "cuda" else costs.environment["cpu"]
-    threads = costs.environment.get("threads_openmp") if costs.device == "cpu" else None
-    on = f"{where}, {threads} threads" if threads else str(where)
+    on_gpu = costs.device == "cuda"
+    where = str(costs.environment.get("gpu" if on_gpu else "cpu") or costs.device)
+    threads = None if on_gpu else costs.environment.get("threads_openmp")
+    on = f"{where}, {threads} threads" if threads else where
     scaled = (
         f" on {costs.timed:,} normal entries, in proportion" if costs.timed < costs.params else ""
     )
     yield f"sparsify: measured here ({on}){scaled}"
-    if costs.device == "cpu":
+    if not on_gpu:
         yield (
             "a processor takes longer than the GPU that gradients may be on: measure there, or "
             "give --sparsifier-time"

@@ -8,8 +8,8 @@ from regtopk_bench.arguments import whole
 from regtopk_bench.errors import RestartWarning, WorkerDiedError
 
 RESTARTS = 3
-"""How often the processes of a run are started again, unless a caller says otherwise. What is lost
-by chance is hardly lost as often; what a run does to its own processes ends it soon enough."""
+"""How often the processes of a run are started again, unless a caller says otherwise: more often
+than chance takes them, and few enough for a run that kills its own to end soon."""
 
 
 class Restarts:

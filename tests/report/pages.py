@@ -19,15 +19,18 @@ from regtopk_bench.report.doctor import doctor_tables
 from regtopk_bench.report.folders import CachePart, SavedRun, cache_table, runs_table
 from regtopk_bench.report.reports import tables
 from regtopk_bench.report.side_by_side import side_by_side
+from regtopk_bench.report.step_cost import cost_tables
 from regtopk_bench.report.table import Table
-from regtopk_bench.results import Result, Run
+from regtopk_bench.results import Result, Run, Setting
 from regtopk_bench.results.baseline import Acceptance, Baseline, BaselineCell, Metric
+from regtopk_bench.results.costs import Rounds
 from regtopk_bench.results.diagnosis import DiagnosedCell, Diagnosis
 from regtopk_bench.results.pairing import measured
 from regtopk_bench.results.rates import Share
 from regtopk_bench.settings import Resolved, declarations
 from regtopk_bench.settings.commands import LinregSettings
 from tests.report.test_kernels import timed
+from tests.results.costed import OTHER, costs, entry
 from tests.results.samples import IMAGES, RECIPE, cell, check, result, run, timing, verdict
 
 STORED = Path(__file__).parent / "tables"
@@ -337,6 +340,51 @@ def of_cache() -> list[Table]:
     return [cache_table(folder, parts, ["with --clear, images are removed"])]
 
 
+def on_a_network(made: Callable[[], Result]) -> Callable[[], Result]:
+    """Return runs with what they would take on a network."""
+
+    def projected() -> Result:
+        shown = made()
+        setting = Setting(value="10gbit:50us", source="flag")
+        spent = {"gradient_seconds": 0.5, "sparsify_seconds": 0.25, "update_seconds": 0.125}
+        runs = [
+            each.model_copy(
+                update={
+                    "execution": each.execution | spent,
+                    "summed_bytes": 16 if each.cell.algorithm in ("dense", "oracle") else None,
+                }
+            )
+            for each in shown.runs
+        ]
+        settings = {**shown.settings, "network": setting}
+        return shown.model_copy(update={"runs": runs, "settings": settings})
+
+    return projected
+
+
+def of_costs() -> list[Table]:
+    """Return costs of sparsifiers that pay, that hardly do, and that do not."""
+    entries = [
+        entry({"algorithm": name, "density": density}, size=density * 1e8, sparsify_seconds=spent)
+        for density in (0.01, 0.3)
+        for name, spent in (("topk", 0.0123), (LONG, 0.45), ("randomk", 9.0))
+    ]
+    return cost_tables(costs(*entries))
+
+
+def of_costs_to_a_target() -> list[Table]:
+    """Return costs with the rounds of a saved result, which some have not."""
+    entries = [
+        entry(rounds=1234.5),
+        entry(OTHER, in_result=True),
+        entry(OTHER | {"mu": 8.0}),
+        entry({"algorithm": "randomk", "density": 0.01}, summed_bytes=5e5, rounds=23456.0),
+    ]
+    told = Rounds(result="runs/2026-11-22_14-33-13_cifar", target="70 %", workers=4)
+    known = {"network": "8x400gbit:5us,25gbit:20us", "reference": 1000.0, "rounds": told}
+    return cost_tables(costs(*entries, **known))
+
+
 def of_settings() -> list[Table]:
     """Return the settings of a command."""
     settings = LinregSettings(learning_rate=0.0123)
@@ -363,11 +411,15 @@ PAGES: Mapping[str, Callable[[], list[Table]]] = {
     "cifar-long-names": _of(lambda: on_cifar(3, ("topk", LONG, f"{LONG}2"))),
     "cifar-failures": _of(with_failures_on_images),
     "cifar-ascii": _of(lambda: on_cifar(3), unicode=False),
+    "linreg-network": _of(on_a_network(lambda: on_linreg(3))),
+    "cifar-network": _of(on_a_network(lambda: on_cifar(3))),
     "toy": _of(on_toy),
     "toy-long-names": _of(lambda: on_toy(("topk", LONG, f"{LONG}2"))),
     "kernels": _of(on_kernels),
     "kernels-few": _of(lambda: on_kernels(3)),
     "kernels-ascii": _of(on_kernels, unicode=False),
+    "cost": of_costs,
+    "cost-target": of_costs_to_a_target,
     "compared": lambda: list(compare(on_linreg(3)).tables),
     "compared-recipes": of_two_recipes,
     "side-by-side": of_two_results,

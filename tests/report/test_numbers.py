@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regtopk_bench.report.listing import size
-from regtopk_bench.report.numbers import byte_unit, number
+from regtopk_bench.report.numbers import bit_rate, byte_unit, duration, number, short
 from regtopk_bench.results.summary import Estimate
 
 
@@ -87,3 +87,39 @@ def test_bytes_have_a_unit_with_three_digits_before_the_point(count: int, text: 
     unit, factor = byte_unit(count)
     assert text.endswith(f" {unit}")
     assert float(text.split()[0]) == pytest.approx(count / factor, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.5, "0.5 bit/s"),
+        (9600.0, "9.6 kbit/s"),
+        (999.4e6, "999 Mbit/s"),
+        (999.6e6, "1 Gbit/s"),
+        (12.345e9, "12.3 Gbit/s"),
+        (1e15, "1e+03 Tbit/s"),
+    ],
+)
+def test_bandwidths(value: float, text: str) -> None:
+    assert bit_rate(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 ms"),
+        (1.234e-5, "0.0123 ms"),
+        (0.35, "350 ms"),
+        (1.51, "1.51 s"),
+        (119.0, "119 s"),
+        (432.0, "7.2 min"),
+        (1e6, "278 h"),
+        (1e9, "277778 h"),
+    ],
+)
+def test_times(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_a_long_integer_part_is_whole() -> None:
+    assert (short(1234.5, 3), short(12.345, 3)) == ("1234", "12.3")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from regtopk_bench.kernels.gaps import BLOCK, RAW, WIDEST, Array, Blocks, placed
+from regtopk_bench.kernels.gaps import BLOCK, RAW, WIDEST, Array
 from regtopk_bench.kernels.numba_cpu.in_cache import compiled
 from regtopk_bench.kernels.numba_cpu.vector import (
     LANES,
@@ -41,41 +41,47 @@ def sizes(indices_Nk: Array, counts_N: Array, index_bytes: int) -> list[int]:
     return list(found_N.tolist())
 
 
-def write(indices_k: Array, index_bytes: int, out: Array) -> Blocks | None:
+def write(indices_k: Array, index_bytes: int, out: Array) -> int:
     """See `regtopk_bench.kernels.gaps.write`."""
-    widths, maps = np.empty((2, -(-len(indices_k) // BLOCK)), np.uint8)
+    blocks = -(-len(indices_k) // BLOCK)
+    widths, maps = np.empty((2, blocks), np.uint8)
 
     def write_piece(first: int, last: int) -> tuple[int, int]:
-        start = first * BLOCK * index_bytes
-        piece = out[start : last * BLOCK * index_bytes]
+        start = 2 * blocks + first * BLOCK * index_bytes  # where there is room for any
+        piece = out[start : 2 * blocks + last * BLOCK * index_bytes]
         return start, int(_write(indices_k, index_bytes, first, last, widths, maps, piece))
 
-    end = 0
-    for start, size in _over_pieces(write_piece, len(widths)):
-        if size < 0:
-            return None
+    found = _over_pieces(write_piece, blocks)
+    if min(size for _, size in found) < 0:
+        return -1
+    end = int(_write_header(widths, maps, out))
+    for start, size in found:
         if start > end:
             out[end : end + size] = out[start : start + size]
         end += size
-    return placed(widths, maps, len(indices_k), index_bytes)
+    return end
 
 
-def read(body: Array, index_bytes: int, blocks: Blocks, dim: int, out: Array) -> bool:
+def read(content: Array, index_bytes: int, dim: int, out: Array) -> int:
     """See `regtopk_bench.kernels.gaps.read`."""
-    how = blocks.widths, blocks.maps, blocks.starts
+    blocks = -(-len(out) // BLOCK)
+    maps, starts = np.empty(blocks, np.uint8), np.empty(blocks, np.int64)
+    end = int(_place(content, index_bytes, len(out), maps, starts))
+    if end < 0:
+        return -1
 
     def read_piece(first: int, last: int) -> tuple[Array, int]:
-        after = _read(body, index_bytes, first, last, *how, dim, out)
+        after = _read(content, index_bytes, first, last, maps, starts, dim, out)
         return out[first * BLOCK : last * BLOCK], int(after)
 
     before = 0
-    for piece_k, after in _over_pieces(read_piece, len(blocks.widths)):
+    for piece_k, after in _over_pieces(read_piece, blocks):
         if not 0 <= after <= dim - before:
-            return False
+            return -1
         if before:  # each piece was read as if it were the first
             piece_k += before
         before += after
-    return True
+    return end
 
 
 def _over_pieces(function: Callable[[int, int], T], blocks: int) -> list[T]:
@@ -144,6 +150,41 @@ def _write(
             _copy(bitmap.view(np.uint8), 0, out, at + size, map_bytes)
             at += size + map_bytes
     return at
+
+
+@compiled
+def _write_header(widths: Array, maps: Array, out: Array) -> int:
+    """Say how blocks are written; return in how many bytes, or -1 if there is no room."""
+    end = len(widths)
+    if len(out) < 2 * end:
+        return -1
+    for block in range(min(len(widths), len(maps))):
+        out[block] = widths[block]
+        if widths[block] != RAW:
+            out[end] = maps[block]
+            end += 1
+    return end
+
+
+@compiled
+def _place(content: Array, index_bytes: int, entries: int, maps: Array, starts: Array) -> Any:
+    """Find the bitmaps' bytes and where blocks begin; return where the last ends, or -1."""
+    blocks = (entries + BLOCK - 1) // BLOCK
+    said = np.int64(blocks)
+    if len(content) < blocks or min(len(maps), len(starts)) < blocks:
+        return np.int64(-1)
+    for block in range(blocks):
+        maps[block] = 0
+        if content[block] != RAW:
+            if said >= len(content):
+                return np.int64(-1)
+            maps[block] = content[said]
+            said += 1
+    for block in range(blocks):
+        starts[block] = said
+        count = min(BLOCK, entries - block * BLOCK)
+        said += _low_bytes(count, np.int64(content[block]), index_bytes) + np.int64(maps[block])
+    return said if said <= len(content) else np.int64(-1)
 
 
 @compiled
@@ -235,11 +276,10 @@ def _copy(source: Array, source_at: Any, target: Array, target_at: Any, count: A
 
 @compiled
 def _read(
-    body: Array,
+    content: Array,
     index_bytes: int,
     first: int,
     last: int,
-    widths: Array,
     maps: Array,
     starts: Array,
     dim: int,
@@ -252,28 +292,28 @@ def _read(
     lows, planes = np.empty(BLOCK, np.uint32), np.empty(WIDEST * _PLANE, np.uint64)
     bitmap = np.empty(_MAP_WORDS, np.uint64)
     after = np.int64(0)
-    for block in range(first, min(last, len(widths), len(maps), len(starts))):
+    for block in range(first, min(last, len(content), len(maps), len(starts))):
         start, stop = block * BLOCK, min((block + 1) * BLOCK, len(out))
-        count, width, map_bytes = stop - start, np.int64(widths[block]), np.int64(maps[block])
+        count, width, map_bytes = stop - start, np.int64(content[block]), np.int64(maps[block])
         size, at = _low_bytes(count, width, index_bytes), starts[block]
-        if count < 1 or not 0 <= at <= len(body) - size - map_bytes:
+        if count < 1 or not 0 <= at <= len(content) - size - map_bytes:
             return -1
         if width == RAW:
             for i in range(start, stop):
                 gap = np.uint64(0)
                 for byte in range(index_bytes):
-                    gap |= np.uint64(body[at]) << np.uint64(8 * byte)
+                    gap |= np.uint64(content[at]) << np.uint64(8 * byte)
                     at += 1
                 if gap >= np.uint64(dim - after):
                     return -1
                 after += np.int64(gap) + 1
                 out[i] = after - 1
         elif width <= WIDEST:
-            _copy(body, at + size, bitmap.view(np.uint8), 0, map_bytes)
+            _copy(content, at + size, bitmap.view(np.uint8), 0, map_bytes)
             zeros = _zeros(bitmap, map_bytes, count)
             if zeros < 0 or zeros > (dim - after) >> width:
                 return -1
-            if not _spread_out(body, at, count, width, planes, lows):
+            if not _spread_out(content, at, count, width, planes, lows):
                 return -1
             after = _add_up(bitmap, map_bytes, lows, width, after, out[start:stop])
             if after > dim:
@@ -307,16 +347,22 @@ def _zeros(bitmap: Array, map_bytes: Any, count: int) -> Any:
 
 
 @compiled
-def _spread_out(body: Array, at: int, count: int, width: Any, planes: Array, lows: Array) -> bool:
+def _spread_out(
+    content: Array, at: int, count: int, width: Any, planes: Array, lows: Array
+) -> bool:
     """Collect remainders from their planes; return False unless those are padded with zeros."""
     plane_bytes = (count + 7) >> 3
     if count == BLOCK:
-        _copy(body, at, planes.view(np.uint8), 0, width * plane_bytes)
+        _copy(content, at, planes.view(np.uint8), 0, width * plane_bytes)
     else:
         planes[:] = 0
         for bit in range(width):
             _copy(
-                body, at + bit * plane_bytes, planes.view(np.uint8), bit * 8 * _PLANE, plane_bytes
+                content,
+                at + bit * plane_bytes,
+                planes.view(np.uint8),
+                bit * 8 * _PLANE,
+                plane_bytes,
             )
     lows[:] = 0
     for bit in range(width):
