@@ -143,15 +143,18 @@ def _ways(costs: Costs) -> str:
     """Return how messages are exchanged, in words."""
     footprints = {line.label: line.footprint for line in costs.lines}
     summed = [name for name, each in footprints.items() if each.summed_bytes is not None]
-    ways = [f"{listed(summed)} by all-reduce, values alone"]
+    reduce, gather = "by all-reduce", "by all-gather"
+    if Network.parse(costs.network).between.topology == "server":
+        reduce = "through a server"
+        gather = "through a server, as if no two workers sent the same entry"
+    ways = [f"{listed(summed)} {reduce}, values alone"]
     others: dict[str, list[str]] = {}
     for name, each in footprints.items():
         if each.summed_bytes is None:
             others.setdefault(each.encoding, []).append(name)
-    how = "by all-gather"
-    if Network.parse(costs.network).between.topology == "server":
-        how = "through a server, whose sum is as long as it can be"
-    ways += [f"{listed(names)} {how} ({encoding})" for encoding, names in others.items()]
+    ways += [f"{listed(names)} {gather} ({encoding})" for encoding, names in others.items()]
+    if chosen := [name for name in summed if name != costs.reference.label]:
+        ways.append(f"sparse_hook gathers {listed(chosen)} too, with indices")
     if costs.dtype in ("bfloat16", "float16"):
         ways.append("sparsifiers compute in float32")
     scaled = costs.counted < costs.params

@@ -41,12 +41,15 @@ def assert_finished_once(ended: tuple[int, str, str], undisturbed: list[Any]) ->
     assert {path.name for path in folder.iterdir()} == FINISHED
 
 
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_killed_rank_is_started_again_and_goes_on(number: int, undisturbed: list[Any]) -> None:
+def test_killed_ranks_are_started_again_and_go_on(undisturbed: list[Any]) -> None:
+    """Rank 0 while it trains, and the other one as soon as it is there again."""
     with trial(*SHORT, *OFTEN, command=torchrun(2, restarts=2)) as run:
         run.wait_for(checkpointed)
-        os.kill(rank(run, number), signal.SIGKILL)
-        assert_finished_once(run.end(), undisturbed)
+        other = rank(run, 1)
+        os.kill(rank(run, 0), signal.SIGKILL)
+        run.wait_for(lambda: rank(run, 1) != other)
+        os.kill(rank(run, 1), signal.SIGKILL)
+        assert_finished_once(run.end(90), undisturbed)
 
 
 @pytest.mark.timeout(240)

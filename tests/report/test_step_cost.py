@@ -135,8 +135,11 @@ def test_what_says_nothing_of_the_target_is_told() -> None:
 def test_how_messages_travel_is_told() -> None:
     found = costs(entry(), entry(RANDOM, summed_bytes=5e5))
     assert "dense and randomk by all-reduce, values alone; topk by all-gather (4" in notes(found)
+    assert "; sparse_hook gathers randomk too, with indices" in notes(found)
+    assert "sparse_hook" not in notes(costs(entry()))
     server = notes(costs(entry(), network="1gbit:1ms:server"))
-    assert "topk through a server, whose sum is as long as it can be (4-byte values)" in server
+    assert "dense through a server, values alone; topk through a server, as if no two " in server
+    assert "all-reduce" not in server
     nodes = notes(costs(entry(), network="4x100gbit:1us,1gbit:1ms"))
     assert "the bandwidth of the link of a node below which dense takes longer" in nodes
 

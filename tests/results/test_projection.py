@@ -11,7 +11,7 @@ from regtopk_bench.results import Run
 from regtopk_bench.results.measures import PROJECTED_PER_ROUND, PROJECTED_TO_TARGET, measures_of
 from regtopk_bench.results.projection import seconds_by_round
 from regtopk_bench.results.statistics import statistics_of
-from tests.results.samples import result, run
+from tests.results.samples import LINREG, result, run
 
 # Two workers, hosted by one process, send 24 bytes each and round; 32 bytes come back to each.
 LINK = Network.parse("8kbit:1s")  # a byte takes a millisecond
@@ -63,6 +63,18 @@ def test_more_processes_compute_for_more_workers_at_a_time() -> None:
     both = timed(run())
     both.execution["processes"] = 2
     assert seconds_by_round(both, LINK)[0] == pytest.approx((6.0 + 3.0 + 0.6) / 3 + 1.024)
+
+
+@pytest.mark.parametrize(("processes", "hosted"), [(1, 5), (2, 2), (3, 1), (4, 1), (5, 1)])
+def test_times_are_those_of_the_workers_that_the_first_process_hosts(
+    processes: int, hosted: int
+) -> None:
+    """Of 5 workers over 4 processes it hosts one; the last hosts two."""
+    several = timed(run(problem=LINREG | {"workers": 5}, metrics={"workers": 5}))
+    several.execution["processes"] = processes
+    fast = Network.parse("1tbit:0s")
+    expected = ((6.0 + 3.0) / hosted + 0.6) / 3
+    assert seconds_by_round(several, fast) == pytest.approx([expected] * 3)
 
 
 def test_without_times_nothing_is_known() -> None:
