@@ -32,7 +32,7 @@ def sparse_hook(
     if bucket.buffer().is_sparse:
         raise ConfigurationError(
             "a gradient is a sparse tensor, as of an embedding with sparse=True: it cannot be "
-            "compressed; make it a dense one"
+            "compressed; leave out sparse=True"
         )
     marks = engine.parameters.used(parameters)
     aggregated = engine.take(parameters, bucket.buffer(), marks, last=bucket.is_last())

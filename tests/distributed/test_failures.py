@@ -199,5 +199,5 @@ def test_gradients_that_are_sparse_tensors(two: Ranks) -> None:
     for said in two.run(with_sparse_gradients):
         assert said == (
             "a gradient is a sparse tensor, as of an embedding with sparse=True: it cannot be "
-            "compressed; make it a dense one"
+            "compressed; leave out sparse=True"
         )

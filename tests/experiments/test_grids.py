@@ -12,6 +12,7 @@ from regtopk_bench import ConfigurationError
 from regtopk_bench.algorithms import parse_spec
 from regtopk_bench.experiments import Cell
 from regtopk_bench.experiments.grids import image_cells, regression_cells, toy_cells
+from regtopk_bench.network import Network
 from regtopk_bench.settings import CifarSettings, LinregSettings, ToySettings, decides
 from regtopk_bench.workloads.images import synthetic_images
 
@@ -33,6 +34,7 @@ OTHER: dict[str, Any] = {
     "jobs": 2,
     "checkpoint_every": 3,
     "timeout": 9.0,
+    "restarts": 9,
     "unpacked_limit": 9.0,
     "resume": "somewhere",
     "format": "json",
@@ -41,6 +43,7 @@ OTHER: dict[str, Any] = {
     "plot_format": "svg",
     "plot_width": "single",
     "plot_title": False,
+    "network": Network.parse("10gbit:50us"),
     "target": 0.3,
     "at": (2,),
     "model": "resnet18",
