@@ -47,7 +47,7 @@ time; more, and short messages travel for nothing."""
 QUEUE = "700ms"
 """Longer than a TCP connection's window takes to send, so that nothing is dropped."""
 HALF_DUPLEX = (2, ALL_GATHER)
-"""Gloo's all-gather between two ranks, which takes up to half as long again: it sends before it
+"""Gloo's all-gather between two ranks, which takes up to 1.6 times as long: it sends before it
 says that it is ready to receive, and that word waits behind what is sent."""
 Times = dict[str, dict[str, list[float]]]
 Operation = Callable[[], object]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from regtopk_bench.cli.device import choose_device, memory_for
+from regtopk_bench.cli.device import choose_device, memory_for, note_if_busy
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.stored import damage_told, located, stored
@@ -29,6 +29,8 @@ def run_cost(invocation: Invocation) -> None:
     _check_complete(settings)
     reached = _reached(settings)
     device = choose_device(settings.device)
+    if settings.sparsifier_time is None:
+        note_if_busy(invocation)
     found = _found(invocation, device, reached)
     print_report(
         invocation.out,

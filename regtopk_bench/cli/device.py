@@ -1,14 +1,26 @@
-"""Where a command computes, and what if there is no memory."""
+"""Where a command computes, and what if there is no memory or the machine is busy."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 import torch
 
-from regtopk_bench.cli.invocation import is_out_of_memory
+from regtopk_bench.cli.invocation import Invocation, is_out_of_memory
 from regtopk_bench.errors import RegtopkBenchError, RunError
+
+_BUSY_LOAD = 0.5
+
+
+def note_if_busy(invocation: Invocation) -> None:
+    """Say so if other programs would be measured as well."""
+    if os.getloadavg()[0] > _BUSY_LOAD:
+        invocation.note(
+            f"the machine is already busy (load {os.getloadavg()[0]:.1f}): "
+            "times will be too long; wait, or stop other programs"
+        )
 
 
 def choose_device(wanted: str) -> str:

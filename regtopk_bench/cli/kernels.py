@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 
 import torch
 
-from regtopk_bench.cli.device import choose_device, memory_for
+from regtopk_bench.cli.device import choose_device, memory_for, note_if_busy
 from regtopk_bench.cli.invocation import Invocation
 from regtopk_bench.cli.progress import Counted
 from regtopk_bench.cli.session import Session
@@ -28,7 +27,6 @@ from regtopk_bench.timing import (
     unavailable,
 )
 
-_BUSY_LOAD = 0.5
 _BY_NAME = ("flag", "environment")
 """Sources of settings that whoever makes the call has written."""
 
@@ -40,11 +38,7 @@ def run_kernels(invocation: Invocation) -> None:
     _check_implementations(invocation, device)
     if isinstance(settings.threads, int):
         torch.set_num_threads(settings.threads)
-    if os.getloadavg()[0] > _BUSY_LOAD:
-        invocation.note(
-            f"the machine is already busy (load {os.getloadavg()[0]:.1f}): "
-            "times will be too long; wait, or stop other programs"
-        )
+    note_if_busy(invocation)
     session = Session(invocation, "kernels")
     try:
         session.keep(lambda: _measure_all(session, settings, device))

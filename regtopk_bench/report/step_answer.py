@@ -15,6 +15,11 @@ MODEL_ERROR = 0.2
 _LEAST_ROOM = 1e-3
 """Of a step's computation: no sparsifier takes less."""
 
+_STEPS = (
+    "This is the time of a step: whether it takes more steps to a target, a saved run tells, with "
+    "--run RESULT"
+)
+
 Mode = Callable[[CostLine], Timed]
 
 
@@ -33,19 +38,14 @@ def answers(costs: Costs) -> list[str]:
     best, exposed = _best(ranked, _overlapped), _best(ranked, _exposed)
     if best and exposed:
         told.append(_verdict(costs, best, _overlapped))
-        told += [*_alike(costs, best, ranked), *_losers(costs, ranked)]
+        if _worth(best.overlapped):
+            told += [*_alike(costs, best, ranked), *_losers(costs, ranked)]
         told += _too_slow(costs, best)
         if _worth(best.overlapped) != _worth(exposed.exposed):
             other = _verdict(costs, exposed, _exposed)
             told.append(f"Where messages travel after the backward pass: {other}")
     told += _on_rounds(costs, costs.rounds) if costs.rounds else [_STEPS]
     return told
-
-
-_STEPS = (
-    "This is the time of a step: whether it takes more steps to a target, a saved run tells, with "
-    "--run RESULT"
-)
 
 
 def _ranked(costs: Costs) -> list[CostLine]:
@@ -84,10 +84,10 @@ def _verdict(costs: Costs, best: CostLine, mode: Mode) -> str:
 
 
 def _alike(costs: Costs, best: CostLine, ranked: Sequence[CostLine]) -> Iterator[str]:
-    """Yield what the model cannot tell from the best, where that gains."""
+    """Yield what the model cannot tell from the best."""
     least = _gain(best.overlapped) / (1.0 + MODEL_ERROR)
     alike = [line for line in ranked if line is not best and _gain(line.overlapped) >= least]
-    if alike and _worth(best.overlapped):
+    if alike:
         who = sentence(_named(costs, alike))
         yield f"{who}: at most {100 * MODEL_ERROR:.0f} % longer, which the model cannot tell apart"
 
@@ -104,7 +104,7 @@ def _too_slow(costs: Costs, best: CostLine) -> Iterator[str]:
 def _losers(costs: Costs, ranked: Sequence[CostLine]) -> Iterator[str]:
     """Yield what loses where something else gains."""
     losers = [line for line in ranked if _gain(line.overlapped) <= 1.0]
-    if losers and len(losers) < len(ranked):
+    if losers:
         yield f"Do not compress here with {_named(costs, losers)}: {REFERENCE.label} takes less"
 
 

@@ -30,6 +30,9 @@ SMALLER = {
     "REPEATS": "3",
     "SEEDS": "0",
     "SIZE": "1000",
+    "PARAMS": "1e5",
+    "NETWORK": "1gbit:1ms",
+    "COMPUTE": "10ms",
 }
 """Settings that a command does not give itself, so that it ends soon."""
 
