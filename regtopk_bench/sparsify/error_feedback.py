@@ -106,7 +106,8 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
 
     values: Literal["bfloat16"] | None = None
     """The dtype that values are rounded to before they are sent, the gradient's own if None. What
-    rounding takes away stays in the residual: nothing is lost, and a value takes two bytes."""
+    rounding takes away stays in the residual: nothing is lost, and a value takes two bytes. Values
+    that take no more anyway are sent as they are."""
 
     State: ClassVar[type[ErrorFeedback]] = ErrorFeedback
     """What `init` makes; its fields beyond `ErrorFeedback`'s have defaults."""
@@ -120,7 +121,8 @@ class ErrorFeedbackSparsifier(Budget, Sparsifier):
     def init(self, placement: Placement) -> Any:
         """Return the state before the first round, with an empty residual."""
         check_placement(placement)
-        sent_as = torch.bfloat16 if self.values == "bfloat16" else placement.dtype
+        shorter = self.values == "bfloat16" and placement.dtype.itemsize > torch.bfloat16.itemsize
+        sent_as = torch.bfloat16 if shorter else placement.dtype
         (workers, dim), k = placement.gradients_shape, self.entries(placement.dim)
         like: dict[str, Any] = {"dtype": placement.dtype, "device": placement.device}
         first_k = torch.arange(k, device=placement.device)
