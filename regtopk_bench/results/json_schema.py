@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that others read: results, baselines and what doctor found.
+"""JSON Schemas of what others read: results, baselines, what doctor found and what `cost` prints.
 
 They are in the package, as `results/schemas/*.json`; `python -m regtopk_bench.results.json_schema`
 writes them anew after a change of the models.
@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from regtopk_bench.results.baseline import Baseline
+from regtopk_bench.results.costs import Costs
 from regtopk_bench.results.diagnosis import Diagnosis
 from regtopk_bench.results.document import Document
 from regtopk_bench.results.values import Model
@@ -27,6 +28,7 @@ FILES: Final[dict[str, type[BaseModel]]] = {
     "result.schema.json": Document,
     "baseline.schema.json": Baseline,
     "diagnosis.schema.json": Diagnosis,
+    "cost.schema.json": Costs,
 }
 """The model that each file in the folder describes."""
 

@@ -244,3 +244,13 @@ def test_indices_that_are_changed_later_reach_no_other_memory() -> None:
         rb.aggregate(message, torch.ones(1, dtype=torch.float64))
     with pytest.raises(rb.ConfigurationError, match="weights: expected"):
         rb.aggregate(message, torch.ones(2, dtype=torch.float64))
+
+
+def test_values_alone_are_what_is_left_without_indices() -> None:
+    indices, values = torch.tensor([[0, 3, 4]] * 2), torch.ones(2, 3)
+    sparse = rb.SparseGradient(indices, values, 10)
+    dense = rb.DenseGradient(torch.ones(2, 7, dtype=torch.float64))
+    assert (sparse.value_bytes(), dense.value_bytes()) == (12, 56)
+    rounded = rb.SparseGradient(indices, values, 10, sent_as=torch.bfloat16)
+    assert rounded.value_bytes() == 6
+    assert Concatenated([sparse, dense, rounded]).value_bytes() == 12 + 56 + 6

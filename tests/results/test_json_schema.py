@@ -12,7 +12,9 @@ from pydantic import ValidationError
 
 from regtopk_bench.results import Result, baseline, json_schema, store
 from regtopk_bench.results.baseline import Acceptance, Baseline, baseline_cell
+from regtopk_bench.results.costs import Rounds, dump
 from regtopk_bench.results.verdict import Kind, Reason
+from tests.results import costed
 from tests.results.samples import check, image_run, result, run, timed, timing, verdict
 
 CHECKED = check(
@@ -81,6 +83,7 @@ def test_each_says_which_version_of_which_files_it_describes() -> None:
         "result.schema.json": ("urn:regtopk-bench:result:2", json_schema.DIALECT),
         "baseline.schema.json": ("urn:regtopk-bench:baseline:1", json_schema.DIALECT),
         "diagnosis.schema.json": ("urn:regtopk-bench:diagnosis:1", json_schema.DIALECT),
+        "cost.schema.json": ("urn:regtopk-bench:cost:1", json_schema.DIALECT),
     }
 
 
@@ -104,6 +107,15 @@ def test_null_is_where_a_number_is_not_finite(tmp_path: Path) -> None:
 
 def test_baselines_are_valid(tmp_path: Path) -> None:
     validator("baseline.schema.json").validate(written(BASELINE, tmp_path))
+
+
+def test_costs_are_valid() -> None:
+    told = Rounds(result="runs/A", target="70 %", workers=4)
+    for found in (
+        costed.costs(costed.entry(sparsify_seconds=0.0)),
+        costed.costs(costed.entry(rounds=3.0), costed.entry(costed.OTHER), rounds=told),
+    ):
+        validator("cost.schema.json").validate(json.loads(dump(found)))
 
 
 def test_results_of_an_earlier_release_are_valid(tmp_path: Path) -> None:

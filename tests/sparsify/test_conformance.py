@@ -275,3 +275,29 @@ def test_nothing_is_sent_for_an_empty_layer(row: Conformance, empty: tuple[int, 
     for (with_empty, size), (without, same_size) in zip(*kept, strict=True):
         assert torch.equal(with_empty, without)
         assert size == same_size
+
+
+@rows(lambda row: row.make(1).summable)
+@pytest.mark.parametrize("per_layer", [False, True])
+def test_what_is_summable_is_about_the_same_entries(row: Conformance, per_layer: bool) -> None:
+    """In every process: all but the values are equal, whatever the gradients."""
+    sparsifier = PerLayer(row.make(3)) if per_layer else row.make(3)
+    assert sparsifier.summable
+    state = sparsifier.init(rb.Placement.alone(4, 24, shapes=((2, 5), (14,))))
+    for grad in torch.randn(5, 4, 24, dtype=torch.float64):
+        message = sparsifier.compress(state, grad)
+        for tensor in message.rows():
+            if not tensor.is_floating_point():
+                assert torch.equal(tensor, tensor[:1].expand_as(tensor))
+        assert message.value_bytes() <= min(message.bytes_N(Encoding.COORDINATES))
+        sparsifier.feedback(state, rb.aggregate(message, state.placement.weights_N))
+
+
+@rows(lambda row: not row.make(1).summable)
+def test_what_is_not_summable_may_be_about_different_entries(row: Conformance) -> None:
+    sparsifier = row.make(3)
+    message = sparsifier.compress(
+        sparsifier.init(rb.Placement.alone(4, 24)), torch.randn(4, 24, dtype=torch.float64)
+    )
+    assert isinstance(message, rb.SparseGradient)
+    assert not torch.equal(message.indices, message.indices[:1].expand_as(message.indices))

@@ -53,6 +53,7 @@ def stop_after(rounds: int) -> Any:
 def assert_same(first: rb.Trace, second: rb.Trace) -> None:
     assert np.array_equal(first.final_parameters, second.final_parameters)
     assert np.array_equal(first["gap"], second["gap"], equal_nan=True)
+    assert first.summed_bytes == second.summed_bytes
     for name in ("uplink", "downlink", "coordination"):
         counted = (getattr(trace.bytes_sent, name) for trace in (first, second))
         assert np.array_equal(*counted)
